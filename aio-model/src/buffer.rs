@@ -1,0 +1,152 @@
+//! Buffers: what an operation carries, at any moment in exactly one place (B1).
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+
+use bytes::Bytes;
+
+use crate::lease::Lease;
+
+/// The bytes of an operation. It moves: user → operation → completion → user, and nobody else keeps any of it.
+#[derive(Default)]
+#[non_exhaustive]
+pub enum Buffer {
+    /// No buffer.
+    #[default]
+    None,
+    /// A vector of the user's. A receive fills it from its front, up to its length (not its capacity).
+    Vec(Vec<u8>),
+    /// A boxed slice of the user's.
+    Boxed(Box<[u8]>),
+    /// Shared bytes: to send, not to receive into.
+    Bytes(Bytes),
+    /// Bytes that live for ever: to send.
+    Static(&'static [u8]),
+    /// A buffer lent by the pool; its length is what was received.
+    Lease(Lease),
+}
+
+impl Buffer {
+    /// The bytes. Of a lease, those that were received.
+    pub fn as_slice(&self) -> &[u8] {
+        match self {
+            Buffer::None => &[],
+            Buffer::Vec(bytes) => bytes,
+            Buffer::Boxed(bytes) => bytes,
+            Buffer::Bytes(bytes) => bytes,
+            Buffer::Static(bytes) => bytes,
+            Buffer::Lease(lease) => lease,
+        }
+    }
+
+    /// How many bytes there are.
+    pub fn len(&self) -> usize {
+        self.as_slice().len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether a receive can write into it.
+    pub(crate) fn is_writable(&self) -> bool {
+        matches!(self, Buffer::Vec(_) | Buffer::Boxed(_) | Buffer::Lease(_))
+    }
+
+    /// All that a receive can write into: of a lease its whole capacity.
+    pub(crate) fn space(&mut self) -> &mut [u8] {
+        match self {
+            Buffer::Vec(bytes) => bytes,
+            Buffer::Boxed(bytes) => bytes,
+            Buffer::Lease(lease) => lease.space(),
+            Buffer::None | Buffer::Bytes(_) | Buffer::Static(_) => &mut [],
+        }
+    }
+
+    /// How much [`space`](Buffer::space) there is.
+    pub(crate) fn capacity(&self) -> usize {
+        match self {
+            Buffer::Vec(bytes) => bytes.len(),
+            Buffer::Boxed(bytes) => bytes.len(),
+            Buffer::Lease(lease) => lease.capacity(),
+            Buffer::None | Buffer::Bytes(_) | Buffer::Static(_) => 0,
+        }
+    }
+
+    /// Turns the buffer into shared bytes without copying. A lease goes home when the last of them is dropped.
+    pub fn into_bytes(self) -> Bytes {
+        match self {
+            Buffer::None => Bytes::new(),
+            Buffer::Vec(bytes) => bytes.into(),
+            Buffer::Boxed(bytes) => bytes.into(),
+            Buffer::Bytes(bytes) => bytes,
+            Buffer::Static(bytes) => Bytes::from_static(bytes),
+            Buffer::Lease(lease) => lease.into(),
+        }
+    }
+
+    /// The vector, if it is one; otherwise the buffer as it was.
+    ///
+    /// # Errors
+    ///
+    /// The buffer itself, when it is not a vector.
+    pub fn into_vec(self) -> Result<Vec<u8>, Buffer> {
+        match self {
+            Buffer::Vec(bytes) => Ok(bytes),
+            other => Err(other),
+        }
+    }
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        self.as_slice()
+    }
+}
+
+/// Shows the kind and the length, never the bytes: they are the user's secrets.
+impl fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self {
+            Buffer::None => return f.write_str("None"),
+            Buffer::Vec(_) => "Vec",
+            Buffer::Boxed(_) => "Boxed",
+            Buffer::Bytes(_) => "Bytes",
+            Buffer::Static(_) => "Static",
+            Buffer::Lease(_) => "Lease",
+        };
+        write!(f, "{kind}({} bytes)", self.len())
+    }
+}
+
+macro_rules! from {
+    ($($type:ty => $variant:ident,)*) => {
+        $(impl From<$type> for Buffer {
+            fn from(bytes: $type) -> Buffer {
+                Buffer::$variant(bytes)
+            }
+        })*
+    };
+}
+
+from! {
+    Vec<u8> => Vec,
+    Box<[u8]> => Boxed,
+    Bytes => Bytes,
+    &'static [u8] => Static,
+    Lease => Lease,
+}
+
+impl<const N: usize> From<&'static [u8; N]> for Buffer {
+    fn from(bytes: &'static [u8; N]) -> Buffer {
+        Buffer::Static(bytes)
+    }
+}
+
+impl From<&'static str> for Buffer {
+    fn from(text: &'static str) -> Buffer {
+        Buffer::Static(text.as_bytes())
+    }
+}

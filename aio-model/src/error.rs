@@ -1,0 +1,200 @@
+//! Errors as values: each call's own, and everything handed over comes back (C1, K7).
+
+use core::fmt;
+
+use crate::buffer::Buffer;
+
+/// An error that the operating system gave: a kind to match on, and the number for the record.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SystemError {
+    kind: SystemErrorKind,
+    code: Option<i32>,
+}
+
+impl SystemError {
+    /// An error of the operating system, with its `errno`.
+    pub const fn new(kind: SystemErrorKind, code: i32) -> SystemError {
+        SystemError { kind, code: Some(code) }
+    }
+
+    /// An error that no `errno` stands behind.
+    pub const fn from_kind(kind: SystemErrorKind) -> SystemError {
+        SystemError { kind, code: None }
+    }
+
+    /// What kind of error it is.
+    pub const fn kind(self) -> SystemErrorKind {
+        self.kind
+    }
+
+    /// The `errno`, if there was one.
+    pub const fn code(self) -> Option<i32> {
+        self.code
+    }
+}
+
+impl fmt::Debug for SystemError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.code {
+            Some(code) => write!(f, "{:?}({code})", self.kind),
+            None => write!(f, "{:?}", self.kind),
+        }
+    }
+}
+
+impl fmt::Display for SystemError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind.describe())?;
+        self.code.map_or(Ok(()), |code| write!(f, " (os error {code})"))
+    }
+}
+
+impl core::error::Error for SystemError {}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident => $text:literal,)*) => {
+        /// The kinds of [`SystemError`] that a program may want to tell apart; as in `std::io::ErrorKind`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum SystemErrorKind {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl SystemErrorKind {
+            const fn describe(self) -> &'static str {
+                match self {
+                    $(SystemErrorKind::$name => $text,)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// ECONNRESET: the peer threw the connection away.
+    ConnectionReset => "connection reset by peer",
+    /// ECONNABORTED: the connection ended before it was accepted.
+    ConnectionAborted => "connection aborted",
+    /// ECONNREFUSED: nobody listens there.
+    ConnectionRefused => "connection refused",
+    /// EPIPE: this side, or the connection, is shut for sending.
+    BrokenPipe => "broken pipe",
+    /// ENOTCONN: the socket is not connected (any more).
+    NotConnected => "not connected",
+    /// ETIMEDOUT: the kernel gave up on the peer.
+    TimedOut => "connection timed out",
+    /// EHOSTUNREACH, ENETUNREACH, ENETDOWN and their like.
+    Unreachable => "host or network unreachable",
+    /// EMFILE, ENFILE: no descriptor left.
+    DescriptorsExhausted => "too many open files",
+    /// ENOBUFS, ENOMEM, ENOSPC: the kernel is out of memory for it.
+    OutOfMemory => "out of kernel memory",
+    /// A send of something that moved nothing.
+    WriteZero => "the system took no bytes",
+    /// The descriptor is not a stream socket or a listener.
+    Unsupported => "not a stream socket or a listener",
+    /// EACCES, EPERM.
+    PermissionDenied => "permission denied",
+    /// EADDRINUSE.
+    AddressInUse => "address in use",
+    /// EADDRNOTAVAIL.
+    AddressNotAvailable => "address not available",
+    /// EINVAL, EBADF, ENOTSOCK and the like.
+    InvalidInput => "invalid argument",
+    /// Anything else: see the code.
+    Other => "system error",
+}
+
+/// Why a submission was refused. No completion follows, and everything handed over is in here.
+#[derive(Debug)]
+#[non_exhaustive]
+#[must_use = "a refused submission gives context and buffer back"]
+pub struct SubmitError<C> {
+    /// Why.
+    pub kind: SubmitErrorKind,
+    /// The context of the refused operation.
+    pub context: C,
+    /// The buffer of the refused operation.
+    pub buffer: Buffer,
+}
+
+impl<C> fmt::Display for SubmitError<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.kind, f)
+    }
+}
+
+impl<C: fmt::Debug> core::error::Error for SubmitError<C> {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        Some(&self.kind)
+    }
+}
+
+/// The reasons for which a submission is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubmitErrorKind {
+    /// A limit is reached. Take completions, or wait for some, and submit again.
+    #[error("busy: {0}; take completions and submit again")]
+    Busy(Limit),
+    /// The id names no connection (any more): it was closed.
+    #[error("the connection id is stale: its connection was closed")]
+    Stale,
+    /// The id was given out by another proactor.
+    #[error("the id belongs to another proactor")]
+    Foreign,
+    /// The connection is being closed.
+    #[error("the connection is being closed")]
+    Closing,
+    /// An earlier send ended after a part of its bytes. Resume the lane (resend the rest) or close.
+    #[error("an earlier send ended after a part of its bytes; resume the lane, or close")]
+    Tainted,
+    /// The connection's write side was shut down by an earlier operation.
+    #[error("the write side is shut down")]
+    WriteShutDown,
+    /// There is nothing to receive into, or nothing to send.
+    #[error("the buffer is empty")]
+    EmptyBuffer,
+    /// A buffer of this kind can not be received into: it is shared or absent.
+    #[error("the buffer can not be received into; hand over a Vec<u8> or a lease")]
+    NotWritable,
+    /// The range of a send does not lie within its buffer.
+    #[error("the range lies outside of the buffer")]
+    OutOfRange,
+    /// A listener does not receive or send, a stream does not accept.
+    #[error("the operation does not fit: listeners accept, streams receive, send and shut down")]
+    WrongKind,
+    /// There is no pool of that number.
+    #[error("there is no such pool")]
+    NoPool,
+    /// The proactor is shutting down.
+    #[error("the proactor is shutting down")]
+    ShutDown,
+}
+
+/// The limits that a submission can run into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Limit {
+    /// `connections_max`.
+    #[error("as many connections as `connections_max` allows")]
+    Connections,
+    /// `ops_max`: operations that are queued or whose completion has not been taken.
+    #[error("as many operations as `ops_max` allows")]
+    Ops,
+    /// `lane_ops_max`: operations queued in one lane.
+    #[error("as many operations in this lane as `lane_ops_max` allows")]
+    LaneOps,
+}
+
+/// The id names nothing (any more): the operation has completed, or the connection was closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IdError {
+    /// It was there once.
+    #[error("the id is stale: what it named has ended")]
+    Stale,
+    /// Another proactor gave it out.
+    #[error("the id belongs to another proactor")]
+    Foreign,
+}

@@ -1,0 +1,93 @@
+//! Identity: what names a connection or an operation, and never names another one.
+//!
+//! An id is an index into a slab, the generation of that slab entry, and the *realm*: a number that differs
+//! from proactor to proactor. A stale id fails on its generation, an id of another proactor on its realm (K1).
+
+use core::fmt;
+use core::num::NonZeroU32;
+
+/// Where an entry of a slab lives, and which of the entries that lived there in turn it is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    index: u32,
+    generation: NonZeroU32,
+}
+
+impl Key {
+    pub(crate) const fn new(index: u32, generation: NonZeroU32) -> Key {
+        Key { index, generation }
+    }
+
+    /// The index of the entry. Indices are reused, generations of one index are not.
+    pub const fn index(self) -> u32 {
+        self.index
+    }
+
+    /// The generation of the entry: how many times its place had been taken, this time included.
+    pub const fn generation(self) -> NonZeroU32 {
+        self.generation
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}v{}", self.index, self.generation)
+    }
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $letter:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name {
+            key: Key,
+            realm: u32,
+        }
+
+        impl $name {
+            pub(crate) const fn new(key: Key, realm: u32) -> $name {
+                $name { key, realm }
+            }
+
+            /// The slab key behind this id.
+            pub const fn key(self) -> Key {
+                self.key
+            }
+
+            /// The slab index behind this id: small, dense, and reused after the id has died.
+            pub const fn index(self) -> u32 {
+                self.key.index
+            }
+
+            /// The number of the proactor that gave this id out.
+            pub const fn realm(self) -> u32 {
+                self.realm
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($letter, "{:?}"), self.key)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(self, f)
+            }
+        }
+    };
+}
+
+id! {
+    /// Names one connection or listener of one proactor, for ever: an id that outlived its connection is
+    /// *stale*, every call refuses it, and no event reaches whoever has the place now.
+    ///
+    /// Ids are plain values: copy them, send them to other threads, use them as keys of your maps.
+    ConnId, "c"
+}
+
+id! {
+    /// Names one operation of one proactor, from its submission until its final completion has been taken.
+    OpId, "o"
+}

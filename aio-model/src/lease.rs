@@ -1,0 +1,157 @@
+//! Leases: buffers lent by a pool, which find their way home by themselves (B1, B4).
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec;
+use core::fmt;
+use core::ops::{Deref, DerefMut};
+
+use bytes::Bytes;
+
+use crate::pool::PoolId;
+
+/// A buffer lent by a pool, holding what was received into it.
+///
+/// It dereferences to the received bytes. Send it as it is, turn it into [`Bytes`], or drop it, on any thread:
+/// dropping gives the buffer back to its pool, where it goes to the connection that has waited longest.
+pub struct Lease {
+    /// Always there, until [`Drop`] takes it out.
+    loan: Option<Box<Loan>>,
+}
+
+/// The buffer of a lease, without the duty to go home. It stays in its box for its whole life, so that
+/// lending allocates nothing.
+struct Loan {
+    bytes: Box<[u8]>,
+    /// How much of `bytes` is filled.
+    len: usize,
+    pool: PoolId,
+    home: Arc<dyn Home>,
+}
+
+/// Where the leases of a proactor go when they are dropped: a mailbox that the proactor empties into
+/// [`Model::give_back`](crate::Model::give_back).
+pub trait Home: Send + Sync {
+    /// Takes a buffer in. Called from any thread, by a `drop`: must not panic, and should not block for long.
+    fn come_home(&self, buffer: Returned);
+}
+
+/// A buffer on its way back to its pool. Dropped instead of given back, it frees its memory and is lost to
+/// the pool; that is right only when the pool itself is gone.
+pub struct Returned(Box<Loan>);
+
+impl Returned {
+    /// The pool that it belongs to.
+    pub fn pool(&self) -> PoolId {
+        self.0.pool
+    }
+
+    /// How many bytes it can hold.
+    pub fn capacity(&self) -> usize {
+        self.0.bytes.len()
+    }
+
+    /// A new buffer, at home.
+    pub(crate) fn allocate(size: usize, pool: PoolId, home: Arc<dyn Home>) -> Returned {
+        Returned(Box::new(Loan { bytes: vec![0; size].into_boxed_slice(), len: 0, pool, home }))
+    }
+
+    /// Whether it belongs to this home.
+    pub(crate) fn belongs_to(&self, home: &Arc<dyn Home>) -> bool {
+        Arc::ptr_eq(&self.0.home, home)
+    }
+
+    /// Lends it, empty.
+    pub(crate) fn lend(mut self) -> Lease {
+        self.0.len = 0;
+        Lease { loan: Some(self.0) }
+    }
+}
+
+impl fmt::Debug for Returned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Returned({} bytes of {:?})", self.capacity(), self.pool())
+    }
+}
+
+impl Lease {
+    fn loan(&self) -> &Loan {
+        self.loan.as_ref().expect("a lease has its loan until it is dropped")
+    }
+
+    fn loan_mut(&mut self) -> &mut Loan {
+        self.loan.as_mut().expect("a lease has its loan until it is dropped")
+    }
+
+    /// How many bytes the buffer can hold.
+    pub fn capacity(&self) -> usize {
+        self.loan().bytes.len()
+    }
+
+    /// Cuts the bytes down to the first `len`; does nothing if there are no more than that.
+    pub fn truncate(&mut self, len: usize) {
+        let loan = self.loan_mut();
+        loan.len = loan.len.min(len);
+    }
+
+    /// All of the buffer, to receive into.
+    pub(crate) fn space(&mut self) -> &mut [u8] {
+        &mut self.loan_mut().bytes
+    }
+
+    /// Says how much of the buffer is filled.
+    pub(crate) fn fill(&mut self, len: usize) {
+        debug_assert!(len <= self.capacity());
+        self.loan_mut().len = len;
+    }
+
+    /// Ends the lease in place, without the way home.
+    pub(crate) fn end(mut self) -> Returned {
+        Returned(self.loan.take().expect("a lease has its loan until it is dropped"))
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(loan) = self.loan.take() {
+            let home = Arc::clone(&loan.home);
+            home.come_home(Returned(loan));
+        }
+    }
+}
+
+impl Deref for Lease {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        let loan = self.loan();
+        &loan.bytes[..loan.len]
+    }
+}
+
+impl DerefMut for Lease {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        let loan = self.loan_mut();
+        &mut loan.bytes[..loan.len]
+    }
+}
+
+impl AsRef<[u8]> for Lease {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+/// Without copying: the buffer goes home when the last of the shared bytes is dropped.
+impl From<Lease> for Bytes {
+    fn from(lease: Lease) -> Bytes {
+        Bytes::from_owner(lease)
+    }
+}
+
+/// Shows the length, never the bytes.
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Lease({} of {} bytes)", self.len(), self.capacity())
+    }
+}

@@ -1,0 +1,223 @@
+//! The seam: everything the model ever asks of an operating system, as plain data.
+//!
+//! Two enums and two verbs. [`Syscall`] is one non-blocking attempt, [`Outcome`] its answer;
+//! [`System::perform`] makes the attempt, [`System::wait`] sleeps and reports readiness. `aio-sys` implements
+//! it over epoll and kqueue, `sim` in memory; the loop above it is the same code.
+
+use core::fmt;
+use core::ops::{BitOr, BitOrAssign};
+
+use crate::error::SystemError;
+use crate::id::ConnId;
+use crate::time::Instant;
+
+/// One non-blocking attempt. The bytes are lent for this one call.
+#[derive(Debug)]
+pub enum Syscall<'a> {
+    /// Receive into `buffer`, which is not empty. Answer: [`Outcome::Transferred`], 0 at the end of stream.
+    Recv {
+        /// Where from.
+        conn: ConnId,
+        /// Where to.
+        buffer: &'a mut [u8],
+    },
+    /// Send `bytes`, which are not empty, without raising SIGPIPE. Answer: [`Outcome::Transferred`], not 0.
+    Send {
+        /// Where to.
+        conn: ConnId,
+        /// What.
+        bytes: &'a [u8],
+    },
+    /// Accept one connection from `listener` and know it as `conn` from now on: non-blocking, close-on-exec,
+    /// registered for readiness. Answer: [`Outcome::Done`]; after any other, `conn` is not known.
+    Accept {
+        /// Where from.
+        listener: ConnId,
+        /// The name of the new connection.
+        conn: ConnId,
+    },
+    /// Send FIN: no more bytes will follow. Answer: [`Outcome::Done`].
+    ShutdownWrite {
+        /// Which connection.
+        conn: ConnId,
+    },
+    /// Deregister and close the descriptor, and forget `conn`. Answer: [`Outcome::Done`]; it can not fail.
+    Close {
+        /// Which connection or listener.
+        conn: ConnId,
+    },
+}
+
+impl Syscall<'_> {
+    /// The connection that the call is about; for an accept, the listener.
+    pub fn conn(&self) -> ConnId {
+        match self {
+            Syscall::Recv { conn, .. }
+            | Syscall::Send { conn, .. }
+            | Syscall::ShutdownWrite { conn }
+            | Syscall::Close { conn } => *conn,
+            Syscall::Accept { listener, .. } => *listener,
+        }
+    }
+}
+
+/// What came of a [`Syscall`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// That many bytes went through, at most as many as were lent.
+    Transferred(usize),
+    /// It happened.
+    Done,
+    /// It would have blocked. An event follows when it is worth another try.
+    WouldBlock,
+    /// Nothing happened, for no lasting reason: try again (EINTR; ECONNABORTED at an accept).
+    Interrupted,
+    /// The system is short of something that comes back by itself, without an event: try again later (EMFILE,
+    /// ENFILE, ENOBUFS, ENOMEM).
+    Exhausted(SystemError),
+    /// It failed, and will fail again.
+    Failed(SystemError),
+}
+
+/// What an event says about a connection: hints, which only ever cause an attempt.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct Readiness(u8);
+
+impl Readiness {
+    /// Nothing.
+    pub const NONE: Readiness = Readiness(0);
+    /// A receive or an accept may succeed.
+    pub const READABLE: Readiness = Readiness(1);
+    /// A send may succeed.
+    pub const WRITABLE: Readiness = Readiness(1 << 1);
+    /// The peer sends no more, or the connection is dead.
+    pub const READ_CLOSED: Readiness = Readiness(1 << 2);
+    /// The peer receives no more, or the connection is dead.
+    pub const WRITE_CLOSED: Readiness = Readiness(1 << 3);
+    /// An error is pending.
+    pub const ERROR: Readiness = Readiness(1 << 4);
+
+    /// Whether any of `other` is in here.
+    pub const fn intersects(self, other: Readiness) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Whether there is a reason to try a receive or an accept: closed and error bits count.
+    pub const fn wakes_receive(self) -> bool {
+        self.intersects(Readiness(
+            Self::READABLE.0 | Self::READ_CLOSED.0 | Self::WRITE_CLOSED.0 | Self::ERROR.0,
+        ))
+    }
+
+    /// Whether there is a reason to try a send: closed and error bits count.
+    pub const fn wakes_send(self) -> bool {
+        self.intersects(Readiness(
+            Self::WRITABLE.0 | Self::READ_CLOSED.0 | Self::WRITE_CLOSED.0 | Self::ERROR.0,
+        ))
+    }
+
+    /// Whether more than bytes may be waiting: an end of stream or an error. A short receive is then no proof
+    /// that nothing is left to learn.
+    pub const fn hints_end(self) -> bool {
+        self.intersects(Readiness(Self::READ_CLOSED.0 | Self::WRITE_CLOSED.0 | Self::ERROR.0))
+    }
+}
+
+impl BitOr for Readiness {
+    type Output = Readiness;
+
+    fn bitor(self, other: Readiness) -> Readiness {
+        Readiness(self.0 | other.0)
+    }
+}
+
+impl BitOrAssign for Readiness {
+    fn bitor_assign(&mut self, other: Readiness) {
+        *self = *self | other;
+    }
+}
+
+impl fmt::Debug for Readiness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = ["READABLE", "WRITABLE", "READ_CLOSED", "WRITE_CLOSED", "ERROR"];
+        let mut set = names.iter().enumerate().filter(|(bit, _)| self.0 & (1 << bit) != 0);
+        match set.next() {
+            None => f.write_str("NONE")?,
+            Some((_, first)) => f.write_str(first)?,
+        }
+        set.try_for_each(|(_, name)| write!(f, "|{name}"))
+    }
+}
+
+/// What makes a readiness engine report a direction again, once it has reported it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rearm {
+    /// Anything new that arrives, or space that frees up after a send found too little: epoll with EPOLLET,
+    /// kqueue with `EV_CLEAR`. A short transfer then proves that the direction is drained.
+    OnArrival,
+    /// An attempt that would block: mio over poll(2). Only [`Outcome::WouldBlock`] promises another event.
+    OnWouldBlock,
+}
+
+/// What kind of thing a descriptor is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A connected byte stream.
+    Stream,
+    /// A listener.
+    Listener,
+}
+
+/// An operating system, real or simulated. See the [module](self).
+pub trait System {
+    /// What can be adopted as a connection.
+    type Socket;
+
+    /// What wakes a [`wait`](System::wait) from another thread.
+    type Waker: Wake;
+
+    /// What makes this system's engine report a direction again.
+    fn rearm(&self) -> Rearm;
+
+    /// A handle that wakes this system's [`wait`](System::wait).
+    fn waker(&self) -> Self::Waker;
+
+    /// What time it is. Cheap; never earlier than what an earlier call said, or at worst clamped by the model.
+    fn now(&mut self) -> Instant;
+
+    /// What kind of thing a socket is, before it is adopted.
+    ///
+    /// # Errors
+    ///
+    /// When it is neither a stream nor a listener, or the system can not tell.
+    fn kind(&mut self, socket: &Self::Socket) -> Result<Kind, SystemError>;
+
+    /// Takes a socket in and knows it as `conn` from now on: non-blocking, registered for readiness in both
+    /// directions, edge-triggered. The current state of the socket is reported as an event.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses to register it; the socket comes back as it was, but perhaps non-blocking.
+    fn adopt(&mut self, conn: ConnId, socket: Self::Socket) -> Result<(), (SystemError, Self::Socket)>;
+
+    /// Makes one attempt. Never blocks.
+    fn perform(&mut self, call: Syscall<'_>) -> Outcome;
+
+    /// Sleeps until there is an event, until `until` (`None`: for ever), or until it is woken, and reports
+    /// every event at hand. May return early for no reason; returns the time it is now.
+    ///
+    /// # Errors
+    ///
+    /// When the readiness engine itself fails. An interrupted wait is not an error, it is an early return.
+    fn wait(
+        &mut self,
+        until: Option<Instant>,
+        on_ready: impl FnMut(ConnId, Readiness),
+    ) -> Result<Instant, SystemError>;
+}
+
+/// Wakes a [`System::wait`] from any thread.
+pub trait Wake: Send + Sync + 'static {
+    /// Makes the wait that is under way, or else the next one, return. Never blocks.
+    fn wake(&self);
+}

@@ -1,0 +1,349 @@
+//! Timers: O(1) arm and cancel, and the *exact* next deadline (T1).
+//!
+//! # Implementation
+//!
+//! A burst trie over ticks. A node has 64 slots, one per value of a six-bit digit of the tick; a slot holds
+//! nothing, a list of timers, or a node for the next digit. A list is burst into a node only when it comes to
+//! the front, is longer than [`SCAN_MAX`], and the minimum within it is asked for. So
+//!
+//! * arming walks down at most [`LEVELS`] nodes and appends to a list,
+//! * cancelling unlinks from a list, and frees the nodes it leaves empty,
+//! * the minimum is found by following lowest set bits, then scanning at most [`SCAN_MAX`] timers,
+//! * a timer moves at most [`LEVELS`] times in its life, whatever is armed and cancelled around it.
+//!
+//! A timing wheel has the first two, but knows only the *slot* of its minimum and wakes early to find out; a
+//! heap has the third, but costs more the more timers there are. Nothing here depends on the current time: a
+//! deadline in the past is simply the smallest one.
+
+use crate::slab::{NIL, Slab};
+use crate::time::Tick;
+
+const DIGIT_BITS: u32 = 6;
+const SLOTS: usize = 1 << DIGIT_BITS;
+/// Enough digits for every tick that an [`Instant`](crate::Instant) can name: 8 × 6 bits ≥ 2⁶⁴ ns in ms.
+const LEVELS: u8 = 8;
+/// How long a list may be to be scanned for its minimum instead of being burst.
+const SCAN_MAX: usize = 16;
+const ROOT: u32 = 0;
+
+/// Names an armed timer, until it has fired or was cancelled. Not generational: whoever arms a timer holds
+/// the only copy and forgets it with the timer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimerId(u32);
+
+/// A set of armed timers, each with a value that says whose it is. See the [module](self).
+#[derive(Debug)]
+pub struct Timers<T> {
+    entries: Slab<Entry<T>>,
+    nodes: Slab<Node>,
+}
+
+#[derive(Debug)]
+struct Entry<T> {
+    at: Tick,
+    /// Neighbours in the circular list of the slot. The first entry's `prev` is the last.
+    prev: u32,
+    next: u32,
+    node: u32,
+    owner: T,
+}
+
+#[derive(Debug)]
+struct Node {
+    slots: [Slot; SLOTS],
+    occupied: u64,
+    parent: u32,
+    /// 0 for the nodes whose slots are single ticks.
+    level: u8,
+}
+
+/// What a slot of a node holds, packed: nothing, a child node, or the first timer of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Slot(u32);
+
+enum Content {
+    Empty,
+    Child(u32),
+    List(u32),
+}
+
+impl Slot {
+    const EMPTY: Slot = Slot(NIL);
+    const CHILD: u32 = 1 << 31;
+
+    fn child(node: u32) -> Slot {
+        debug_assert!(node < Slot::CHILD - 1);
+        Slot(node | Slot::CHILD)
+    }
+
+    fn list(head: u32) -> Slot {
+        assert!(head < Slot::CHILD, "fewer than 2^31 timers");
+        Slot(head)
+    }
+
+    fn content(self) -> Content {
+        match self.0 {
+            NIL => Content::Empty,
+            child if child & Slot::CHILD != 0 => Content::Child(child & !Slot::CHILD),
+            head => Content::List(head),
+        }
+    }
+}
+
+impl Node {
+    fn new(parent: u32, level: u8) -> Node {
+        Node { slots: [Slot::EMPTY; SLOTS], occupied: 0, parent, level }
+    }
+
+    fn digit(&self, at: Tick) -> usize {
+        digit(at, self.level)
+    }
+
+    fn set(&mut self, slot: usize, value: Slot) {
+        self.slots[slot] = value;
+        self.occupied |= 1 << slot;
+    }
+
+    fn clear(&mut self, slot: usize) {
+        self.slots[slot] = Slot::EMPTY;
+        self.occupied &= !(1 << slot);
+    }
+}
+
+fn digit(at: Tick, level: u8) -> usize {
+    // Masked to six bits before the cast, which can therefore not truncate.
+    usize::try_from((at.0 >> (u32::from(level) * DIGIT_BITS)) & (SLOTS as u64 - 1)).unwrap_or(0)
+}
+
+impl<T> Timers<T> {
+    /// No timers.
+    pub fn new() -> Timers<T> {
+        let mut nodes = Slab::new();
+        let root = nodes.insert(Node::new(NIL, LEVELS - 1));
+        debug_assert_eq!(root.index(), ROOT);
+        Timers { entries: Slab::new(), nodes }
+    }
+
+    /// How many timers are armed.
+    pub const fn len(&self) -> u32 {
+        self.entries.len()
+    }
+
+    /// Whether no timer is armed.
+    pub const fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Arms a timer. Ticks that no instant can name count as the last one that can.
+    pub fn arm(&mut self, at: Tick, owner: T) -> TimerId {
+        let at = at.min(Tick((1 << (u32::from(LEVELS) * DIGIT_BITS)) - 1));
+        let index = self.entries.insert(Entry { at, prev: NIL, next: NIL, node: NIL, owner }).index();
+        let mut node = ROOT;
+        while let Content::Child(child) = self.nodes[node].slots[self.nodes[node].digit(at)].content() {
+            node = child;
+        }
+        self.append(node, index);
+        TimerId(index)
+    }
+
+    /// Disarms a timer and gives its value back.
+    ///
+    /// # Panics
+    ///
+    /// When the timer has fired or was cancelled before: see [`TimerId`].
+    pub fn cancel(&mut self, timer: TimerId) -> T {
+        self.unlink(timer.0);
+        self.entries.remove_at(timer.0).owner
+    }
+
+    /// When a timer fires, and whose it is.
+    pub fn get(&self, timer: TimerId) -> Option<(Tick, &T)> {
+        self.entries.at(timer.0).map(|entry| (entry.at, &entry.owner))
+    }
+
+    /// The earliest deadline, exactly.
+    pub fn next(&mut self) -> Option<Tick> {
+        self.first().map(|index| self.entries[index].at)
+    }
+
+    /// Takes the earliest timer that is due at `now`; of those of one tick, the one armed first.
+    pub fn pop_due(&mut self, now: Tick) -> Option<T> {
+        let index = self.first().filter(|index| self.entries[*index].at <= now)?;
+        Some(self.cancel(TimerId(index)))
+    }
+
+    /// The earliest timer, bursting long lists on the way to it.
+    fn first(&mut self) -> Option<u32> {
+        let mut node = ROOT;
+        loop {
+            let Node { slots, occupied, level, .. } = &self.nodes[node];
+            if *occupied == 0 {
+                debug_assert_eq!(node, ROOT, "only the root may be empty");
+                return None;
+            }
+            let slot = occupied.trailing_zeros() as usize;
+            match slots[slot].content() {
+                Content::Child(child) => node = child,
+                Content::List(head) if *level == 0 => return Some(head),
+                Content::List(head) => match self.scan(head) {
+                    Some(first) => return Some(first),
+                    None => node = self.burst(node, slot, head),
+                },
+                Content::Empty => unreachable!("an occupied slot holds something"),
+            }
+        }
+    }
+
+    /// The earliest timer of a list, if the list is short.
+    fn scan(&self, head: u32) -> Option<u32> {
+        let mut first = head;
+        let mut index = self.entries[head].next;
+        for _ in 1..SCAN_MAX {
+            if index == head {
+                return Some(first);
+            }
+            if self.entries[index].at < self.entries[first].at {
+                first = index;
+            }
+            index = self.entries[index].next;
+        }
+        (index == head).then_some(first)
+    }
+
+    /// Spreads a list over a node of its own, in order.
+    #[cold]
+    fn burst(&mut self, node: u32, slot: usize, head: u32) -> u32 {
+        let level = self.nodes[node].level - 1;
+        let child = self.nodes.insert(Node::new(node, level)).index();
+        self.nodes[node].set(slot, Slot::child(child));
+        let last = self.entries[head].prev;
+        let mut index = head;
+        loop {
+            let next = self.entries[index].next;
+            self.append(child, index);
+            if index == last {
+                return child;
+            }
+            index = next;
+        }
+    }
+
+    /// Appends an unlinked timer to the list of its slot in `node`.
+    fn append(&mut self, node: u32, index: u32) {
+        let at = self.entries[index].at;
+        let home = &mut self.nodes[node];
+        let slot = home.digit(at);
+        let (prev, next) = match home.slots[slot].content() {
+            Content::List(head) => (self.entries[head].prev, head),
+            Content::Empty => {
+                home.set(slot, Slot::list(index));
+                (index, index)
+            }
+            Content::Child(_) => unreachable!("a timer goes to the deepest node of its path"),
+        };
+        let entry = &mut self.entries[index];
+        (entry.prev, entry.next, entry.node) = (prev, next, node);
+        self.entries[prev].next = index;
+        self.entries[next].prev = index;
+    }
+
+    fn unlink(&mut self, index: u32) {
+        let &Entry { at, prev, next, node, .. } = &self.entries[index];
+        let slot = self.nodes[node].digit(at);
+        if next == index {
+            self.nodes[node].clear(slot);
+            self.prune(node, at);
+            return;
+        }
+        self.entries[prev].next = next;
+        self.entries[next].prev = prev;
+        let slot = &mut self.nodes[node].slots[slot];
+        if *slot == Slot::list(index) {
+            *slot = Slot::list(next);
+        }
+    }
+
+    /// Frees the nodes on the path of `at` that hold nothing any more.
+    fn prune(&mut self, mut node: u32, at: Tick) {
+        while node != ROOT && self.nodes[node].occupied == 0 {
+            let parent = self.nodes.remove_at(node).parent;
+            let slot = self.nodes[parent].digit(at);
+            self.nodes[parent].clear(slot);
+            node = parent;
+        }
+    }
+}
+
+impl<T> Default for Timers<T> {
+    fn default() -> Timers<T> {
+        Timers::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::BTreeMap;
+    use alloc::vec::Vec;
+
+    /// A step of a linear congruential generator: enough to scatter ticks.
+    fn scatter(state: &mut u64) -> u64 {
+        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        *state >> 16
+    }
+
+    /// Against a sorted map: arm, cancel and fire in every mixture, near and far, and always the exact minimum.
+    #[test]
+    fn agrees_with_a_sorted_map() {
+        let mut state = 1;
+        let mut timers = Timers::new();
+        let mut naive: BTreeMap<(Tick, u32), TimerId> = BTreeMap::new();
+        let mut now = 0;
+        for serial in 0..60_000 {
+            match scatter(&mut state) % 8 {
+                0..=3 => {
+                    let span = 1 << (scatter(&mut state) % 40);
+                    let at = Tick(now + scatter(&mut state) % span);
+                    naive.insert((at, serial), timers.arm(at, serial));
+                }
+                4..=5 if !naive.is_empty() => {
+                    let nth = usize::try_from(scatter(&mut state)).unwrap() % naive.len();
+                    let (&key, &timer) = naive.iter().nth(nth).unwrap();
+                    naive.remove(&key);
+                    assert_eq!(timers.cancel(timer), key.1);
+                }
+                6 => {
+                    now += scatter(&mut state) % (1 << (scatter(&mut state) % 20));
+                    while let Some(owner) = timers.pop_due(Tick(now)) {
+                        let key = *naive.iter().find(|((_, serial), _)| *serial == owner).unwrap().0;
+                        assert_eq!(Some(key.0), naive.keys().next().map(|(at, _)| *at), "earliest first");
+                        naive.remove(&key);
+                    }
+                }
+                _ => {}
+            }
+            assert_eq!(timers.next(), naive.keys().next().map(|(at, _)| *at));
+            assert_eq!(timers.len() as usize, naive.len());
+        }
+    }
+
+    #[test]
+    fn timers_of_one_tick_fire_in_the_order_they_were_armed() {
+        let mut timers = Timers::new();
+        for owner in 0..100 {
+            timers.arm(Tick(5_000 + owner % 2), owner);
+        }
+        let fired: Vec<u64> = core::iter::from_fn(|| timers.pop_due(Tick(6_000))).collect();
+        let even_then_odd: Vec<u64> = (0..100).step_by(2).chain((1..100).step_by(2)).collect();
+        assert_eq!(fired, even_then_odd);
+        assert_eq!(timers.nodes.len(), 1, "empty nodes are freed");
+    }
+
+    #[test]
+    fn the_ends_of_time_can_be_armed() {
+        let mut timers = Timers::new();
+        timers.arm(Tick(u64::MAX), 'z');
+        timers.arm(Tick(0), 'a');
+        assert_eq!((timers.pop_due(Tick(0)), timers.pop_due(Tick(1 << 44))), (Some('a'), None));
+    }
+}
