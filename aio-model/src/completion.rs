@@ -27,8 +27,8 @@ pub struct Completion<C> {
 }
 
 impl<C> Completion<C> {
-    /// The bytes that went through: of a receive, those received.
-    pub fn transferred(&self) -> &[u8] {
+    /// The bytes that a receive brought, whatever its result.
+    pub fn received(&self) -> &[u8] {
         let bytes = self.buffer.as_slice();
         let count = usize::try_from(self.bytes).unwrap_or(usize::MAX).min(bytes.len());
         &bytes[..count]

@@ -198,3 +198,45 @@ pub enum IdError {
     #[error("the id belongs to another proactor")]
     Foreign,
 }
+
+/// Why a connection can not be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// A limit is reached.
+    #[error("busy: {0}; close one first")]
+    Busy(Limit),
+    /// The proactor is shutting down.
+    #[error("the proactor is shutting down")]
+    ShutDown,
+}
+
+/// Why an operation can not be cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CancelError {
+    /// It has ended: its completion was taken, or waits to be.
+    #[error("the operation has ended")]
+    Stale,
+    /// Another proactor gave the id out.
+    #[error("the id belongs to another proactor")]
+    Foreign,
+    /// A close can not be taken back.
+    #[error("a close can not be cancelled")]
+    Close,
+}
+
+/// Why a lane can not be resumed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResumeError {
+    /// The connection is gone.
+    #[error("the connection id is stale: its connection was closed")]
+    Stale,
+    /// Another proactor gave the id out.
+    #[error("the id belongs to another proactor")]
+    Foreign,
+    /// No send of this connection ended after a part of its bytes.
+    #[error("the lane is not tainted")]
+    NotTainted,
+}

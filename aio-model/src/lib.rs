@@ -4,25 +4,42 @@
 
 extern crate alloc;
 
+mod attempt;
 mod buffer;
+mod check;
 mod completion;
+mod conn;
 mod error;
 mod id;
+mod lane;
 mod lease;
+mod limits;
 mod list;
+mod model;
 mod op;
 mod pool;
 pub mod slab;
+mod stats;
+mod submit;
 mod system;
 mod time;
 pub mod timers;
+mod turn;
 
 pub use buffer::Buffer;
+pub use check::Violation;
 pub use completion::{CloseReason, Completion, Done, OpError};
-pub use error::{IdError, Limit, SubmitError, SubmitErrorKind, SystemError, SystemErrorKind};
+pub use error::{
+    CancelError, IdError, Limit, OpenError, ResumeError, SubmitError, SubmitErrorKind, SystemError,
+    SystemErrorKind,
+};
 pub use id::{ConnId, Key, OpId};
 pub use lease::{Home, Lease, Returned};
+pub use limits::Limits;
+pub use model::{Config, Model};
 pub use op::{Accept, AcceptMany, Close, Operation, Recv, Request, Send, Shutdown};
 pub use pool::{PoolId, PoolSize};
+pub use stats::Stats;
 pub use system::{Kind, Outcome, Readiness, Rearm, Syscall, System, Wake};
 pub use time::{Deadline, Instant, Tick};
+pub use turn::{Turn, turn};

@@ -1,10 +1,12 @@
 //! Operations: what a user submits, as values, and what becomes of one inside of the model.
 
+use core::fmt;
 use core::time::Duration;
 
 use crate::buffer::Buffer;
 use crate::completion::{Completion, Done, OpError};
 use crate::id::{ConnId, OpId};
+use crate::lane::Direction;
 use crate::list::Link;
 use crate::pool::PoolId;
 use crate::time::{Deadline, Instant};
@@ -31,7 +33,6 @@ impl<C> Operation<C> for Request<C> {
 }
 
 /// What an operation has to do.
-#[derive(Debug)]
 pub(crate) enum Work<C> {
     /// Receive into the operation's buffer: any bytes, or all it can hold.
     Recv { exact: bool },
@@ -47,19 +48,53 @@ pub(crate) enum Work<C> {
     Close { flush: bool },
 }
 
+// By hand: a derive would ask the same of the context, which is not in here.
+impl<C> Clone for Work<C> {
+    fn clone(&self) -> Work<C> {
+        *self
+    }
+}
+
+impl<C> Copy for Work<C> {}
+
+impl<C> fmt::Debug for Work<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Work::Recv { exact: false } => f.write_str("recv"),
+            Work::Recv { exact: true } => f.write_str("recv_exact"),
+            Work::RecvPooled { pool } => write!(f, "recv_pooled({pool:?})"),
+            Work::Send { start, end } => write!(f, "send({start}..{end})"),
+            Work::Accept { many: None } => f.write_str("accept_one"),
+            Work::Accept { many: Some(_) } => f.write_str("accept_many"),
+            Work::Shutdown => f.write_str("shutdown"),
+            Work::Close { flush: false } => f.write_str("close"),
+            Work::Close { flush: true } => f.write_str("close_flush"),
+        }
+    }
+}
+
+impl<C> Work<C> {
+    /// The lane that it queues in. A close queues in none.
+    pub(crate) fn direction(&self) -> Option<Direction> {
+        match self {
+            Work::Recv { .. } | Work::RecvPooled { .. } | Work::Accept { .. } => Some(Direction::Receive),
+            Work::Send { .. } | Work::Shutdown => Some(Direction::Send),
+            Work::Close { .. } => None,
+        }
+    }
+}
+
 macro_rules! deadline {
     ($type:ident) => {
         impl $type {
             /// Ends the operation with [`OpError::Deadline`] if it is not complete this long after its submission,
             /// its wait in the queue included. `Duration::MAX` never comes.
-            #[must_use]
             pub fn within(mut self, span: Duration) -> $type {
                 self.deadline = Some(Deadline::Within(span));
                 self
             }
 
             /// Ends the operation with [`OpError::Deadline`] if it is not complete at `at`.
-            #[must_use]
             pub fn deadline(mut self, at: Instant) -> $type {
                 self.deadline = Some(Deadline::At(at));
                 self
@@ -179,7 +214,7 @@ pub struct Accept {
 #[derive(Debug)]
 #[must_use = "submit it"]
 pub struct AcceptMany {
-    accept: Accept,
+    deadline: Option<Deadline>,
 }
 
 impl Accept {
@@ -191,11 +226,12 @@ impl Accept {
     /// Accepts one connection after the other: a completion each, with a clone of the context and
     /// [`more`](Completion::more) set, until a final one (cancel, close, an error).
     pub fn many() -> AcceptMany {
-        AcceptMany { accept: Accept::one() }
+        AcceptMany { deadline: None }
     }
 }
 
 deadline!(Accept);
+deadline!(AcceptMany);
 
 impl<C> Operation<C> for Accept {
     fn into_request(self) -> Request<C> {
@@ -206,11 +242,7 @@ impl<C> Operation<C> for Accept {
 impl<C: Clone> Operation<C> for AcceptMany {
     fn into_request(self) -> Request<C> {
         let many: fn(&C) -> C = C::clone;
-        Request {
-            work: Work::Accept { many: Some(many) },
-            buffer: Buffer::None,
-            deadline: self.accept.deadline,
-        }
+        Request { work: Work::Accept { many: Some(many) }, buffer: Buffer::None, deadline: self.deadline }
     }
 }
 
@@ -287,7 +319,11 @@ pub(crate) enum Stage<C> {
     /// In its lane, or for a close, at its connection.
     Queued(Work<C>),
     /// In the queue of completions.
-    Ended { result: Result<Done, OpError>, more: bool },
+    Ended {
+        result: Result<Done, OpError>,
+        /// The operation that goes on, if this is one of its several completions and not its last.
+        of: Option<OpId>,
+    },
 }
 
 impl<C> Op<C> {
@@ -305,10 +341,10 @@ impl<C> Op<C> {
 
     /// Consumes the operation: there is no second completion to make of it (C1).
     pub(crate) fn complete(self, op: OpId) -> Completion<C> {
-        let Stage::Ended { result, more } = self.stage else {
+        let Stage::Ended { result, of } = self.stage else {
             unreachable!("an operation is completed after it has ended");
         };
         let Op { context, buffer, bytes, conn, .. } = self;
-        Completion { context, conn, op, buffer, bytes, result, more }
+        Completion { context, conn, op: of.unwrap_or(op), buffer, bytes, result, more: of.is_some() }
     }
 }

@@ -162,7 +162,7 @@ impl<T> Timers<T> {
     }
 
     /// The earliest deadline, exactly.
-    pub fn next(&mut self) -> Option<Tick> {
+    pub fn earliest(&mut self) -> Option<Tick> {
         self.first().map(|index| self.entries[index].at)
     }
 
@@ -322,7 +322,7 @@ mod tests {
                 }
                 _ => {}
             }
-            assert_eq!(timers.next(), naive.keys().next().map(|(at, _)| *at));
+            assert_eq!(timers.earliest(), naive.keys().next().map(|(at, _)| *at));
             assert_eq!(timers.len() as usize, naive.len());
         }
     }

@@ -1,0 +1,335 @@
+//! The attempt: picks the next runnable lane, lends its operation's bytes for exactly one system call, and
+//! applies the outcome. An outcome can neither be forgotten nor given twice.
+
+use crate::buffer::Buffer;
+use crate::completion::{Done, OpError};
+use crate::conn::{Conn, Phase};
+use crate::error::{SystemError, SystemErrorKind};
+use crate::id::ConnId;
+use crate::lane::{End, Fin, LaneId, Place};
+use crate::list::Link;
+use crate::model::{Model, Owner};
+use crate::op::{Op, Stage, Work};
+use crate::slab::NIL;
+use crate::system::{Kind, Outcome, Rearm, Syscall};
+use crate::time::Tick;
+
+/// The most bytes that one call is given: kernels cut longer ones short or refuse them, and a call that was cut
+/// short must not be taken for one that found no more.
+const CALL_BYTES_MAX: usize = 1 << 30;
+
+/// The longest pause of a lane that backs off, as a power of two in milliseconds: about a second.
+const BACKOFF_EXPONENT_MAX: u8 = 10;
+
+/// How much of the current turn is left (K6).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Round {
+    /// Lanes at the front of the run queue that have not been served.
+    lanes: u32,
+    /// Attempts for all of them together.
+    attempts: u32,
+    /// Attempts for the lane at the front.
+    lane_attempts: u32,
+}
+
+impl Round {
+    pub(crate) const OVER: Round = Round { lanes: 0, attempts: 0, lane_attempts: 0 };
+}
+
+impl<C> Model<C> {
+    /// Begins the attempts of a turn: every lane that is runnable now is served once, up to its budget, and
+    /// all together up to the turn's.
+    pub fn begin_round(&mut self) {
+        self.round = Round {
+            lanes: self.run.len(),
+            attempts: self.limits.turn_attempts_max.get(),
+            lane_attempts: self.limits.lane_attempts_max.get(),
+        };
+    }
+
+    /// Makes the next attempt of the round, if one is left: `perform` is called once with the call to make, and
+    /// what it returns is applied. Returns whether it was.
+    ///
+    /// # Panics
+    ///
+    /// When `perform` claims to have transferred more than it was lent.
+    pub fn attempt(&mut self, perform: impl FnOnce(Syscall<'_>) -> Outcome) -> bool {
+        let Some(lane) = self.next_lane() else {
+            return false;
+        };
+        self.stats.attempts += 1;
+        self.round.attempts -= 1;
+        self.round.lane_attempts -= 1;
+        self.serve(lane, perform);
+        self.rotate(lane);
+        true
+    }
+
+    /// The lane at the front, once it can make its call. Those that lack a buffer or a place step aside.
+    fn next_lane(&mut self) -> Option<LaneId> {
+        while self.round.attempts > 0 && self.round.lanes > 0 {
+            let lane = self.run.front().map(LaneId::from_index)?;
+            if self.equip(lane) {
+                return Some(lane);
+            }
+            self.next_in_round();
+        }
+        None
+    }
+
+    fn next_in_round(&mut self) {
+        self.round.lanes -= 1;
+        self.round.lane_attempts = self.limits.lane_attempts_max.get();
+    }
+
+    /// Sees to it that the operation at the head of a lane has what its call needs. Otherwise moves the lane to
+    /// where it waits for that.
+    fn equip(&mut self, lane: LaneId) -> bool {
+        if self.conns[lane.conn()].phase == Phase::Closing {
+            return true;
+        }
+        let head = self.conns[lane].ops.front().expect("a lane that runs has operations");
+        match *self.ops[head].work() {
+            Work::RecvPooled { pool } if self.ops[head].buffer.capacity() == 0 => {
+                if let Some(lease) = self.pools[pool.index()].lend() {
+                    self.ops[head].buffer = lease.into();
+                    return true;
+                }
+                self.displace(lane);
+                self.conns[lane].place = Place::Parked(pool);
+                self.pools[pool.index()].parked.push_back(&mut self.conns, lane.index());
+                self.stats.parked += 1;
+                false
+            }
+            Work::Accept { many } => {
+                let place_free = self.conns.len() < self.limits.connections_max.get();
+                let credit_free = many.is_none() || self.ops.len() < self.limits.ops_max.get();
+                if place_free && credit_free {
+                    return true;
+                }
+                self.displace(lane);
+                self.conns[lane].place = Place::Held;
+                self.held.push_back(&mut self.conns, lane.index());
+                false
+            }
+            _ => true,
+        }
+    }
+
+    fn serve(&mut self, lane: LaneId, perform: impl FnOnce(Syscall<'_>) -> Outcome) {
+        let conn = self.conn_id(lane.conn());
+        if self.conns[lane.conn()].phase == Phase::Closing {
+            perform(Syscall::Close { conn });
+            self.closed(lane);
+            return;
+        }
+        let head = self.conns[lane].ops.front().expect("a lane that runs has operations");
+        match *self.ops[head].work() {
+            Work::Recv { exact } => self.receive(lane, conn, head, exact, perform),
+            Work::RecvPooled { .. } => self.receive(lane, conn, head, false, perform),
+            Work::Send { start, end } => self.send(lane, conn, head, start..end, perform),
+            Work::Accept { many } => self.accept(lane, conn, head, many, perform),
+            Work::Shutdown => match perform(Syscall::ShutdownWrite { conn }) {
+                Outcome::Done => {
+                    self.conns[lane].fin = Fin::Sent;
+                    self.end(head, Ok(Done::ShutDown));
+                }
+                other => self.hindered(lane, other),
+            },
+            Work::Close { .. } => unreachable!("a close queues in no lane"),
+        }
+        self.settle(lane);
+    }
+
+    /// After an attempt: the lane stays at the front while it has work and budget, otherwise the next is up.
+    fn rotate(&mut self, lane: LaneId) {
+        let at_front = self.run.front() == Some(lane.index());
+        if at_front && self.round.lane_attempts > 0 {
+            return;
+        }
+        if at_front {
+            self.run.remove(&mut self.conns, lane.index());
+            self.run.push_back(&mut self.conns, lane.index());
+        }
+        self.next_in_round();
+    }
+
+    fn receive(
+        &mut self,
+        lane: LaneId,
+        conn: ConnId,
+        head: u32,
+        exact: bool,
+        perform: impl FnOnce(Syscall<'_>) -> Outcome,
+    ) {
+        let op = &mut self.ops[head];
+        let filled = position(op.bytes);
+        let space = &mut op.buffer.space()[filled..];
+        let lent = space.len().min(CALL_BYTES_MAX);
+        let outcome = perform(Syscall::Recv { conn, buffer: &mut space[..lent] });
+        let left = space.len();
+        match outcome {
+            Outcome::Transferred(0) => self.finish(lane, End::EndOfStream),
+            Outcome::Transferred(count) => {
+                assert!(count <= lent, "a receive of at most {lent} bytes returned {count}");
+                op.bytes += count as u64;
+                self.stats.bytes_received += count as u64;
+                self.transferred(lane, count < lent);
+                if !exact || count == left {
+                    self.end(head, Ok(Done::Received { end_of_stream: false }));
+                }
+            }
+            other => self.hindered(lane, other),
+        }
+    }
+
+    fn send(
+        &mut self,
+        lane: LaneId,
+        conn: ConnId,
+        head: u32,
+        range: core::ops::Range<usize>,
+        perform: impl FnOnce(Syscall<'_>) -> Outcome,
+    ) {
+        let op = &mut self.ops[head];
+        let rest = &op.buffer.as_slice()[range][position(op.bytes)..];
+        let lent = rest.len().min(CALL_BYTES_MAX);
+        let outcome = perform(Syscall::Send { conn, bytes: &rest[..lent] });
+        let left = rest.len();
+        match outcome {
+            // No kernel answers so; waiting for an event after it could be for ever.
+            Outcome::Transferred(0) => {
+                self.finish(lane, End::Fault(SystemError::from_kind(SystemErrorKind::WriteZero)));
+            }
+            Outcome::Transferred(count) => {
+                assert!(count <= lent, "a send of at most {lent} bytes returned {count}");
+                op.bytes += count as u64;
+                self.stats.bytes_sent += count as u64;
+                self.transferred(lane, count < lent);
+                if count == left {
+                    self.end(head, Ok(Done::Sent));
+                }
+            }
+            other => self.hindered(lane, other),
+        }
+    }
+
+    fn accept(
+        &mut self,
+        lane: LaneId,
+        listener: ConnId,
+        head: u32,
+        many: Option<fn(&C) -> C>,
+        perform: impl FnOnce(Syscall<'_>) -> Outcome,
+    ) {
+        let conn = ConnId::new(self.conns.insert(Conn::new(Kind::Stream)), self.realm);
+        match perform(Syscall::Accept { listener, conn }) {
+            Outcome::Done => {
+                self.conns[lane].backoffs = 0;
+                self.stats.accepted += 1;
+                self.stats.opened += 1;
+                let done = Ok(Done::Accepted(conn));
+                match many {
+                    None => self.end(head, done),
+                    Some(clone) => self.post_accepted(head, clone, done),
+                }
+            }
+            other => {
+                self.conns.remove_at(conn.index());
+                self.hindered(lane, other);
+            }
+        }
+    }
+
+    /// Posts one of many completions of an accept, into a place that [`equip`](Model::equip) found free.
+    fn post_accepted(&mut self, head: u32, clone: fn(&C) -> C, result: Result<Done, OpError>) {
+        let Op { context, conn, .. } = &self.ops[head];
+        let op = Op {
+            context: clone(context),
+            buffer: Buffer::None,
+            bytes: 0,
+            conn: *conn,
+            link: Link::UNLINKED,
+            timer: None,
+            stage: Stage::Ended { result, of: Some(self.op_id(head)) },
+        };
+        let index = self.ops.insert(op).index();
+        self.ended.push_back(&mut self.ops, index);
+    }
+
+    /// Bytes went through. A short transfer proves that there is no more, if the engine reports arrivals, and
+    /// unless an end may be waiting behind the bytes.
+    fn transferred(&mut self, lane: LaneId, short: bool) {
+        let drained = short && self.rearm == Rearm::OnArrival && !self.conns[lane].end_hinted;
+        let lane = &mut self.conns[lane];
+        lane.ready &= !drained;
+        lane.backoffs = 0;
+    }
+
+    /// An attempt that moved nothing.
+    fn hindered(&mut self, lane: LaneId, outcome: Outcome) {
+        match outcome {
+            Outcome::WouldBlock => {
+                self.stats.would_blocks += 1;
+                self.conns[lane].ready = false;
+                self.conns[lane].end_hinted = false;
+                self.return_unused(lane);
+            }
+            Outcome::Interrupted => self.stats.interrupts += 1,
+            Outcome::Exhausted(_) => {
+                self.stats.exhaustions += 1;
+                self.return_unused(lane);
+                self.back_off(lane);
+            }
+            Outcome::Failed(error) => self.finish(lane, End::Fault(error)),
+            // The answer to another call than the one that was made: a system that does so is broken, but its
+            // user's connections end with an error, not with a panic.
+            Outcome::Done | Outcome::Transferred(_) => {
+                self.finish(lane, End::Fault(SystemError::from_kind(SystemErrorKind::Other)));
+            }
+        }
+    }
+
+    /// The lane has come to its end, and all its operations with it (K4).
+    fn finish(&mut self, lane: LaneId, end: End) {
+        self.conns[lane].end = Some(end);
+        self.end_all(lane, |work| end.result(work));
+    }
+
+    /// A pooled receive found nothing: its buffer is of more use elsewhere (B2).
+    fn return_unused(&mut self, lane: LaneId) {
+        let Some(op) = self.conns[lane].ops.front().map(|head| &mut self.ops[head]) else { return };
+        if matches!(op.work(), Work::RecvPooled { .. })
+            && let Buffer::Lease(lease) = core::mem::take(&mut op.buffer)
+        {
+            self.give_back(lease.end());
+        }
+    }
+
+    /// Pauses a lane, twice as long each time in a row, from 1 ms to about a second (K5).
+    fn back_off(&mut self, lane: LaneId) {
+        self.displace(lane);
+        let state = &mut self.conns[lane];
+        let pause = 1 << state.backoffs;
+        state.backoffs = (state.backoffs + 1).min(BACKOFF_EXPONENT_MAX);
+        state.place = Place::BackingOff;
+        let at = Tick(self.now.tick_ceil().0 + pause);
+        state.backoff_timer = Some(self.timers.arm(at, Owner::Lane(lane)));
+    }
+
+    /// The descriptor is closed: the connection is gone.
+    fn closed(&mut self, lane: LaneId) {
+        self.displace(lane);
+        self.stats.closed += 1;
+        let closer = self.conns[lane.conn()].closer;
+        if closer != NIL {
+            self.end(closer, Ok(Done::Closed));
+        }
+        self.remove_conn(lane.conn());
+    }
+}
+
+/// A count of bytes as a position in a buffer that holds them.
+fn position(bytes: u64) -> usize {
+    usize::try_from(bytes).expect("a buffer's length fits")
+}

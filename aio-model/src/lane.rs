@@ -1,0 +1,177 @@
+//! The lane: one direction of a connection, or a listener's accepts. One type, whichever it is, so that the
+//! directions can not drift apart.
+//!
+//! A lane is a FIFO of operations and what is believed of the kernel: *ready*, an attempt may succeed, or not.
+//! Only an outcome makes it not ready, only an event makes it ready again. Where a lane *stands* follows:
+//!
+//! ```text
+//!                      operations, and ready
+//!        ┌──────┐ ─────────────────────────▶ ┌─────────┐ ── attempt, rotate ─┐
+//!   ────▶│ Idle │                            │ Running │ ◀───────────────────┘
+//!        └──────┘ ◀───────────────────────── └─────────┘
+//!                   none left, or not ready   │   │   ▲
+//!                                             ▼   ▼   │ lease given, place free, time up
+//!                                  Parked · Held · BackingOff
+//! ```
+//!
+//! Parked: the pool has no buffer. Held: connections or credits are at their limit. `BackingOff`: the system
+//! ran out of something that comes back without an event.
+
+use crate::completion::{Done, OpError};
+use crate::conn::Conn;
+use crate::error::SystemError;
+use crate::list::{Link, Links, List};
+use crate::op::{Op, Work};
+use crate::pool::PoolId;
+use crate::slab::Slab;
+use crate::timers::TimerId;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// Receives, or a listener's accepts.
+    Receive,
+    /// Sends.
+    Send,
+}
+
+/// Names a lane: the index of its connection, and the direction in the lowest bit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LaneId(u32);
+
+impl LaneId {
+    pub(crate) fn new(conn: u32, direction: Direction) -> LaneId {
+        LaneId(conn << 1 | u32::from(direction == Direction::Send))
+    }
+
+    pub(crate) fn from_index(index: u32) -> LaneId {
+        LaneId(index)
+    }
+
+    pub(crate) fn index(self) -> u32 {
+        self.0
+    }
+
+    pub(crate) fn conn(self) -> u32 {
+        self.0 >> 1
+    }
+
+    pub(crate) fn direction(self) -> Direction {
+        if self.0 & 1 == 0 { Direction::Receive } else { Direction::Send }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Lane {
+    /// The queued operations, in submission order.
+    pub(crate) ops: List,
+    /// In the list that `place` names.
+    pub(crate) link: Link,
+    pub(crate) place: Place,
+    /// Whether an attempt may succeed. False only after an outcome said so, and an event is then due.
+    pub(crate) ready: bool,
+    /// An event hinted at an end of stream or an error: a short transfer then proves nothing.
+    pub(crate) end_hinted: bool,
+    /// A send ended after a part of its bytes, and the user has not resumed the lane (C5).
+    pub(crate) tainted: bool,
+    /// Whether a shutdown was submitted: then no send may follow.
+    pub(crate) fin: Fin,
+    /// Nothing more can come of this direction (K4).
+    pub(crate) end: Option<End>,
+    /// How often in a row the system was exhausted.
+    pub(crate) backoffs: u8,
+    pub(crate) backoff_timer: Option<TimerId>,
+}
+
+/// Which list a lane is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Idle,
+    Running,
+    Parked(PoolId),
+    Held,
+    BackingOff,
+}
+
+/// What a lane ended with. Sticky: every operation from now on ends with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    EndOfStream,
+    Fault(SystemError),
+}
+
+/// How far the end of a send lane has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fin {
+    None,
+    /// A shutdown is in the queue, as its last operation.
+    Queued,
+    Sent,
+}
+
+impl Lane {
+    pub(crate) fn new(direction: Direction) -> Lane {
+        Lane {
+            ops: List::EMPTY,
+            link: Link::UNLINKED,
+            place: Place::Idle,
+            // A send is worth a try at once. A receive waits for the event that the registration will cause.
+            ready: direction == Direction::Send,
+            end_hinted: false,
+            tainted: false,
+            fin: Fin::None,
+            end: None,
+            backoffs: 0,
+            backoff_timer: None,
+        }
+    }
+
+    /// Whether there is something to attempt.
+    pub(crate) fn is_runnable(&self) -> bool {
+        self.ready && !self.ops.is_empty()
+    }
+}
+
+impl End {
+    /// What an operation ends with in a lane that has ended like this.
+    pub(crate) fn result<C>(self, work: &Work<C>) -> Result<Done, OpError> {
+        match (self, work) {
+            (End::EndOfStream, Work::Recv { exact: true }) => Err(OpError::UnexpectedEof),
+            (End::EndOfStream, _) => Ok(Done::Received { end_of_stream: true }),
+            (End::Fault(error), _) => Err(OpError::System(error)),
+        }
+    }
+}
+
+impl Links for Slab<Conn> {
+    fn link(&self, index: u32) -> &Link {
+        &self[LaneId(index)].link
+    }
+
+    fn link_mut(&mut self, index: u32) -> &mut Link {
+        &mut self[LaneId(index)].link
+    }
+}
+
+impl<C> Links for Slab<Op<C>> {
+    fn link(&self, index: u32) -> &Link {
+        &self[index].link
+    }
+
+    fn link_mut(&mut self, index: u32) -> &mut Link {
+        &mut self[index].link
+    }
+}
+
+impl core::ops::Index<LaneId> for Slab<Conn> {
+    type Output = Lane;
+
+    fn index(&self, lane: LaneId) -> &Lane {
+        &self[lane.conn()].lanes[(lane.0 & 1) as usize]
+    }
+}
+
+impl core::ops::IndexMut<LaneId> for Slab<Conn> {
+    fn index_mut(&mut self, lane: LaneId) -> &mut Lane {
+        &mut self[lane.conn()].lanes[(lane.0 & 1) as usize]
+    }
+}

@@ -1,0 +1,53 @@
+//! Limits: everything that is bounded, in one place. Each works at 1.
+
+use core::num::NonZeroU32;
+
+/// What a proactor may hold at once, and do in one turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections and listeners. Accepting pauses at the limit, adopting is refused.
+    pub connections_max: NonZeroU32,
+    /// Operations that are queued, or whose completion has not been taken: the credits.
+    pub ops_max: NonZeroU32,
+    /// Operations queued in one lane.
+    pub lane_ops_max: NonZeroU32,
+    /// System calls in one turn.
+    pub turn_attempts_max: NonZeroU32,
+    /// System calls for one lane in one turn; then it goes to the back of the queue.
+    pub lane_attempts_max: NonZeroU32,
+}
+
+const fn count(n: u32) -> NonZeroU32 {
+    match NonZeroU32::new(n) {
+        Some(n) => n,
+        None => panic!("a limit is at least 1"),
+    }
+}
+
+impl Limits {
+    /// A million connections with two operations each, turns of a thousand calls, sixteen of them for one lane.
+    pub const DEFAULT: Limits = Limits {
+        connections_max: count(1 << 20),
+        // A receive and a send for each connection at its limit.
+        ops_max: count(2 << 20),
+        lane_ops_max: count(1024),
+        // About 5 ms at 5 µs a call: what a deadline may be late by under full load.
+        turn_attempts_max: count(1024),
+        lane_attempts_max: count(16),
+    };
+
+    /// Every limit at 1.
+    pub const ONE: Limits = Limits {
+        connections_max: count(1),
+        ops_max: count(1),
+        lane_ops_max: count(1),
+        turn_attempts_max: count(1),
+        lane_attempts_max: count(1),
+    };
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits::DEFAULT
+    }
+}

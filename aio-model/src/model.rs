@@ -1,0 +1,394 @@
+//! The model: all state of a proactor, and what the outside may tell and ask it.
+//!
+//! In: [`open`](Model::open), [`submit`](Model::submit), [`cancel`](Model::cancel), [`close`](Model::close),
+//! [`give_back`](Model::give_back) from the user; [`on_ready`](Model::on_ready), [`on_time`](Model::on_time) and
+//! the outcomes of [`attempt`](Model::attempt) from the system. Out: the calls that `attempt` asks for, and
+//! [`next_completion`](Model::next_completion). [`turn`](crate::turn()) does it all in the right order.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::attempt::Round;
+use crate::buffer::Buffer;
+use crate::completion::{CloseReason, Completion, Done, OpError};
+use crate::conn::{Conn, Phase};
+use crate::error::{IdError, Limit, OpenError};
+use crate::id::{ConnId, OpId};
+use crate::lane::{Direction, LaneId, Place};
+use crate::lease::{Home, Returned};
+use crate::limits::Limits;
+use crate::list::List;
+use crate::op::{Op, Stage, Work};
+use crate::pool::{Pool, PoolId, PoolSize};
+use crate::slab::{NIL, Slab};
+use crate::stats::Stats;
+use crate::system::{Kind, Readiness, Rearm};
+use crate::time::Instant;
+use crate::timers::Timers;
+
+/// What a model is made from.
+#[derive(Debug)]
+pub struct Config {
+    /// What it may hold and do.
+    pub limits: Limits,
+    /// The pools, [`PoolId::DEFAULT`] first.
+    pub pools: Vec<PoolSize>,
+    /// A number that no other proactor of the program has: it tells their ids apart.
+    pub realm: u32,
+    /// What makes the system's engine report readiness again.
+    pub rearm: Rearm,
+}
+
+/// All state of a proactor. See the module's page for how it is used.
+pub struct Model<C> {
+    pub(crate) conns: Slab<Conn>,
+    pub(crate) ops: Slab<Op<C>>,
+    pub(crate) timers: Timers<Owner>,
+    pub(crate) pools: Vec<Pool>,
+    /// The lanes with something to attempt, and the connections to close.
+    pub(crate) run: List,
+    /// The accept lanes that wait for a free connection or credit.
+    pub(crate) held: List,
+    /// The operations that have ended, in the order in which they did.
+    pub(crate) ended: List,
+    pub(crate) round: Round,
+    pub(crate) now: Instant,
+    pub(crate) limits: Limits,
+    pub(crate) rearm: Rearm,
+    pub(crate) realm: u32,
+    pub(crate) shut_down: bool,
+    /// Whether the last turn asked for events.
+    pub(crate) waited: bool,
+    pub(crate) stats: Stats,
+}
+
+/// Whose timer it is. By index: the timer is cancelled before its owner goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// The deadline of an operation.
+    Op(u32),
+    /// The end of a lane's backing off.
+    Lane(LaneId),
+    /// The end of a connection's flushing.
+    Conn(u32),
+}
+
+impl<C> Model<C> {
+    /// A model with nothing in it. Leases that are dropped go to `home`, whose contents the caller passes to
+    /// [`give_back`](Model::give_back).
+    pub fn new(config: Config, home: &Arc<dyn Home>) -> Model<C> {
+        let Config { limits, pools, realm, rearm } = config;
+        let pools =
+            (0..).zip(pools).map(|(index, size)| Pool::new(PoolId::new(index), size, Arc::clone(home)));
+        Model {
+            conns: Slab::new(),
+            ops: Slab::new(),
+            timers: Timers::new(),
+            pools: pools.collect(),
+            run: List::EMPTY,
+            held: List::EMPTY,
+            ended: List::EMPTY,
+            round: Round::OVER,
+            now: Instant::ZERO,
+            limits,
+            rearm,
+            realm,
+            shut_down: false,
+            waited: false,
+            stats: Stats::default(),
+        }
+    }
+
+    /// Makes room for a connection that the system is about to adopt.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] at the limit, or while shutting down.
+    pub fn open(&mut self, kind: Kind) -> Result<ConnId, OpenError> {
+        if self.shut_down {
+            return Err(OpenError::ShutDown);
+        }
+        if self.conns.len() >= self.limits.connections_max.get() {
+            return Err(OpenError::Busy(Limit::Connections));
+        }
+        self.stats.opened += 1;
+        Ok(ConnId::new(self.conns.insert(Conn::new(kind)), self.realm))
+    }
+
+    /// Takes an [`open`](Model::open) back: the system did not adopt the socket.
+    pub fn unopen(&mut self, conn: ConnId) {
+        if self.conn_index(conn).is_ok() {
+            self.stats.opened -= 1;
+            self.remove_conn(conn.index());
+        }
+    }
+
+    /// Tells what an event said about a connection. Sets flags, nothing more: the work is a turn's (K6).
+    pub fn on_ready(&mut self, conn: ConnId, readiness: Readiness) {
+        let Ok(index) = self.conn_index(conn) else {
+            self.stats.events_stale += 1;
+            return;
+        };
+        self.stats.events += 1;
+        let directions =
+            [(Direction::Receive, readiness.wakes_receive()), (Direction::Send, readiness.wakes_send())];
+        for (direction, wakes) in directions {
+            if wakes {
+                let lane = LaneId::new(index, direction);
+                self.conns[lane].ready = true;
+                self.conns[lane].end_hinted |= readiness.hints_end();
+                self.settle(lane);
+            }
+        }
+    }
+
+    /// Tells what time it is. Backward steps count as no step (T3).
+    pub fn on_time(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+    }
+
+    /// Ends everything whose deadline has come, by the time last told.
+    pub fn expire(&mut self) {
+        let now = self.now.tick_floor();
+        while let Some(owner) = self.timers.pop_due(now) {
+            match owner {
+                Owner::Op(index) => {
+                    self.ops[index].timer = None;
+                    self.stats.expired += 1;
+                    self.end_early(index, OpError::Deadline);
+                }
+                Owner::Lane(lane) => {
+                    self.conns[lane].backoff_timer = None;
+                    self.conns[lane].place = Place::Idle;
+                    self.settle(lane);
+                }
+                Owner::Conn(index) => {
+                    self.conns[index].flush_timer = None;
+                    self.abort(index, CloseReason::Requested);
+                }
+            }
+        }
+    }
+
+    /// A buffer has come home: lends it to the lane that has waited longest, or keeps it.
+    ///
+    /// One that belongs to another proactor's pool is dropped.
+    pub fn give_back(&mut self, buffer: Returned) {
+        let Some(pool) = self.pools.get_mut(buffer.pool().index()).filter(|pool| pool.owns(&buffer)) else {
+            debug_assert!(false, "a home passes on what was lent from it");
+            return;
+        };
+        let Some(lane) = pool.parked.pop_front(&mut self.conns).map(LaneId::from_index) else {
+            pool.take_back(buffer);
+            return;
+        };
+        let head = self.conns[lane].ops.front().expect("a parked lane has an operation");
+        self.ops[head].buffer = buffer.lend().into();
+        self.conns[lane].place = Place::Idle;
+        self.settle(lane);
+    }
+
+    /// Takes the next completion, in the order in which the operations ended.
+    pub fn next_completion(&mut self) -> Option<Completion<C>> {
+        let index = self.ended.pop_front(&mut self.ops)?;
+        let op = self.op_id(index);
+        let completion = self.ops.remove_at(index).complete(op);
+        self.release_held();
+        Some(completion)
+    }
+
+    /// Closes everything, now, and accepts nothing any more. Every queued operation ends with
+    /// [`OpError::Closed`].
+    pub fn shut_down(&mut self) {
+        self.shut_down = true;
+        for index in 0..self.conns.index_bound() {
+            if self.conns.at(index).is_some() {
+                self.abort(index, CloseReason::ShutDown);
+            }
+        }
+    }
+
+    /// Whether it was shut down and every completion has been taken.
+    pub fn is_drained(&self) -> bool {
+        self.shut_down && self.conns.is_empty() && self.ops.is_empty()
+    }
+
+    /// Whether a turn has something to do without waiting: an attempt to make, or completions to deliver.
+    pub fn is_busy(&self) -> bool {
+        !self.run.is_empty() || !self.ended.is_empty()
+    }
+
+    /// The next deadline, exactly: how long a turn may sleep if nothing happens.
+    pub fn next_deadline(&mut self) -> Option<Instant> {
+        self.timers.earliest().map(|tick| tick.start())
+    }
+
+    /// The time last told.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// What has happened so far.
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Connections and listeners that exist, those being closed included.
+    pub fn connections(&self) -> u32 {
+        self.conns.len()
+    }
+
+    /// Operations that are queued or whose completion has not been taken.
+    pub fn ops(&self) -> u32 {
+        self.ops.len()
+    }
+
+    /// Completions that wait to be taken.
+    pub fn completions(&self) -> u32 {
+        self.ended.len()
+    }
+
+    /// The buffers of all pools that are lent: to operations, completions and the user. A buffer on its way
+    /// home counts until it is [given back](Model::give_back).
+    pub fn outstanding(&self) -> u32 {
+        self.pools.iter().map(Pool::outstanding).sum()
+    }
+
+    /// Whether a readable connection waits for a buffer.
+    pub fn has_parked(&self) -> bool {
+        self.pools.iter().any(|pool| !pool.parked.is_empty())
+    }
+
+    /// The index of a live connection.
+    pub(crate) fn conn_index(&self, conn: ConnId) -> Result<u32, IdError> {
+        if conn.realm() != self.realm {
+            return Err(IdError::Foreign);
+        }
+        self.conns.get(conn.key()).map(|_| conn.index()).ok_or(IdError::Stale)
+    }
+
+    pub(crate) fn op_id(&self, index: u32) -> OpId {
+        OpId::new(self.ops.key_at(index), self.realm)
+    }
+
+    pub(crate) fn conn_id(&self, index: u32) -> ConnId {
+        ConnId::new(self.conns.key_at(index), self.realm)
+    }
+
+    /// Brings the place of a lane in line with its state. To be called after every change of either.
+    pub(crate) fn settle(&mut self, lane: LaneId) {
+        let conn = &self.conns[lane.conn()];
+        if conn.phase == Phase::Closing {
+            return;
+        }
+        let state = &self.conns[lane];
+        match (state.place, state.is_runnable()) {
+            (Place::Idle, true) => {
+                self.conns[lane].place = Place::Running;
+                self.run.push_back(&mut self.conns, lane.index());
+            }
+            (Place::Idle, false) | (_, true) => {}
+            (_, false) => self.displace(lane),
+        }
+        let flushed = matches!(conn_phase(&self.conns, lane), Phase::Flushing(_))
+            && lane.direction() == Direction::Send
+            && self.conns[lane].ops.is_empty();
+        if flushed {
+            self.abort(lane.conn(), CloseReason::Requested);
+        }
+    }
+
+    /// Takes a lane out of whatever list it is in.
+    pub(crate) fn displace(&mut self, lane: LaneId) {
+        let state = &mut self.conns[lane];
+        let place = core::mem::replace(&mut state.place, Place::Idle);
+        if let Some(timer) = state.backoff_timer.take() {
+            self.timers.cancel(timer);
+        }
+        let list = match place {
+            Place::Idle | Place::BackingOff => return,
+            Place::Running => &mut self.run,
+            Place::Held => &mut self.held,
+            Place::Parked(pool) => &mut self.pools[pool.index()].parked,
+        };
+        list.remove(&mut self.conns, lane.index());
+    }
+
+    /// A connection or a credit has become free: the accept lanes that waited for one try again.
+    pub(crate) fn release_held(&mut self) {
+        while let Some(lane) = self.held.pop_front(&mut self.conns).map(LaneId::from_index) {
+            self.conns[lane].place = Place::Idle;
+            self.settle(lane);
+        }
+    }
+
+    /// Ends a queued operation: out of its lane, its timer off, its completion posted into the place that was
+    /// reserved for it when it was accepted.
+    pub(crate) fn end(&mut self, index: u32, result: Result<Done, OpError>) {
+        let op = &mut self.ops[index];
+        if let Some(timer) = op.timer.take() {
+            self.timers.cancel(timer);
+        }
+        let Stage::Queued(work) = core::mem::replace(&mut op.stage, Stage::Ended { result, of: None }) else {
+            unreachable!("an operation ends once");
+        };
+        let mut unused = None;
+        if let (Work::Recv { .. } | Work::RecvPooled { .. }, Buffer::Lease(lease)) = (&work, &mut op.buffer) {
+            lease.fill(usize::try_from(op.bytes).unwrap_or(usize::MAX));
+        }
+        if matches!(work, Work::RecvPooled { .. }) && op.bytes == 0 {
+            unused = Some(core::mem::take(&mut op.buffer));
+        }
+        if let Some(direction) = work.direction() {
+            let lane = LaneId::new(op.conn.index(), direction);
+            self.conns[lane].ops.remove(&mut self.ops, index);
+        }
+        self.ended.push_back(&mut self.ops, index);
+        if let Some(Buffer::Lease(lease)) = unused {
+            self.give_back(lease.end());
+        }
+    }
+
+    /// Ends every operation of a lane, in order.
+    pub(crate) fn end_all(&mut self, lane: LaneId, result: impl Fn(&Work<C>) -> Result<Done, OpError>) {
+        while let Some(index) = self.conns[lane].ops.front() {
+            let result = result(self.ops[index].work());
+            self.end(index, result);
+        }
+    }
+
+    /// Forgets a connection that has no operations left.
+    pub(crate) fn remove_conn(&mut self, index: u32) {
+        let conn = self.conns.remove_at(index);
+        debug_assert!(conn.lanes.iter().all(|lane| lane.ops.is_empty()));
+        debug_assert!(conn.closer == NIL || conn.phase == Phase::Closing);
+        self.release_held();
+    }
+}
+
+/// A summary: how much of everything there is.
+impl<C> fmt::Debug for Model<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Model")
+            .field("now", &self.now)
+            .field("connections", &self.conns.len())
+            .field("ops", &self.ops.len())
+            .field("completions", &self.ended.len())
+            .field("runnable", &self.run.len())
+            .field("held", &self.held.len())
+            .field("timers", &self.timers.len())
+            .field("leases", &self.outstanding())
+            .field("shut_down", &self.shut_down)
+            .finish_non_exhaustive()
+    }
+}
+
+fn conn_phase(conns: &Slab<Conn>, lane: LaneId) -> Phase {
+    conns[lane.conn()].phase
+}

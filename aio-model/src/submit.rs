@@ -1,0 +1,268 @@
+//! What the user asks for: submit, cancel, resume, close. Nothing here makes a system call, so all of it is
+//! legal anywhere, at any time (C7).
+
+use crate::completion::{CloseReason, OpError};
+use crate::conn::Phase;
+use crate::error::{CancelError, IdError, Limit, ResumeError, SubmitError, SubmitErrorKind};
+use crate::id::{ConnId, OpId};
+use crate::lane::{Direction, Fin, LaneId, Place};
+use crate::list::Link;
+use crate::model::{Model, Owner};
+use crate::op::{Op, Operation, Request, Stage, Work};
+use crate::system::Kind;
+use crate::time::{Deadline, Instant};
+
+impl<C> Model<C> {
+    /// Accepts an operation, and with it the duty of exactly one final completion (C1), or refuses it and gives
+    /// everything back. `clock` is asked only if the operation's deadline is relative.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError`] with context and buffer; nothing else has happened.
+    pub fn submit(
+        &mut self,
+        conn: ConnId,
+        op: impl Operation<C>,
+        context: C,
+        clock: impl FnOnce() -> Instant,
+    ) -> Result<OpId, SubmitError<C>> {
+        let Request { work, buffer, deadline } = op.into_request();
+        let request = Request { work, buffer, deadline };
+        if let Err(kind) = self.admit(conn, &request) {
+            self.stats.refused += 1;
+            return Err(SubmitError { kind, context, buffer: request.buffer });
+        }
+        self.stats.submitted += 1;
+        let Request { work, buffer, deadline } = request;
+        let deadline = match deadline {
+            None => Instant::MAX,
+            Some(Deadline::At(at)) => at,
+            Some(Deadline::Within(span)) => clock() + span,
+        };
+        let direction = work.direction();
+        let stage = Stage::Queued(work);
+        let op = Op { context, buffer, bytes: 0, conn, link: Link::UNLINKED, timer: None, stage };
+        let key = self.ops.insert(op);
+        match direction {
+            Some(direction) => self.enqueue(LaneId::new(conn.index(), direction), key.index(), deadline),
+            None => self.begin_close(conn.index(), key.index(), deadline),
+        }
+        Ok(OpId::new(key, self.realm))
+    }
+
+    /// Whether a request is acceptable.
+    fn admit(&self, conn: ConnId, request: &Request<C>) -> Result<(), SubmitErrorKind> {
+        let index = self.conn_index(conn).map_err(|error| match error {
+            IdError::Stale => SubmitErrorKind::Stale,
+            IdError::Foreign => SubmitErrorKind::Foreign,
+        })?;
+        let conn = &self.conns[index];
+        match conn.phase {
+            _ if self.shut_down => return Err(SubmitErrorKind::ShutDown),
+            Phase::Open => {}
+            Phase::Flushing(_) | Phase::Closing => return Err(SubmitErrorKind::Closing),
+        }
+        self.admit_work(conn.kind, request)?;
+        if let Some(direction) = request.work.direction() {
+            let lane = &self.conns[LaneId::new(index, direction)];
+            match direction {
+                Direction::Send if lane.tainted => return Err(SubmitErrorKind::Tainted),
+                Direction::Send if lane.fin != Fin::None => return Err(SubmitErrorKind::WriteShutDown),
+                Direction::Send | Direction::Receive => {}
+            }
+            if lane.ops.len() >= self.limits.lane_ops_max.get() {
+                return Err(SubmitErrorKind::Busy(Limit::LaneOps));
+            }
+        }
+        if self.ops.len() >= self.limits.ops_max.get() {
+            return Err(SubmitErrorKind::Busy(Limit::Ops));
+        }
+        Ok(())
+    }
+
+    /// Whether an operation makes sense in itself, and fits the kind of thing it is submitted on.
+    fn admit_work(&self, kind: Kind, request: &Request<C>) -> Result<(), SubmitErrorKind> {
+        match (kind, &request.work) {
+            (Kind::Listener, Work::Accept { .. } | Work::Close { .. })
+            | (Kind::Stream, Work::Shutdown | Work::Close { .. }) => Ok(()),
+            (Kind::Stream, Work::Recv { .. }) => match &request.buffer {
+                buffer if !buffer.is_writable() && !buffer.is_empty() => Err(SubmitErrorKind::NotWritable),
+                buffer if buffer.capacity() == 0 => Err(SubmitErrorKind::EmptyBuffer),
+                _ => Ok(()),
+            },
+            (Kind::Stream, Work::RecvPooled { pool }) => {
+                let pool = self.pools.get(pool.index()).ok_or(SubmitErrorKind::NoPool)?;
+                if pool.size().buffer_bytes == 0 { Err(SubmitErrorKind::EmptyBuffer) } else { Ok(()) }
+            }
+            (Kind::Stream, Work::Send { start, end }) => match request.buffer.len() {
+                len if *end > len || start > end => Err(SubmitErrorKind::OutOfRange),
+                _ if start == end => Err(SubmitErrorKind::EmptyBuffer),
+                _ => Ok(()),
+            },
+            (Kind::Listener, _) | (Kind::Stream, Work::Accept { .. }) => Err(SubmitErrorKind::WrongKind),
+        }
+    }
+
+    fn enqueue(&mut self, lane: LaneId, index: u32, deadline: Instant) {
+        if deadline < Instant::MAX {
+            self.ops[index].timer = Some(self.timers.arm(deadline.tick_ceil(), Owner::Op(index)));
+        }
+        self.conns[lane].ops.push_back(&mut self.ops, index);
+        if matches!(self.ops[index].work(), Work::Shutdown) {
+            self.conns[lane].fin = Fin::Queued;
+        }
+        if let Some(end) = self.conns[lane].end {
+            self.end_all(lane, |work| end.result(work));
+        }
+        self.settle(lane);
+    }
+
+    /// Ends a queued operation with [`OpError::Cancelled`], in whatever state it is. If it is a send that had
+    /// moved a part of its bytes, its lane is tainted.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended already, when it is a close, or when the id is foreign. Nothing happens then.
+    pub fn cancel(&mut self, op: OpId) -> Result<(), CancelError> {
+        if op.realm() != self.realm {
+            return Err(CancelError::Foreign);
+        }
+        match self.ops.get(op.key()).map(|op| &op.stage) {
+            None | Some(Stage::Ended { .. }) => Err(CancelError::Stale),
+            Some(Stage::Queued(Work::Close { .. })) => Err(CancelError::Close),
+            Some(Stage::Queued(_)) => {
+                self.stats.cancelled += 1;
+                self.end_early(op.index(), OpError::Cancelled);
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends every queued operation of a connection with [`OpError::Cancelled`], and returns how many they were.
+    /// If a send among them had moved a part of its bytes, the lane is tainted.
+    ///
+    /// # Errors
+    ///
+    /// When the id is stale or foreign.
+    pub fn cancel_all(&mut self, conn: ConnId) -> Result<u32, IdError> {
+        let index = self.conn_index(conn)?;
+        let mut count = 0;
+        for direction in [Direction::Receive, Direction::Send] {
+            let lane = LaneId::new(index, direction);
+            count += self.conns[lane].ops.len();
+            let partial = self.head_is_partial_send(lane);
+            self.end_all(lane, |_| Err(OpError::Cancelled));
+            self.unshut(lane);
+            self.conns[lane].tainted |= partial;
+            self.settle(lane);
+        }
+        self.stats.cancelled += u64::from(count);
+        Ok(count)
+    }
+
+    /// Allows sends again after one ended with a part of its bytes (C5). The stream stands where
+    /// [`Completion::bytes`](crate::Completion::bytes) of that send says: resend the rest, or what the protocol
+    /// wants there instead.
+    ///
+    /// # Errors
+    ///
+    /// When the lane is not tainted, or the id is stale or foreign. Nothing happens then.
+    pub fn resume(&mut self, conn: ConnId) -> Result<(), ResumeError> {
+        let index = self.conn_index(conn).map_err(|error| match error {
+            IdError::Stale => ResumeError::Stale,
+            IdError::Foreign => ResumeError::Foreign,
+        })?;
+        let lane = &mut self.conns[LaneId::new(index, Direction::Send)];
+        if !core::mem::take(&mut lane.tainted) {
+            return Err(ResumeError::NotTainted);
+        }
+        Ok(())
+    }
+
+    /// Closes a connection or listener at once: every queued operation ends with [`OpError::Closed`], the
+    /// descriptor is closed in a coming turn, and then the id is stale. Closing what is being closed is fine.
+    ///
+    /// # Errors
+    ///
+    /// When the id is stale (it *is* closed) or foreign.
+    pub fn close(&mut self, conn: ConnId) -> Result<(), IdError> {
+        let index = self.conn_index(conn)?;
+        self.abort(index, CloseReason::Requested);
+        Ok(())
+    }
+
+    /// A `Close` operation was accepted.
+    fn begin_close(&mut self, conn: u32, op: u32, deadline: Instant) {
+        self.conns[conn].closer = op;
+        let flush = matches!(self.ops[op].work(), Work::Close { flush: true });
+        let send = LaneId::new(conn, Direction::Send);
+        if !flush || self.conns[send].ops.is_empty() {
+            self.abort(conn, CloseReason::Requested);
+            return;
+        }
+        self.conns[conn].phase = Phase::Flushing(CloseReason::Requested);
+        if deadline < Instant::MAX {
+            let timer = self.timers.arm(deadline.tick_ceil(), Owner::Conn(conn));
+            self.conns[conn].flush_timer = Some(timer);
+        }
+        let receive = LaneId::new(conn, Direction::Receive);
+        self.end_all(receive, |_| Err(OpError::Closed(CloseReason::Requested)));
+        self.settle(receive);
+    }
+
+    /// Ends everything of a connection and queues its descriptor to be closed.
+    pub(crate) fn abort(&mut self, conn: u32, reason: CloseReason) {
+        if self.conns[conn].phase == Phase::Closing {
+            return;
+        }
+        self.conns[conn].phase = Phase::Closing;
+        if let Some(timer) = self.conns[conn].flush_timer.take() {
+            self.timers.cancel(timer);
+        }
+        for direction in [Direction::Receive, Direction::Send] {
+            let lane = LaneId::new(conn, direction);
+            self.displace(lane);
+            self.end_all(lane, |_| Err(OpError::Closed(reason)));
+        }
+        let lane = LaneId::new(conn, Direction::Receive);
+        self.conns[lane].place = Place::Running;
+        self.run.push_back(&mut self.conns, lane.index());
+    }
+
+    /// Ends a queued operation before it is complete: its deadline came, or it was cancelled.
+    pub(crate) fn end_early(&mut self, index: u32, error: OpError) {
+        let op = &self.ops[index];
+        let direction =
+            op.work().direction().expect("a close has no deadline of its own and can not be cancelled");
+        let lane = LaneId::new(op.conn.index(), direction);
+        let was_head = self.conns[lane].ops.front() == Some(index);
+        let partial = was_head && self.head_is_partial_send(lane);
+        if matches!(op.work(), Work::Shutdown) {
+            self.unshut(lane);
+        }
+        self.end(index, Err(error));
+        if partial {
+            self.conns[lane].tainted = true;
+            self.end_all(lane, |_| Err(OpError::Tainted));
+            self.unshut(lane);
+        }
+        // What the lane waited for, it waited for on behalf of its head.
+        if was_head && matches!(self.conns[lane].place, Place::Parked(_) | Place::Held) {
+            self.displace(lane);
+        }
+        self.settle(lane);
+    }
+
+    fn head_is_partial_send(&self, lane: LaneId) -> bool {
+        let head = self.conns[lane].ops.front().map(|index| &self.ops[index]);
+        head.is_some_and(|op| matches!(op.work(), Work::Send { .. }) && op.bytes > 0)
+    }
+
+    /// A queued shutdown has ended without shutting anything down: sends are welcome again.
+    fn unshut(&mut self, lane: LaneId) {
+        let fin = &mut self.conns[lane].fin;
+        if *fin == Fin::Queued {
+            *fin = Fin::None;
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The turn: one bounded pass of the loop, the same code on every operating system and in the simulator.
+
+use crate::error::SystemError;
+use crate::model::Model;
+use crate::system::System;
+use crate::time::Instant;
+
+/// A turn under way, one [`step`](Turn::step) at a time: for those who look at the model between steps. Everyone
+/// else calls [`turn`].
+///
+/// 1. Wait for events until the next deadline, but not if something is to be done at once.
+/// 2. Make attempts, each lane up to its budget, all lanes up to the turn's.
+/// 3. End what has reached its deadline: after the attempts, so that bytes already moved count first (T2).
+///
+/// A turn that has attempts to make or completions to deliver skips the wait, but not twice in a row: a batch of
+/// sends goes out without a system call to ask for events first, and a user who always has something to send
+/// does not shut the world out.
+#[derive(Debug)]
+#[must_use = "step it until it is over"]
+pub struct Turn {
+    stage: Stage,
+    until: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    Wait,
+    Attempt,
+    Expire,
+    Over,
+}
+
+/// Takes one turn, waiting until `until` at the latest (`None`: as long as it takes).
+///
+/// # Errors
+///
+/// When the readiness engine fails. The model is as it was; another turn may be tried.
+pub fn turn<C, S: System>(
+    model: &mut Model<C>,
+    system: &mut S,
+    until: Option<Instant>,
+) -> Result<(), SystemError> {
+    let mut turn = Turn::begin(model, until);
+    while turn.step(model, system)? {}
+    Ok(())
+}
+
+impl Turn {
+    /// Begins a turn.
+    pub fn begin<C>(model: &mut Model<C>, until: Option<Instant>) -> Turn {
+        model.stats.turns += 1;
+        Turn { stage: Stage::Wait, until }
+    }
+
+    /// Takes one step: the wait, one attempt, or the deadlines. Returns whether there is another.
+    ///
+    /// # Errors
+    ///
+    /// When the wait fails; the turn is over then.
+    pub fn step<C, S: System>(&mut self, model: &mut Model<C>, system: &mut S) -> Result<bool, SystemError> {
+        match self.stage {
+            Stage::Wait => {
+                self.stage = Stage::Over;
+                let now = self.wait(model, system)?;
+                model.on_time(now);
+                model.begin_round();
+                self.stage = Stage::Attempt;
+            }
+            Stage::Attempt => {
+                if !model.attempt(|call| system.perform(call)) {
+                    self.stage = Stage::Expire;
+                }
+            }
+            Stage::Expire => {
+                model.expire();
+                self.stage = Stage::Over;
+            }
+            Stage::Over => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn wait<C, S: System>(&self, model: &mut Model<C>, system: &mut S) -> Result<Instant, SystemError> {
+        let busy = model.is_busy() || model.is_drained();
+        if busy && model.waited {
+            model.waited = false;
+            return Ok(system.now());
+        }
+        model.waited = true;
+        model.stats.waits += 1;
+        let until = match (model.next_deadline(), self.until) {
+            _ if busy => Some(Instant::ZERO),
+            (Some(deadline), Some(until)) => Some(deadline.min(until)),
+            (deadline, until) => deadline.or(until),
+        };
+        system.wait(until, |conn, readiness| model.on_ready(conn, readiness))
+    }
+}
