@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
 
 mod attempt;
 mod buffer;
@@ -20,6 +22,8 @@ mod op;
 mod pool;
 pub mod slab;
 mod stats;
+#[cfg(feature = "std")]
+mod std_io;
 mod submit;
 mod system;
 mod time;

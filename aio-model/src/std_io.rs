@@ -1,0 +1,73 @@
+//! Conversions to and from `std::io::Error`, for those who have `std`.
+
+use std::io;
+
+use crate::error::{
+    CancelError, IdError, OpenError, ResumeError, SubmitError, SubmitErrorKind, SystemError, SystemErrorKind,
+};
+
+/// With the `errno` as it came, where there is one.
+impl From<SystemError> for io::Error {
+    fn from(error: SystemError) -> io::Error {
+        if let Some(code) = error.code() {
+            return io::Error::from_raw_os_error(code);
+        }
+        let kind = match error.kind() {
+            SystemErrorKind::ConnectionReset => io::ErrorKind::ConnectionReset,
+            SystemErrorKind::ConnectionAborted => io::ErrorKind::ConnectionAborted,
+            SystemErrorKind::ConnectionRefused => io::ErrorKind::ConnectionRefused,
+            SystemErrorKind::BrokenPipe => io::ErrorKind::BrokenPipe,
+            SystemErrorKind::NotConnected => io::ErrorKind::NotConnected,
+            SystemErrorKind::TimedOut => io::ErrorKind::TimedOut,
+            SystemErrorKind::Unreachable => io::ErrorKind::HostUnreachable,
+            SystemErrorKind::OutOfMemory => io::ErrorKind::OutOfMemory,
+            SystemErrorKind::WriteZero => io::ErrorKind::WriteZero,
+            SystemErrorKind::Unsupported => io::ErrorKind::Unsupported,
+            SystemErrorKind::PermissionDenied => io::ErrorKind::PermissionDenied,
+            SystemErrorKind::AddressInUse => io::ErrorKind::AddrInUse,
+            SystemErrorKind::AddressNotAvailable => io::ErrorKind::AddrNotAvailable,
+            SystemErrorKind::InvalidInput => io::ErrorKind::InvalidInput,
+            SystemErrorKind::DescriptorsExhausted | SystemErrorKind::Other => io::ErrorKind::Other,
+        };
+        io::Error::new(kind, error)
+    }
+}
+
+/// So that `?` works in a function that returns `io::Result`. Context and buffer are dropped: match on the
+/// error itself to have them back.
+impl<C> From<SubmitError<C>> for io::Error {
+    fn from(error: SubmitError<C>) -> io::Error {
+        error.kind.into()
+    }
+}
+
+impl From<SubmitErrorKind> for io::Error {
+    fn from(kind: SubmitErrorKind) -> io::Error {
+        let io_kind = match kind {
+            SubmitErrorKind::Busy(_) => io::ErrorKind::ResourceBusy,
+            SubmitErrorKind::Stale | SubmitErrorKind::Closing | SubmitErrorKind::ShutDown => {
+                io::ErrorKind::NotConnected
+            }
+            SubmitErrorKind::WriteShutDown | SubmitErrorKind::Tainted => io::ErrorKind::BrokenPipe,
+            SubmitErrorKind::Foreign
+            | SubmitErrorKind::EmptyBuffer
+            | SubmitErrorKind::NotWritable
+            | SubmitErrorKind::OutOfRange
+            | SubmitErrorKind::WrongKind
+            | SubmitErrorKind::NoPool => io::ErrorKind::InvalidInput,
+        };
+        io::Error::new(io_kind, kind)
+    }
+}
+
+macro_rules! into_io {
+    ($($type:ty),*) => {
+        $(impl From<$type> for io::Error {
+            fn from(error: $type) -> io::Error {
+                io::Error::other(error)
+            }
+        })*
+    };
+}
+
+into_io!(CancelError, IdError, OpenError, ResumeError);

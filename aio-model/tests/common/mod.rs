@@ -1,0 +1,168 @@
+//! A hand-driven model: the test plays the operating system, one call at a time.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aio_model::{
+    Completion, Config, ConnId, Home, Instant, Kind, Limits, Model, OpId, Operation, Outcome, PoolSize,
+    Readiness, Rearm, Returned, SubmitError, Syscall,
+};
+
+pub(crate) const MS: Duration = Duration::from_millis(1);
+
+/// Where dropped leases go.
+#[derive(Default)]
+pub(crate) struct Shelf(Mutex<Vec<Returned>>);
+
+impl Home for Shelf {
+    fn come_home(&self, buffer: Returned) {
+        self.0.lock().unwrap().push(buffer);
+    }
+}
+
+pub(crate) struct Bench {
+    pub(crate) model: Model<&'static str>,
+    shelf: Arc<Shelf>,
+    pub(crate) now: Instant,
+}
+
+/// What a call asked for, without its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    Recv(ConnId, usize),
+    Send(ConnId, usize),
+    Accept(ConnId),
+    Shutdown(ConnId),
+    Close(ConnId),
+}
+
+pub(crate) fn limits() -> Limits {
+    Limits { lane_attempts_max: NonZeroU32::new(4).unwrap(), ..Limits::DEFAULT }
+}
+
+impl Bench {
+    pub(crate) fn new() -> Bench {
+        Bench::with(limits(), 2)
+    }
+
+    /// Another proactor than the usual one.
+    pub(crate) fn foreign() -> Bench {
+        Bench::make(limits(), 2, 2)
+    }
+
+    /// A model whose one pool has `buffers` buffers of 8 bytes.
+    pub(crate) fn with(limits: Limits, buffers: u32) -> Bench {
+        Bench::make(limits, buffers, 1)
+    }
+
+    fn make(limits: Limits, buffers: u32, realm: u32) -> Bench {
+        let shelf = Arc::new(Shelf::default());
+        let home: Arc<dyn Home> = Arc::<Shelf>::clone(&shelf);
+        let pools = vec![PoolSize { buffers_max: buffers, buffer_bytes: 8 }];
+        let config = Config { limits, pools, realm, rearm: Rearm::OnArrival };
+        Bench { model: Model::new(config, &home), shelf, now: Instant::ZERO }
+    }
+
+    pub(crate) fn stream(&mut self) -> ConnId {
+        self.model.open(Kind::Stream).unwrap()
+    }
+
+    pub(crate) fn listener(&mut self) -> ConnId {
+        self.model.open(Kind::Listener).unwrap()
+    }
+
+    pub(crate) fn submit(
+        &mut self,
+        conn: ConnId,
+        op: impl Operation<&'static str>,
+        context: &'static str,
+    ) -> OpId {
+        self.try_submit(conn, op, context).unwrap()
+    }
+
+    pub(crate) fn try_submit(
+        &mut self,
+        conn: ConnId,
+        op: impl Operation<&'static str>,
+        context: &'static str,
+    ) -> Result<OpId, SubmitError<&'static str>> {
+        let now = self.now;
+        let submitted = self.model.submit(conn, op, context, || now);
+        self.model.check().unwrap();
+        submitted
+    }
+
+    pub(crate) fn readable(&mut self, conn: ConnId) {
+        self.model.on_ready(conn, Readiness::READABLE);
+        self.model.check().unwrap();
+    }
+
+    /// Lets time pass and takes a round in which the calls are answered by `outcomes`, in order. Bytes received
+    /// count up from 1. Ends when the round does; every outcome must have been asked for.
+    pub(crate) fn round(&mut self, passed: Duration, outcomes: &[Outcome]) -> Vec<Asked> {
+        self.now = self.now + passed;
+        self.model.on_time(self.now);
+        self.model.begin_round();
+        let outcomes = RefCell::new(outcomes.iter().copied().collect::<VecDeque<_>>());
+        let mut asked = Vec::new();
+        while self.model.attempt(|call| {
+            let (ask, outcome) = answer(call, &mut outcomes.borrow_mut());
+            asked.push(ask);
+            outcome
+        }) {
+            self.model.check().unwrap();
+        }
+        assert_eq!(outcomes.into_inner(), [], "outcomes that nobody asked for, after {asked:?}");
+        self.model.expire();
+        self.fetch();
+        self.model.check().unwrap();
+        asked
+    }
+
+    pub(crate) fn fetch(&mut self) {
+        let returned = std::mem::take(&mut *self.shelf.0.lock().unwrap());
+        for buffer in returned {
+            self.model.give_back(buffer);
+        }
+    }
+
+    pub(crate) fn completions(&mut self) -> Vec<Completion<&'static str>> {
+        std::iter::from_fn(|| self.model.next_completion()).collect()
+    }
+
+    /// What ended, as context, bytes, and result in short.
+    pub(crate) fn ended(&mut self) -> Vec<(&'static str, u64, String)> {
+        let done = self.completions();
+        let short = done.into_iter().map(|done| {
+            let result = match done.result {
+                Ok(done) => format!("{done:?}"),
+                Err(error) => format!("{error:?}"),
+            };
+            (done.context, done.bytes, result)
+        });
+        let short = short.collect();
+        self.fetch();
+        self.model.check().unwrap();
+        short
+    }
+}
+
+fn answer(call: Syscall<'_>, outcomes: &mut VecDeque<Outcome>) -> (Asked, Outcome) {
+    let mut next = || outcomes.pop_front().expect("the test scripted an outcome");
+    match call {
+        Syscall::Recv { conn, buffer } => {
+            let outcome = next();
+            if let Outcome::Transferred(count) = outcome {
+                (1..).zip(&mut buffer[..count]).for_each(|(value, byte)| *byte = value);
+            }
+            (Asked::Recv(conn, buffer.len()), outcome)
+        }
+        Syscall::Send { conn, bytes } => (Asked::Send(conn, bytes.len()), next()),
+        Syscall::Accept { listener, .. } => (Asked::Accept(listener), next()),
+        Syscall::ShutdownWrite { conn } => (Asked::Shutdown(conn), next()),
+        Syscall::Close { conn } => (Asked::Close(conn), Outcome::Done),
+    }
+}
