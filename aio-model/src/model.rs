@@ -11,7 +11,7 @@ use core::fmt;
 
 use crate::attempt::Round;
 use crate::buffer::Buffer;
-use crate::completion::{CloseReason, Completion, Done, OpError};
+use crate::completion::{Completion, Done, OpError};
 use crate::conn::{Conn, Phase};
 use crate::error::{IdError, Limit, OpenError};
 use crate::id::{ConnId, OpId};
@@ -165,7 +165,7 @@ impl<C> Model<C> {
                 }
                 Owner::Conn(index) => {
                     self.conns[index].flush_timer = None;
-                    self.abort(index, CloseReason::Requested);
+                    self.abort_flush(index);
                 }
             }
         }
@@ -196,17 +196,6 @@ impl<C> Model<C> {
         let completion = self.ops.remove_at(index).complete(op);
         self.release_held();
         Some(completion)
-    }
-
-    /// Closes everything, now, and accepts nothing any more. Every queued operation ends with
-    /// [`OpError::Closed`].
-    pub fn shut_down(&mut self) {
-        self.shut_down = true;
-        for index in 0..self.conns.index_bound() {
-            if self.conns.at(index).is_some() {
-                self.abort(index, CloseReason::ShutDown);
-            }
-        }
     }
 
     /// Whether it was shut down and every completion has been taken.
@@ -296,11 +285,16 @@ impl<C> Model<C> {
             (Place::Idle, false) | (_, true) => {}
             (_, false) => self.displace(lane),
         }
-        let flushed = matches!(conn_phase(&self.conns, lane), Phase::Flushing(_))
-            && lane.direction() == Direction::Send
-            && self.conns[lane].ops.is_empty();
-        if flushed {
-            self.abort(lane.conn(), CloseReason::Requested);
+        let flushing = matches!(self.conns[lane.conn()].phase, Phase::Flushing(_));
+        if flushing && lane.direction() == Direction::Send && self.conns[lane].ops.is_empty() {
+            self.abort_flush(lane.conn());
+        }
+    }
+
+    /// Flushing is over, one way or the other.
+    fn abort_flush(&mut self, conn: u32) {
+        if let Phase::Flushing(reason) = self.conns[conn].phase {
+            self.abort(conn, reason);
         }
     }
 
@@ -387,8 +381,4 @@ impl<C> fmt::Debug for Model<C> {
             .field("shut_down", &self.shut_down)
             .finish_non_exhaustive()
     }
-}
-
-fn conn_phase(conns: &Slab<Conn>, lane: LaneId) -> Phase {
-    conns[lane.conn()].phase
 }

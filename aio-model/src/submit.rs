@@ -191,23 +191,56 @@ impl<C> Model<C> {
         Ok(())
     }
 
+    /// Closes everything and accepts nothing any more. With `flush_until`, the sends that are queued may go on
+    /// until then; every other operation ends with [`OpError::Closed`] at once. Called again, it can only make
+    /// the end come sooner.
+    pub fn shut_down(&mut self, flush_until: Option<Instant>) {
+        self.shut_down = true;
+        for index in 0..self.conns.index_bound() {
+            let Some(conn) = self.conns.at(index) else { continue };
+            match (conn.phase, flush_until) {
+                (Phase::Open, Some(until)) => self.flush(index, CloseReason::ShutDown, until),
+                (Phase::Flushing(_), Some(until)) => self.flush_sooner(index, until),
+                (_, _) => self.abort(index, CloseReason::ShutDown),
+            }
+        }
+    }
+
     /// A `Close` operation was accepted.
     fn begin_close(&mut self, conn: u32, op: u32, deadline: Instant) {
         self.conns[conn].closer = op;
-        let flush = matches!(self.ops[op].work(), Work::Close { flush: true });
-        let send = LaneId::new(conn, Direction::Send);
-        if !flush || self.conns[send].ops.is_empty() {
+        if matches!(self.ops[op].work(), Work::Close { flush: true }) {
+            self.flush(conn, CloseReason::Requested, deadline);
+        } else {
             self.abort(conn, CloseReason::Requested);
+        }
+    }
+
+    /// Ends the receives of a connection, and lets its queued sends go on until `deadline`.
+    fn flush(&mut self, conn: u32, reason: CloseReason, deadline: Instant) {
+        if self.conns[LaneId::new(conn, Direction::Send)].ops.is_empty() {
+            self.abort(conn, reason);
             return;
         }
-        self.conns[conn].phase = Phase::Flushing(CloseReason::Requested);
-        if deadline < Instant::MAX {
-            let timer = self.timers.arm(deadline.tick_ceil(), Owner::Conn(conn));
-            self.conns[conn].flush_timer = Some(timer);
-        }
+        self.conns[conn].phase = Phase::Flushing(reason);
+        self.flush_sooner(conn, deadline);
         let receive = LaneId::new(conn, Direction::Receive);
-        self.end_all(receive, |_| Err(OpError::Closed(CloseReason::Requested)));
-        self.settle(receive);
+        self.displace(receive);
+        self.end_all(receive, |_| Err(OpError::Closed(reason)));
+    }
+
+    /// Ends flushing at `deadline`, unless it ends earlier anyway.
+    fn flush_sooner(&mut self, conn: u32, deadline: Instant) {
+        let tick = deadline.tick_ceil();
+        let timer = self.conns[conn].flush_timer;
+        let armed = timer.and_then(|timer| self.timers.get(timer)).map(|(at, _)| at);
+        if deadline == Instant::MAX || armed.is_some_and(|at| at <= tick) {
+            return;
+        }
+        if let Some(timer) = timer {
+            self.timers.cancel(timer);
+        }
+        self.conns[conn].flush_timer = Some(self.timers.arm(tick, Owner::Conn(conn)));
     }
 
     /// Ends everything of a connection and queues its descriptor to be closed.

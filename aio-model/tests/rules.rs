@@ -381,12 +381,35 @@ fn a_shut_down_model_drains_and_takes_nothing_new() {
     let (stream, listener) = (bench.stream(), bench.listener());
     bench.submit(stream, Recv::pooled(), "recv");
     bench.submit(listener, Accept::one(), "accept");
-    bench.model.shut_down();
+    bench.model.shut_down(None);
     assert_eq!(bench.try_submit(stream, Recv::pooled(), "").unwrap_err().kind, SubmitErrorKind::ShutDown);
     assert_eq!(bench.model.open(Kind::Stream), Err(OpenError::ShutDown));
     assert_eq!(bench.round(NO_TIME, &[]), [Asked::Close(stream), Asked::Close(listener)]);
     assert!(!bench.model.is_drained());
     let closed = "Closed(ShutDown)";
     assert_eq!(bench.ended(), [ended("recv", 0, closed), ended("accept", 0, closed)]);
+    assert!(bench.model.is_drained());
+}
+
+#[test]
+fn a_shut_down_with_a_deadline_lets_queued_sends_finish() {
+    let mut bench = Bench::new();
+    let (quick, stuck) = (bench.stream(), bench.stream());
+    for conn in [quick, stuck] {
+        bench.submit(conn, Recv::pooled(), "recv");
+        bench.submit(conn, Send::new("ab"), "send");
+    }
+    bench.model.shut_down(Some(bench.now + 9 * MS));
+    bench.model.shut_down(Some(bench.now + 5 * MS));
+    assert_eq!(bench.model.next_deadline(), Some(bench.now + 5 * MS), "the sooner end counts");
+    bench.round(NO_TIME, &[Transferred(2), WouldBlock]);
+    assert_eq!(bench.round(5 * MS, &[]), [Asked::Close(quick)]);
+    assert_eq!(bench.round(NO_TIME, &[]), [Asked::Close(stuck)]);
+    let closed = "Closed(ShutDown)";
+    let received = [ended("recv", 0, closed), ended("recv", 0, closed)];
+    assert_eq!(
+        bench.ended(),
+        [&received[..], &[ended("send", 2, "Sent"), ended("send", 0, closed)]].concat()
+    );
     assert!(bench.model.is_drained());
 }
