@@ -1,0 +1,102 @@
+//! mio: registration, re-arming, waiting.
+//!
+//! A descriptor is registered once, edge-triggered, in every direction it will ever need. After that epoll and
+//! kqueue report whatever is new by themselves. mio's other engines are [one-shot](platform::ONE_SHOT): they
+//! report a direction once, and again only after [`rearm`](Engine::rearm).
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
+
+use aio_model::{Key, Readiness, Rearm, SystemError, SystemErrorKind};
+use mio::event::Event;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+
+use crate::errno::system_error;
+use crate::platform;
+use crate::token;
+use crate::waker::OsWaker;
+
+/// How many events one wait takes in: 12 KiB of them on epoll, 32 on kqueue, which stays in the nearest cache.
+/// More are not lost, they come with the next wait; at this number its system call costs each nothing to speak of.
+const EVENTS_MAX: usize = 1024;
+
+#[derive(Debug)]
+pub(crate) struct Engine {
+    poll: Poll,
+    events: Events,
+    waker: OsWaker,
+}
+
+impl Engine {
+    pub(crate) const REARM: Rearm =
+        if platform::ONE_SHOT { Rearm::OnWouldBlock } else { Rearm::OnArrival };
+
+    pub(crate) fn new() -> io::Result<Engine> {
+        let poll = Poll::new()?;
+        let waker = OsWaker::new(poll.registry())?;
+        Ok(Engine { poll, events: Events::with_capacity(EVENTS_MAX), waker })
+    }
+
+    pub(crate) fn waker(&self) -> &OsWaker {
+        &self.waker
+    }
+
+    /// Has `fd` reported under `key`, beginning with its current state.
+    pub(crate) fn register(&self, fd: impl AsFd, key: Key, interest: Interest) -> Result<(), SystemError> {
+        let token = token::pack(key).ok_or(SystemError::from_kind(SystemErrorKind::OutOfMemory))?;
+        let fd = fd.as_fd().as_raw_fd();
+        self.poll.registry().register(&mut SourceFd(&fd), token, interest).map_err(|error| system_error(&error))
+    }
+
+    /// Has `fd` reported again, in the directions of `interest`.
+    pub(crate) fn rearm(&self, fd: impl AsFd, key: Key, interest: Interest) -> Result<(), SystemError> {
+        let token = token::pack(key).ok_or(SystemError::from_kind(SystemErrorKind::OutOfMemory))?;
+        let raw = fd.as_fd().as_raw_fd();
+        match self.poll.registry().reregister(&mut SourceFd(&raw), token, interest) {
+            Ok(()) => Ok(()),
+            // poll(2) goes on reporting a hang-up or an error as long as it lasts, so mio over poll(2) has
+            // deregistered a descriptor that has one.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.register(fd, key, interest),
+            Err(error) => Err(system_error(&error)),
+        }
+    }
+
+    /// Has `fd` reported no more.
+    pub(crate) fn deregister(&self, fd: impl AsFd) {
+        // All that can go wrong is that it is not registered any more, which is what was asked for.
+        let _ = self.poll.registry().deregister(&mut SourceFd(&fd.as_fd().as_raw_fd()));
+    }
+
+    /// Sleeps until there is an event, for `timeout`, or until woken, and reports every event at hand.
+    pub(crate) fn wait(
+        &mut self,
+        timeout: Option<Duration>,
+        mut on_event: impl FnMut(Token, Readiness),
+    ) -> Result<(), SystemError> {
+        let timeout = if self.waker.lower() { Some(Duration::ZERO) } else { timeout };
+        let waited = self.poll.poll(&mut self.events, timeout);
+        self.waker.lower();
+        match waited {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(error) => return Err(system_error(&error)),
+        }
+        for event in self.events.iter().filter(|event| event.token() != token::WAKE) {
+            on_event(event.token(), readiness(event));
+        }
+        Ok(())
+    }
+}
+
+fn readiness(event: &Event) -> Readiness {
+    let bits = [
+        (event.is_readable(), Readiness::READABLE),
+        (event.is_writable(), Readiness::WRITABLE),
+        (event.is_read_closed(), Readiness::READ_CLOSED),
+        (event.is_write_closed(), Readiness::WRITE_CLOSED),
+        (event.is_error(), Readiness::ERROR),
+    ];
+    bits.into_iter().filter(|(set, _)| *set).fold(Readiness::NONE, |all, (_, bit)| all | bit)
+}

@@ -1,0 +1,270 @@
+//! The seam, call by call.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use aio_model::{
+    ConnId, Instant, Kind, Outcome, Readiness, Rearm, Syscall, System, SystemError, SystemErrorKind,
+};
+use mio::Interest;
+use rustix::net::{RecvFlags, Shutdown, SocketAddrAny};
+
+use crate::clock::Clock;
+use crate::engine::Engine;
+use crate::errno;
+use crate::platform;
+use crate::socket::Socket;
+use crate::table::{Entry, Table};
+use crate::waker::OsWaker;
+
+/// The operating system: epoll or kqueue by way of mio, and the sockets it was given to look after.
+///
+/// It belongs to one thread at a time; its [wakers](System::waker) belong to all. Dropping it closes every
+/// descriptor it holds.
+///
+/// ```
+/// use aio_model::{System, Wake};
+///
+/// let mut os = aio_sys::Os::new()?;
+/// let waker = os.waker();
+/// let other = std::thread::spawn(move || waker.wake());
+/// os.wait(None, |conn, readiness| println!("{conn} is {readiness:?}"))?;
+/// other.join().unwrap();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Implementation
+///
+/// A connection costs one registration, when it is adopted or accepted. close(2) ends it, if no one else holds
+/// the open file: so a connection that was accepted here and whose descriptor nobody has seen needs no call to
+/// deregister it, and all others are deregistered first. A process that forks without exec shares them all
+/// unseen; the events of its copies are told by their generation, dropped and [counted](Os::stale_events).
+#[derive(Debug)]
+pub struct Os {
+    engine: Engine,
+    table: Table,
+    clock: Clock,
+    stale_events: u64,
+}
+
+impl Os {
+    /// A system with no sockets, whose clock starts now.
+    ///
+    /// # Errors
+    ///
+    /// When the readiness engine or its waker can not be made: out of descriptors or memory.
+    pub fn new() -> io::Result<Os> {
+        Ok(Os { engine: Engine::new()?, table: Table::default(), clock: Clock::new(), stale_events: 0 })
+    }
+
+    /// The address that a connection or listener is bound to.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::NotFound`] if the connection is not known (any more), [`io::ErrorKind::Unsupported`] if
+    /// its address is not one of the internet, or what the system says.
+    pub fn local_addr(&self, conn: ConnId) -> io::Result<SocketAddr> {
+        let entry = self.table.get(conn).ok_or(io::ErrorKind::NotFound)?;
+        internet(rustix::net::getsockname(&entry.fd)?)
+    }
+
+    /// The address of a connection's peer.
+    ///
+    /// # Errors
+    ///
+    /// As [`local_addr`](Os::local_addr), and [`io::ErrorKind::NotConnected`] if there is no peer (any more).
+    pub fn peer_addr(&self, conn: ConnId) -> io::Result<SocketAddr> {
+        let entry = self.table.get(conn).ok_or(io::ErrorKind::NotFound)?;
+        internet(rustix::net::getpeername(&entry.fd)?.ok_or(io::ErrorKind::NotConnected)?)
+    }
+
+    /// The descriptor of a connection, to read or set options with (`socket2::SockRef::from(&fd)`) or to
+    /// duplicate. `None` if the connection is not known (any more).
+    ///
+    /// Receiving, sending and shutting down are the model's: whoever does it here changes what it relies on.
+    pub fn descriptor(&mut self, conn: ConnId) -> Option<BorrowedFd<'_>> {
+        let entry = self.table.get_mut(conn)?;
+        entry.shared = true;
+        Some(entry.fd.as_fd())
+    }
+
+    /// How many events came for connections that were closed before, and were dropped.
+    pub fn stale_events(&self) -> u64 {
+        self.stale_events
+    }
+
+    fn recv(&mut self, conn: ConnId, buffer: &mut [u8]) -> Outcome {
+        let Some(entry) = self.table.get(conn) else {
+            return UNKNOWN;
+        };
+        let end = buffer.len().min(TRANSFER_MAX);
+        match rustix::net::recv(&entry.fd, &mut buffer[..end], RecvFlags::empty()) {
+            Ok((_, count)) => Outcome::Transferred(count),
+            Err(errno) => self.blocked(conn, Interest::READABLE, errno::outcome(errno)),
+        }
+    }
+
+    fn send(&mut self, conn: ConnId, bytes: &[u8]) -> Outcome {
+        let Some(entry) = self.table.get(conn) else {
+            return UNKNOWN;
+        };
+        let end = bytes.len().min(TRANSFER_MAX);
+        match rustix::net::send(&entry.fd, &bytes[..end], platform::SEND_FLAGS) {
+            Ok(0) => Outcome::Failed(SystemError::from_kind(SystemErrorKind::WriteZero)),
+            Ok(count) => Outcome::Transferred(count),
+            Err(errno) if platform::is_passing_send_error(errno) => Outcome::Interrupted,
+            Err(errno) => self.blocked(conn, Interest::WRITABLE, errno::outcome(errno)),
+        }
+    }
+
+    fn accept(&mut self, listener: ConnId, conn: ConnId) -> Outcome {
+        let Some(entry) = self.table.get(listener) else {
+            return UNKNOWN;
+        };
+        let nodelay = entry.nodelay;
+        let fd = match platform::accept(entry.fd.as_fd()) {
+            Ok(fd) => fd,
+            Err(errno) => return self.blocked(listener, Interest::READABLE, errno::accept_outcome(errno)),
+        };
+        if nodelay {
+            // Fails only if the peer has gone already, which the first receive will tell.
+            let _ = rustix::net::sockopt::set_tcp_nodelay(&fd, true);
+        }
+        match self.enter(conn, fd, Kind::Stream) {
+            Ok(()) => Outcome::Done,
+            Err((error, _closed)) => errno::refusal(error),
+        }
+    }
+
+    fn shutdown_write(&mut self, conn: ConnId) -> Outcome {
+        let Some(entry) = self.table.get(conn) else {
+            return UNKNOWN;
+        };
+        match rustix::net::shutdown(&entry.fd, Shutdown::Write) {
+            Ok(()) => Outcome::Done,
+            Err(errno) => errno::outcome(errno),
+        }
+    }
+
+    fn close(&mut self, conn: ConnId) -> Outcome {
+        // The entry's drop is close(2), whose errors mean nothing to anybody: the descriptor is gone either way.
+        if let Some(entry) = self.table.remove(conn)
+            && (entry.shared || platform::ONE_SHOT)
+        {
+            self.engine.deregister(&entry.fd);
+        }
+        Outcome::Done
+    }
+
+    /// Registers a descriptor and knows it as `conn` from now on. On failure everything is as it was before.
+    fn enter(&mut self, conn: ConnId, fd: OwnedFd, kind: Kind) -> Result<(), (SystemError, OwnedFd)> {
+        if !self.table.is_vacant(conn) {
+            return Err((SystemError::from_kind(SystemErrorKind::InvalidInput), fd));
+        }
+        let interest = match kind {
+            Kind::Stream => Interest::READABLE.add(Interest::WRITABLE),
+            Kind::Listener => Interest::READABLE,
+        };
+        if let Err(error) = self.engine.register(&fd, conn.key(), interest) {
+            return Err((error, fd));
+        }
+        self.table.insert(Entry { conn, fd, shared: false, nodelay: false, awaited: Some(interest) });
+        Ok(())
+    }
+
+    /// Passes the outcome of an attempt on. If it would have blocked, an event is promised: sees to it.
+    fn blocked(&mut self, conn: ConnId, interest: Interest, outcome: Outcome) -> Outcome {
+        if !platform::ONE_SHOT || outcome != Outcome::WouldBlock {
+            return outcome;
+        }
+        let Some(entry) = self.table.get_mut(conn) else {
+            return UNKNOWN;
+        };
+        let interest = entry.await_event(interest);
+        match self.engine.rearm(&entry.fd, conn.key(), interest) {
+            Ok(()) => Outcome::WouldBlock,
+            Err(error) => errno::refusal(error),
+        }
+    }
+}
+
+/// The most bytes of one attempt. Darwin refuses more than 2 GiB − 1, Linux takes a page less; no kernel has
+/// buffers of half that.
+const TRANSFER_MAX: usize = 1 << 30;
+
+/// The answer to a call on a connection that is not known.
+const UNKNOWN: Outcome = Outcome::Failed(SystemError::from_kind(SystemErrorKind::InvalidInput));
+
+impl System for Os {
+    type Socket = Socket;
+    type Waker = OsWaker;
+
+    fn rearm(&self) -> Rearm {
+        Engine::REARM
+    }
+
+    fn waker(&self) -> OsWaker {
+        self.engine.waker().clone()
+    }
+
+    fn now(&mut self) -> Instant {
+        self.clock.now()
+    }
+
+    fn kind(&mut self, socket: &Socket) -> Result<Kind, SystemError> {
+        socket.kind()
+    }
+
+    fn adopt(&mut self, conn: ConnId, socket: Socket) -> Result<(), (SystemError, Socket)> {
+        let prepared = socket.kind().and_then(|kind| {
+            platform::prepare(socket.as_fd()).map_err(errno::from_errno)?;
+            Ok(kind)
+        });
+        let kind = match prepared {
+            Ok(kind) => kind,
+            Err(error) => return Err((error, socket)),
+        };
+        let nodelay = socket.wants_nodelay();
+        self.enter(conn, OwnedFd::from(socket), kind)
+            .map_err(|(error, fd)| (error, Socket::from(fd).nodelay(nodelay)))?;
+        if let Some(entry) = self.table.get_mut(conn) {
+            // Whoever made the socket may have a clone of it.
+            entry.shared = true;
+            // A socket that is not TCP refuses the option, and so would what it accepts.
+            entry.nodelay = nodelay && rustix::net::sockopt::set_tcp_nodelay(&entry.fd, true).is_ok();
+        }
+        Ok(())
+    }
+
+    fn perform(&mut self, call: Syscall<'_>) -> Outcome {
+        match call {
+            Syscall::Recv { conn, buffer } => self.recv(conn, buffer),
+            Syscall::Send { conn, bytes } => self.send(conn, bytes),
+            Syscall::Accept { listener, conn } => self.accept(listener, conn),
+            Syscall::ShutdownWrite { conn } => self.shutdown_write(conn),
+            Syscall::Close { conn } => self.close(conn),
+        }
+    }
+
+    fn wait(
+        &mut self,
+        until: Option<Instant>,
+        mut on_ready: impl FnMut(ConnId, Readiness),
+    ) -> Result<Instant, SystemError> {
+        let timeout = self.clock.timeout(until);
+        let Os { engine, table, stale_events, .. } = self;
+        engine.wait(timeout, |token, readiness| match table.of_event(token) {
+            Some(entry) => {
+                entry.on_event(readiness);
+                on_ready(entry.conn, readiness);
+            }
+            None => *stale_events += 1,
+        })?;
+        Ok(self.clock.now())
+    }
+}
+
+fn internet(address: SocketAddrAny) -> io::Result<SocketAddr> {
+    SocketAddr::try_from(address).map_err(|_| io::ErrorKind::Unsupported.into())
+}

@@ -1,0 +1,139 @@
+//! Everything that differs from system to system, and nothing else.
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use rustix::io::{Errno, FdFlags, Result};
+use rustix::net::SendFlags;
+
+/// Whether mio reports a direction once and then drops it, until it is registered again: its engines over
+/// poll(2) and event ports. Both also keep a record of each descriptor, which closing it does not erase.
+///
+/// The list is mio's own, of the systems that are Unix.
+pub(crate) const ONE_SHOT: bool = cfg!(any(
+    mio_unsupported_force_poll_poll,
+    target_os = "aix",
+    target_os = "cygwin",
+    target_os = "espidf",
+    target_os = "fuchsia",
+    target_os = "haiku",
+    target_os = "horizon",
+    target_os = "hurd",
+    target_os = "nto",
+    target_os = "nuttx",
+    target_os = "solaris",
+    target_os = "vita",
+));
+
+/// The flags of every send: no SIGPIPE. Where there is no such flag the socket has the option instead, from
+/// [`prepare`].
+pub(crate) const SEND_FLAGS: SendFlags = {
+    #[cfg(not(any(target_vendor = "apple", target_os = "redox", target_os = "vita")))]
+    let flags = SendFlags::NOSIGNAL;
+    #[cfg(any(target_vendor = "apple", target_os = "redox", target_os = "vita"))]
+    let flags = SendFlags::empty();
+    flags
+};
+
+/// Accepts a connection: non-blocking, close-on-exec, and silent on a broken pipe.
+#[cfg(not(any(
+    target_vendor = "apple",
+    target_os = "aix",
+    target_os = "espidf",
+    target_os = "haiku",
+    target_os = "horizon",
+    target_os = "nto",
+    target_os = "redox",
+    target_os = "vita",
+)))]
+pub(crate) fn accept(listener: BorrowedFd<'_>) -> Result<OwnedFd> {
+    use rustix::net::{SocketFlags, accept_with};
+    accept_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)
+}
+
+#[cfg(any(
+    target_vendor = "apple",
+    target_os = "aix",
+    target_os = "espidf",
+    target_os = "haiku",
+    target_os = "horizon",
+    target_os = "nto",
+    target_os = "redox",
+    target_os = "vita",
+))]
+pub(crate) use accept_then_prepare as accept;
+
+/// [`accept`] where no call does it all. Until it has returned, a process forked by another thread may inherit
+/// the connection; nothing can be done about it.
+#[cfg(any(
+    test,
+    target_vendor = "apple",
+    target_os = "aix",
+    target_os = "espidf",
+    target_os = "haiku",
+    target_os = "horizon",
+    target_os = "nto",
+    target_os = "redox",
+    target_os = "vita",
+))]
+pub(crate) fn accept_then_prepare(listener: BorrowedFd<'_>) -> Result<OwnedFd> {
+    use std::os::fd::AsFd;
+    let accepted = rustix::net::accept(listener)?;
+    // Darwin refuses to set options once the peer has gone. That is the connection's end, not the listener's.
+    prepare(accepted.as_fd()).map_err(|_| Errno::CONNABORTED)?;
+    Ok(accepted)
+}
+
+/// Makes a descriptor non-blocking, close-on-exec, and silent on a broken pipe.
+pub(crate) fn prepare(fd: BorrowedFd<'_>) -> Result<()> {
+    rustix::io::ioctl_fionbio(fd, true)?;
+    rustix::io::fcntl_setfd(fd, FdFlags::CLOEXEC)?;
+    #[cfg(target_vendor = "apple")]
+    rustix::net::sockopt::set_socket_nosigpipe(fd, true)?;
+    Ok(())
+}
+
+/// Whether a stream socket listens.
+#[cfg(not(target_vendor = "apple"))]
+pub(crate) fn is_listener(fd: BorrowedFd<'_>) -> Result<bool> {
+    rustix::net::sockopt::socket_acceptconn(fd)
+}
+
+/// Whether a stream socket listens: Darwin does not tell, but a stream that was once connected is distinct from
+/// one that never was.
+#[cfg(target_vendor = "apple")]
+pub(crate) fn is_listener(fd: BorrowedFd<'_>) -> Result<bool> {
+    match rustix::net::getpeername(fd) {
+        // EINVAL: connected once, and shut down since.
+        Ok(_) | Err(Errno::INVAL) => Ok(false),
+        Err(Errno::NOTCONN) => Ok(true),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Whether a send that failed may succeed if tried again at once.
+///
+/// Darwin answers EPROTOTYPE while the peer's close is being worked out; the next attempt has the real error.
+pub(crate) fn is_passing_send_error(errno: Errno) -> bool {
+    cfg!(target_vendor = "apple") && errno == Errno::PROTOTYPE
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    #[test]
+    fn accepting_in_steps_gives_what_accepting_at_once_gives() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        for accept in [accept, accept_then_prepare] {
+            let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let accepted = accept(listener.as_fd()).unwrap();
+            assert_eq!(rustix::io::fcntl_getfd(&accepted), Ok(FdFlags::CLOEXEC));
+            let error = TcpStream::from(accepted).read(&mut [0]).unwrap_err();
+            assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+        }
+    }
+}

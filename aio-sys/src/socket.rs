@@ -1,0 +1,99 @@
+//! What can be adopted.
+
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+
+use aio_model::{Kind, SystemError, SystemErrorKind};
+use rustix::net::SocketType;
+
+use crate::errno;
+use crate::platform;
+
+/// A stream socket or a listener, on its way to be adopted: TCP or Unix, from `std`, `socket2` or an [`OwnedFd`].
+///
+/// It owns the descriptor, and so does, once it is adopted, the [`Os`](crate::Os). Adopting makes the descriptor
+/// non-blocking and close-on-exec. That holds for all who share the open file: a clone made before
+/// (`TcpStream::try_clone`) is non-blocking from then on, too.
+///
+/// Do not set `SO_LINGER` to anything but zero seconds: closing then waits for the peer, non-blocking or not,
+/// and everybody else waits with it.
+///
+/// ```
+/// use std::net::TcpListener;
+/// use aio_sys::Socket;
+///
+/// let listener = Socket::from(TcpListener::bind("127.0.0.1:0")?).nodelay(true);
+/// assert_eq!(listener.kind(), Ok(aio_model::Kind::Listener));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Socket {
+    fd: OwnedFd,
+    nodelay: bool,
+}
+
+impl Socket {
+    /// Whether to set `TCP_NODELAY` when it is adopted: on a stream, or on every connection that a listener
+    /// accepts, so that nothing small waits for the acknowledgement of what was sent before. Sockets that are
+    /// not TCP ignore it. `false` leaves the option as it is.
+    #[must_use]
+    pub fn nodelay(mut self, nodelay: bool) -> Socket {
+        self.nodelay = nodelay;
+        self
+    }
+
+    /// What kind of socket it is.
+    ///
+    /// Where the system does not tell listeners from others (Darwin), a stream socket that was never connected
+    /// counts as a listener.
+    ///
+    /// # Errors
+    ///
+    /// [`SystemErrorKind::Unsupported`] if it is a socket of another kind, or no socket.
+    pub fn kind(&self) -> Result<Kind, SystemError> {
+        let kind = rustix::net::sockopt::socket_type(self).map_err(|errno| match errno {
+            rustix::io::Errno::NOTSOCK => SystemError::new(SystemErrorKind::Unsupported, errno.raw_os_error()),
+            errno => errno::from_errno(errno),
+        })?;
+        if kind != SocketType::STREAM {
+            return Err(SystemError::from_kind(SystemErrorKind::Unsupported));
+        }
+        let listens = platform::is_listener(self.as_fd()).map_err(errno::from_errno)?;
+        Ok(if listens { Kind::Listener } else { Kind::Stream })
+    }
+
+    pub(crate) fn wants_nodelay(&self) -> bool {
+        self.nodelay
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl From<OwnedFd> for Socket {
+    fn from(fd: OwnedFd) -> Socket {
+        Socket { fd, nodelay: false }
+    }
+}
+
+impl From<Socket> for OwnedFd {
+    fn from(socket: Socket) -> OwnedFd {
+        socket.fd
+    }
+}
+
+macro_rules! from {
+    ($($source:ty),*) => {
+        $(impl From<$source> for Socket {
+            fn from(source: $source) -> Socket {
+                OwnedFd::from(source).into()
+            }
+        })*
+    };
+}
+
+from!(TcpStream, TcpListener, UnixStream, UnixListener, socket2::Socket);

@@ -1,0 +1,83 @@
+//! The descriptors, by connection.
+
+use std::os::fd::OwnedFd;
+
+use aio_model::{ConnId, Readiness};
+use mio::{Interest, Token};
+
+use crate::token;
+
+/// One connection or listener.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) conn: ConnId,
+    pub(crate) fd: OwnedFd,
+    /// Whether somebody else may hold the open file, which then outlives the descriptor.
+    pub(crate) shared: bool,
+    /// Of a listener: whether what it accepts gets `TCP_NODELAY`.
+    pub(crate) nodelay: bool,
+    /// The directions that an event is due for: not reported since they were registered or would have blocked.
+    /// Only kept up for the engines that are [one-shot](crate::platform::ONE_SHOT).
+    pub(crate) awaited: Option<Interest>,
+}
+
+impl Entry {
+    /// An event is due for `interest`: the last attempt would have blocked.
+    pub(crate) fn await_event(&mut self, interest: Interest) -> Interest {
+        let awaited = self.awaited.map_or(interest, |awaited| awaited.add(interest));
+        self.awaited = Some(awaited);
+        awaited
+    }
+
+    /// An event has come: none is due any more for what it tells to try.
+    pub(crate) fn on_event(&mut self, readiness: Readiness) {
+        let told = [
+            (readiness.wakes_receive(), Interest::READABLE),
+            (readiness.wakes_send(), Interest::WRITABLE),
+        ];
+        for (_, interest) in told.into_iter().filter(|(told, _)| *told) {
+            self.awaited = self.awaited.and_then(|awaited| awaited.remove(interest));
+        }
+    }
+}
+
+/// Every connection, at its slab index. As dense as the slab, 20 bytes an entry.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    entries: Vec<Option<Entry>>,
+}
+
+impl Table {
+    pub(crate) fn get(&self, conn: ConnId) -> Option<&Entry> {
+        self.entries.get(conn.index() as usize)?.as_ref().filter(|entry| entry.conn == conn)
+    }
+
+    pub(crate) fn get_mut(&mut self, conn: ConnId) -> Option<&mut Entry> {
+        self.entries.get_mut(conn.index() as usize)?.as_mut().filter(|entry| entry.conn == conn)
+    }
+
+    /// The connection that an event is about; `None` if it has gone since.
+    pub(crate) fn of_event(&mut self, token: Token) -> Option<&mut Entry> {
+        let entry = self.entries.get_mut(token::index(token) as usize)?.as_mut()?;
+        (token::pack(entry.conn.key()) == Some(token)).then_some(entry)
+    }
+
+    /// Whether nobody has the place of `conn`.
+    pub(crate) fn is_vacant(&self, conn: ConnId) -> bool {
+        self.entries.get(conn.index() as usize).is_none_or(Option::is_none)
+    }
+
+    /// Puts an entry in its place, which is vacant.
+    pub(crate) fn insert(&mut self, entry: Entry) {
+        debug_assert!(self.is_vacant(entry.conn));
+        let index = entry.conn.index() as usize;
+        if index >= self.entries.len() {
+            self.entries.resize_with(index + 1, || None);
+        }
+        self.entries[index] = Some(entry);
+    }
+
+    pub(crate) fn remove(&mut self, conn: ConnId) -> Option<Entry> {
+        self.entries.get_mut(conn.index() as usize)?.take_if(|entry| entry.conn == conn)
+    }
+}

@@ -1,0 +1,105 @@
+//! The command line.
+
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use aio::Socket;
+use clap::Parser;
+
+/// Sends back whatever it receives. Ctrl-C or SIGTERM ends it, after the echoes under way.
+#[derive(Debug, Parser)]
+#[command(name = "echo", version)]
+pub(crate) struct Options {
+    /// Where to listen: ADDRESS:PORT, or unix:PATH for a Unix socket
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8110")]
+    pub(crate) listen: Listen,
+
+    /// Close a connection that sends nothing for so long; 0 = never
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    timeout: u64,
+
+    /// The size of a receive buffer
+    #[arg(long, value_name = "BYTES", default_value_t = 16 * 1024, value_parser = at_least_one::<usize>)]
+    pub(crate) buffer: usize,
+
+    /// How many receive buffers may be in use at once
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = at_least_one::<u32>)]
+    pub(crate) buffers: u32,
+}
+
+impl Options {
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        (self.timeout > 0).then(|| Duration::from_secs(self.timeout))
+    }
+}
+
+fn at_least_one<T: FromStr + PartialEq + From<u8>>(text: &str) -> Result<T, String>
+where
+    T::Err: ToString,
+{
+    let number: T = text.parse().map_err(|error: T::Err| error.to_string())?;
+    if number == T::from(0) { Err("must be at least 1".to_owned()) } else { Ok(number) }
+}
+
+/// Where to listen.
+#[derive(Debug, Clone)]
+pub(crate) enum Listen {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Listen, String> {
+        match text.strip_prefix("unix:") {
+            Some("") => Err("unix: needs a path, as in unix:/tmp/echo.sock".to_owned()),
+            Some(path) => Ok(Listen::Unix(path.into())),
+            None => text
+                .parse()
+                .map(Listen::Tcp)
+                .map_err(|_| "expected ADDRESS:PORT, such as 127.0.0.1:8110, or unix:PATH".to_owned()),
+        }
+    }
+}
+
+/// A listener, and the file that is to go with it.
+pub(crate) struct Listener {
+    pub(crate) socket: Socket,
+    pub(crate) unlink: Option<PathBuf>,
+    local: String,
+}
+
+impl Listener {
+    /// Where it listens, port 0 resolved.
+    pub(crate) fn local(&self) -> String {
+        self.local.clone()
+    }
+}
+
+impl Listen {
+    pub(crate) fn bind(&self) -> Result<Listener, String> {
+        let failed = |error: std::io::Error| format!("can not listen on {}: {error}", self.describe());
+        match self {
+            Listen::Tcp(address) => {
+                let listener = TcpListener::bind(address).map_err(failed)?;
+                let local = listener.local_addr().map_err(failed)?.to_string();
+                Ok(Listener { socket: Socket::from(listener).nodelay(true), unlink: None, local })
+            }
+            Listen::Unix(path) => {
+                let socket = UnixListener::bind(path).map_err(failed)?.into();
+                Ok(Listener { socket, unlink: Some(path.clone()), local: self.describe() })
+            }
+        }
+    }
+
+    fn describe(&self) -> String {
+        match self {
+            Listen::Tcp(address) => address.to_string(),
+            Listen::Unix(path) => format!("unix:{}", path.display()),
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! The proactor: a model, a system, and the mailbox for what comes home from other threads.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use std::{fmt, io};
+
+use aio_model::{
+    CancelError, Completion, Config, ConnId, Home, IdError, Instant, Limits, Model, OpId, Operation,
+    PoolSize, ResumeError, Returned, Stats, SubmitError, System, SystemError, turn,
+};
+use aio_sys::Os;
+use tracing::trace;
+
+use crate::builder::{AdoptError, BuildError, Builder};
+use crate::mailbox::Mailbox;
+use crate::traced::{Spans, Traced};
+
+/// How many completions a turn delivers into a vector without free capacity.
+const BATCH_DEFAULT: usize = 256;
+
+/// Submits operations and delivers their completions, for any number of connections, on the thread that owns
+/// it.
+///
+/// `C` is the *context*: a value of yours that rides on an operation and comes back with its completion. `S` is
+/// the operating system, real or simulated.
+///
+/// A program is a loop: [`turn`](Proactor::turn) waits, makes system calls and fills a batch with completions;
+/// the program handles them, and [`submit`](Proactor::submit)s what comes next. Submitting makes no system
+/// call, so it is legal anywhere and never blocks. The next turn tries every send at once; a receive waits until
+/// its connection is readable.
+///
+/// Dropping a proactor closes its connections and drops the operations that had not ended. Leases that are still
+/// out there stay valid.
+///
+/// ```
+/// use std::io::{Read, Write};
+/// use std::net::{TcpListener, TcpStream};
+///
+/// use aio::{Accept, Close, Done, Proactor, Recv, Send};
+///
+/// #[derive(Clone, Copy)]
+/// enum Ctx { Accept, Read, Write, Close }
+///
+/// # fn main() -> std::io::Result<()> {
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// let mut client = TcpStream::connect(listener.local_addr()?)?;
+/// client.write_all(b"hello")?;
+///
+/// let mut aio: Proactor<Ctx> = Proactor::new()?;
+/// let listener = aio.adopt(listener)?;
+/// aio.submit(listener, Accept::one(), Ctx::Accept)?;
+///
+/// let mut batch = Vec::new();
+/// while aio.turn(&mut batch, None)? {
+///     for done in batch.drain(..) {
+///         match (done.context, done.result) {
+///             (Ctx::Accept, Ok(Done::Accepted(conn))) => drop(aio.submit(conn, Recv::pooled(), Ctx::Read)?),
+///             (Ctx::Read, Ok(_)) => drop(aio.submit(done.conn, Send::new(done.buffer), Ctx::Write)?),
+///             (Ctx::Write, Ok(_)) => drop(aio.submit(done.conn, Close::now(), Ctx::Close)?),
+///             _ => aio.shut_down(),
+///         }
+///     }
+/// }
+///
+/// let mut echo = String::new();
+/// client.read_to_string(&mut echo)?;
+/// assert_eq!(echo, "hello");
+/// # Ok(())
+/// # }
+/// ```
+pub struct Proactor<C, S: System = Os> {
+    model: Model<C>,
+    system: S,
+    mailbox: Arc<Mailbox<Returned>>,
+    /// What was fetched from the mailbox; empty between calls, kept for its memory.
+    fetched: Vec<Returned>,
+    spans: Spans,
+}
+
+impl<C> Proactor<C, Os> {
+    /// A proactor on the operating system, with default limits and pool.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system gives no readiness queue.
+    pub fn new() -> io::Result<Proactor<C, Os>> {
+        Ok(Builder::default().build()?)
+    }
+
+    /// Configures a proactor.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+}
+
+impl<C, S: System> Proactor<C, S> {
+    /// A proactor on a system of choice, with default limits and pool.
+    ///
+    /// # Errors
+    ///
+    /// None of today's, but a configuration is checked wherever it comes from.
+    pub fn on(system: S) -> Result<Proactor<C, S>, BuildError> {
+        Builder::default().build_on(system)
+    }
+
+    pub(crate) fn with(limits: Limits, pools: Vec<PoolSize>, system: S) -> Proactor<C, S> {
+        // Tells the ids of this proactor from those of every other one. After 2^32 proactors it comes round.
+        static REALM: AtomicU32 = AtomicU32::new(1);
+        let mailbox = Arc::new(Mailbox::new(Arc::new(system.waker())));
+        let home: Arc<dyn Home> = Arc::<Mailbox<Returned>>::clone(&mailbox);
+        let realm = REALM.fetch_add(1, Ordering::Relaxed);
+        let config = Config { limits, pools, realm, rearm: system.rearm() };
+        let model = Model::new(config, &home);
+        Proactor { model, system, mailbox, fetched: Vec::new(), spans: Spans::default() }
+    }
+
+    /// Takes in a socket: a connected TCP or Unix stream, or a listener, from `std`, `socket2` or an `OwnedFd`.
+    /// It is set non-blocking and belongs to the proactor from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`AdoptError`] gives the socket back: when it is something else, connections are at their limit, the
+    /// proactor is shutting down, or the system refuses to watch it.
+    pub fn adopt(&mut self, socket: impl Into<S::Socket>) -> Result<ConnId, AdoptError<S::Socket>> {
+        let socket = socket.into();
+        let kind = match self.system.kind(&socket) {
+            Ok(kind) => kind,
+            Err(error) => return Err(AdoptError { error: error.into(), socket }),
+        };
+        let conn = match self.model.open(kind) {
+            Ok(conn) => conn,
+            Err(error) => return Err(AdoptError { error: error.into(), socket }),
+        };
+        let mut system = Traced { system: &mut self.system, spans: &mut self.spans };
+        system.adopt(conn, socket).map_err(|(error, socket)| {
+            self.model.unopen(conn);
+            AdoptError { error: error.into(), socket }
+        })?;
+        Ok(conn)
+    }
+
+    /// Submits an operation on a connection. It ends with exactly one final completion, which carries `context`
+    /// and the buffer. Makes no system call and never blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError`] gives context and buffer back; no completion follows.
+    pub fn submit(
+        &mut self,
+        conn: ConnId,
+        op: impl Operation<C>,
+        context: C,
+    ) -> Result<OpId, SubmitError<C>> {
+        let submitted = self.model.submit(conn, op, context, || self.system.now());
+        self.spans.trace(conn, || match &submitted {
+            Ok(op) => trace!(%op, "submitted"),
+            Err(error) => trace!(reason = %error.kind, "refused"),
+        });
+        submitted
+    }
+
+    /// Takes one bounded turn: waits for something to do, at most `timeout` long (`None`: until there is
+    /// something; zero: not at all), does it, and appends completions to `batch`. Returns false once the proactor
+    /// was shut down and every completion has been delivered.
+    ///
+    /// At most as many completions are delivered as `batch` has free capacity for (256 if it has none); the rest
+    /// comes with the next turns. A turn may deliver nothing at all.
+    ///
+    /// # Errors
+    ///
+    /// When the system's readiness queue fails, which no healthy system's does. Nothing is lost: another turn
+    /// may be taken.
+    pub fn turn(&mut self, batch: &mut Vec<Completion<C>>, timeout: Option<Duration>) -> io::Result<bool> {
+        self.fetch_leases();
+        let until = match timeout {
+            None => None,
+            Some(Duration::ZERO) => Some(Instant::ZERO),
+            Some(timeout) => Some(self.system.now() + timeout),
+        };
+        let mut system = Traced { system: &mut self.system, spans: &mut self.spans };
+        let waited: Result<(), SystemError> = turn(&mut self.model, &mut system, until);
+        waited?;
+        let delivered = self.deliver(batch);
+        Ok(delivered || !self.model.is_drained())
+    }
+
+    fn deliver(&mut self, batch: &mut Vec<Completion<C>>) -> bool {
+        if self.model.completions() == 0 {
+            return false;
+        }
+        if batch.len() == batch.capacity() {
+            batch.reserve(BATCH_DEFAULT);
+        }
+        while batch.len() < batch.capacity() {
+            let Some(done) = self.model.next_completion() else { break };
+            self.spans.trace(done.conn, || {
+                trace!(op = %done.op, bytes = done.bytes, result = ?done.result, "completed");
+            });
+            batch.push(done);
+        }
+        true
+    }
+
+    /// Brings the leases that were dropped since the last turn home.
+    fn fetch_leases(&mut self) {
+        self.mailbox.fetch(&mut self.fetched, self.model.has_parked());
+        for buffer in self.fetched.drain(..) {
+            self.model.give_back(buffer);
+        }
+    }
+
+    /// Ends a queued operation with [`OpError::Cancelled`](crate::OpError::Cancelled). If it is a send that had
+    /// moved a part of its bytes, its lane is tainted: see [`resume`](Proactor::resume).
+    ///
+    /// # Errors
+    ///
+    /// When it has ended already, or is a close. Nothing happens then.
+    pub fn cancel(&mut self, op: OpId) -> Result<(), CancelError> {
+        self.model.cancel(op)
+    }
+
+    /// Cancels every queued operation of a connection, and returns how many they were.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is gone.
+    pub fn cancel_all(&mut self, conn: ConnId) -> Result<u32, IdError> {
+        self.model.cancel_all(conn)
+    }
+
+    /// Allows sends again after one ended with only a part of its bytes sent. The program knows from that send's
+    /// completion how many they were, and sends the rest next:
+    /// `Send::new(done.buffer).skip(done.bytes as usize)`.
+    ///
+    /// # Errors
+    ///
+    /// When no send of this connection ended so, or the connection is gone.
+    pub fn resume(&mut self, conn: ConnId) -> Result<(), ResumeError> {
+        self.model.resume(conn)
+    }
+
+    /// Closes a connection or listener at once: every queued operation ends with
+    /// [`OpError::Closed`](crate::OpError::Closed), and the next turn closes the descriptor. Returns whether it
+    /// was there to be closed; closing what is closed, is being closed, or belongs to another proactor does
+    /// nothing. Submit a [`Close`](crate::Close) instead to flush first, or to know when it is done.
+    pub fn close(&mut self, conn: ConnId) -> bool {
+        self.model.close(conn).is_ok()
+    }
+
+    /// Closes everything and refuses whatever is submitted from now on. Turns go on until the last completion is
+    /// delivered; then [`turn`](Proactor::turn) returns false.
+    pub fn shut_down(&mut self) {
+        self.model.shut_down(None);
+    }
+
+    /// [`shut_down`](Proactor::shut_down), but sends that are queued may go on for `span`; everything else ends
+    /// at once.
+    pub fn shut_down_within(&mut self, span: Duration) {
+        let until = self.system.now() + span;
+        self.model.shut_down(Some(until));
+    }
+
+    /// How many buffers of the pools are lent, to operations, completions and the program. Zero when nothing was
+    /// received that has not been dropped.
+    pub fn outstanding(&self) -> usize {
+        (self.model.outstanding() as usize).saturating_sub(self.mailbox.len())
+    }
+
+    /// Connections and listeners that exist, those being closed included.
+    pub fn connections(&self) -> u32 {
+        self.model.connections()
+    }
+
+    /// Operations that are queued, or whose completion was not delivered yet.
+    pub fn ops(&self) -> u32 {
+        self.model.ops()
+    }
+
+    /// What has happened so far.
+    pub fn stats(&self) -> Stats {
+        self.model.stats()
+    }
+
+    /// The time, on the clock that deadlines are measured with.
+    pub fn now(&mut self) -> Instant {
+        self.system.now()
+    }
+
+    /// The system below.
+    pub fn system(&self) -> &S {
+        &self.system
+    }
+
+    /// The system below, to ask it about sockets. It belongs to the proactor: what is adopted, accepted, or
+    /// closed behind its back is lost to it.
+    pub fn system_mut(&mut self) -> &mut S {
+        &mut self.system
+    }
+
+    /// The model inside, to look at its state and [`check`](Model::check) it.
+    pub fn model(&self) -> &Model<C> {
+        &self.model
+    }
+}
+
+impl<C, S: System> Drop for Proactor<C, S> {
+    fn drop(&mut self) {
+        // Leases that come home from now on have none: they free their memory.
+        self.mailbox.close();
+    }
+}
+
+impl<C, S: System> fmt::Debug for Proactor<C, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proactor").field("model", &self.model).finish_non_exhaustive()
+    }
+}
