@@ -80,3 +80,89 @@ impl Home for Mailbox<Returned> {
         self.post(buffer);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(loom)]
+    use loom::{sync::atomic::AtomicUsize, thread};
+    #[cfg(not(loom))]
+    use std::{sync::atomic::AtomicUsize, thread};
+
+    use std::sync::atomic::Ordering::SeqCst;
+
+    /// Counts what a system's waker would do.
+    struct Bell(Arc<AtomicUsize>);
+
+    impl Wake for Bell {
+        fn wake(&self) {
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+
+    fn explore(test: impl Fn() + Sync + Send + 'static) {
+        #[cfg(loom)]
+        loom::model(test);
+        #[cfg(not(loom))]
+        (0..200).for_each(|_| test());
+    }
+
+    fn mailbox() -> (Arc<Mailbox<u32>>, Arc<AtomicUsize>) {
+        let rings = Arc::new(AtomicUsize::new(0));
+        (Arc::new(Mailbox::new(Arc::new(Bell(Arc::clone(&rings))))), rings)
+    }
+
+    fn post_from_thread(mailbox: &Arc<Mailbox<u32>>, post: u32) -> thread::JoinHandle<()> {
+        let mailbox = Arc::clone(mailbox);
+        thread::spawn(move || mailbox.post(post))
+    }
+
+    /// Whatever the interleaving: a proactor that found nothing and goes to sleep is woken, once.
+    #[test]
+    fn a_sleeper_is_woken_and_nothing_is_lost() {
+        explore(|| {
+            let (mailbox, rings) = mailbox();
+            let posters = [post_from_thread(&mailbox, 1), post_from_thread(&mailbox, 2)];
+            let mut fetched = Vec::new();
+            mailbox.fetch(&mut fetched, true);
+            let sleeps = fetched.is_empty();
+            posters.into_iter().for_each(|poster| poster.join().unwrap());
+            assert_eq!(rings.load(SeqCst), usize::from(sleeps), "woken if asleep, and only then");
+            let mut rest = Vec::new();
+            mailbox.fetch(&mut rest, false);
+            fetched.append(&mut rest);
+            fetched.sort_unstable();
+            assert_eq!(fetched, [1, 2]);
+        });
+    }
+
+    #[test]
+    fn whoever_waits_for_nothing_is_not_woken() {
+        explore(|| {
+            let (mailbox, rings) = mailbox();
+            let poster = post_from_thread(&mailbox, 1);
+            mailbox.fetch(&mut Vec::new(), false);
+            poster.join().unwrap();
+            assert_eq!(rings.load(SeqCst), 0);
+        });
+    }
+
+    /// A proactor is dropped while leases come home: each is kept nowhere.
+    #[test]
+    fn a_closed_mailbox_keeps_nothing() {
+        explore(|| {
+            let rings = Arc::new(AtomicUsize::new(0));
+            let mailbox = Arc::new(Mailbox::new(Arc::new(Bell(rings))));
+            let token = std::sync::Arc::new(());
+            let poster = {
+                let (mailbox, token) = (Arc::clone(&mailbox), std::sync::Arc::clone(&token));
+                thread::spawn(move || mailbox.post(token))
+            };
+            mailbox.close();
+            poster.join().unwrap();
+            assert_eq!(mailbox.len(), 0);
+            assert_eq!(std::sync::Arc::strong_count(&token), 1);
+        });
+    }
+}
