@@ -1,1 +1,11 @@
-//! Empty so far.
+//! What the tests on real sockets share: a server to talk to, bytes that can be told from others, and figures
+//! of this process.
+#![forbid(unsafe_code)]
+
+pub mod bytes;
+pub mod echo;
+pub mod process;
+
+/// The server of the echo example, as it is.
+#[path = "../../aio/examples/echo/serve.rs"]
+mod serve;

@@ -85,7 +85,7 @@ impl Listen {
         let failed = |error: std::io::Error| format!("can not listen on {}: {error}", self.describe());
         match self {
             Listen::Tcp(address) => {
-                let listener = TcpListener::bind(address).map_err(failed)?;
+                let listener = listen_tcp(*address).map_err(failed)?;
                 let local = listener.local_addr().map_err(failed)?.to_string();
                 Ok(Listener { socket: Socket::from(listener).nodelay(true), unlink: None, local })
             }
@@ -103,3 +103,16 @@ impl Listen {
         }
     }
 }
+
+/// As `TcpListener::bind`, but with room for more than 128 connections that come in at once.
+fn listen_tcp(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
+    // A server that is restarted may have its port back although old connections linger.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// The most that Linux allows unless told otherwise (`net.core.somaxconn`); a larger value is cut to that.
+const BACKLOG: i32 = 4096;
