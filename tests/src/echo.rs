@@ -75,7 +75,11 @@ impl EchoServer {
 
 /// A listener with room for every test's connections at once; `TcpListener::bind` has room for 128, and what
 /// the kernel does with the next is not what is tested here.
-fn listen() -> io::Result<TcpListener> {
+///
+/// # Errors
+///
+/// When the system gives no port.
+pub fn listen() -> io::Result<TcpListener> {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
     socket.listen(4096)?;
