@@ -14,14 +14,14 @@ use crate::time::Instant;
 /// One non-blocking attempt. The bytes are lent for this one call.
 #[derive(Debug)]
 pub enum Syscall<'a> {
-    /// Receive into `buffer`, which is not empty. Answer: [`Outcome::Transferred`], 0 at the end of stream.
+    /// Receive into `buffer`: at least one byte and at most 2³⁰, which every kernel takes. Answer: [`Outcome::Transferred`], 0 at the end of stream.
     Recv {
         /// Where from.
         conn: ConnId,
         /// Where to.
         buffer: &'a mut [u8],
     },
-    /// Send `bytes`, which are not empty, without raising SIGPIPE. Answer: [`Outcome::Transferred`], not 0.
+    /// Send `bytes`, at least one and at most 2³⁰, without raising SIGPIPE. Answer: [`Outcome::Transferred`], not 0.
     Send {
         /// Where to.
         conn: ConnId,
@@ -70,10 +70,11 @@ pub enum Outcome {
     Done,
     /// It would have blocked. An event follows when it is worth another try.
     WouldBlock,
-    /// Nothing happened, for no lasting reason: try again (EINTR; ECONNABORTED at an accept).
+    /// Nothing happened, for no lasting reason: try again (EINTR; at an accept, ECONNABORTED and whatever else
+    /// is wrong with the connection that was to be accepted).
     Interrupted,
     /// The system is short of something that comes back by itself, without an event: try again later (EMFILE,
-    /// ENFILE, ENOBUFS, ENOMEM).
+    /// ENFILE, ENOBUFS, ENOMEM; at an accept, anything that does not mean that the listener is broken).
     Exhausted(SystemError),
     /// It failed, and will fail again.
     Failed(SystemError),

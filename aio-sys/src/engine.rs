@@ -13,7 +13,7 @@ use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
-use crate::errno::system_error;
+use crate::errno;
 use crate::platform;
 use crate::token;
 use crate::waker::OsWaker;
@@ -30,8 +30,7 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    pub(crate) const REARM: Rearm =
-        if platform::ONE_SHOT { Rearm::OnWouldBlock } else { Rearm::OnArrival };
+    pub(crate) const REARM: Rearm = if platform::ONE_SHOT { Rearm::OnWouldBlock } else { Rearm::OnArrival };
 
     pub(crate) fn new() -> io::Result<Engine> {
         let poll = Poll::new()?;
@@ -47,7 +46,10 @@ impl Engine {
     pub(crate) fn register(&self, fd: impl AsFd, key: Key, interest: Interest) -> Result<(), SystemError> {
         let token = token::pack(key).ok_or(SystemError::from_kind(SystemErrorKind::OutOfMemory))?;
         let fd = fd.as_fd().as_raw_fd();
-        self.poll.registry().register(&mut SourceFd(&fd), token, interest).map_err(|error| system_error(&error))
+        self.poll
+            .registry()
+            .register(&mut SourceFd(&fd), token, interest)
+            .map_err(|error| errno::from_io(&error))
     }
 
     /// Has `fd` reported again, in the directions of `interest`.
@@ -59,7 +61,7 @@ impl Engine {
             // poll(2) goes on reporting a hang-up or an error as long as it lasts, so mio over poll(2) has
             // deregistered a descriptor that has one.
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.register(fd, key, interest),
-            Err(error) => Err(system_error(&error)),
+            Err(error) => Err(errno::from_io(&error)),
         }
     }
 
@@ -81,7 +83,7 @@ impl Engine {
         match waited {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
-            Err(error) => return Err(system_error(&error)),
+            Err(error) => return Err(errno::from_io(&error)),
         }
         for event in self.events.iter().filter(|event| event.token() != token::WAKE) {
             on_event(event.token(), readiness(event));
@@ -99,4 +101,25 @@ fn readiness(event: &Event) -> Readiness {
         (event.is_error(), Readiness::ERROR),
     ];
     bits.into_iter().filter(|(set, _)| *set).fold(Readiness::NONE, |all, (_, bit)| all | bit)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::ids::Ids;
+
+    #[test]
+    fn rearming_registers_anew_what_the_engine_has_let_go_of() {
+        let mut engine = Engine::new().unwrap();
+        let (socket, _peer) = UnixStream::pair().unwrap();
+        let key = Ids::new().open().key();
+        engine.register(&socket, key, Interest::WRITABLE).unwrap();
+        engine.deregister(&socket);
+        engine.rearm(&socket, key, Interest::WRITABLE).unwrap();
+        let mut events = Vec::new();
+        engine.wait(None, |token, readiness| events.push((Some(token), readiness))).unwrap();
+        assert_eq!(events, [(token::pack(key), Readiness::WRITABLE)]);
+    }
 }

@@ -1,25 +1,13 @@
-//! Every error number, mapped once: to what the model is told, and to and from `std::io::Error`.
+//! Every error number, mapped once: to what the model is told.
 
 use std::io;
 
 use aio_model::{Outcome, SystemError, SystemErrorKind};
 use rustix::io::Errno;
 
-/// The `std::io::Error` of a system error: that of its number, if it has one.
-pub fn io_error(error: SystemError) -> io::Error {
-    match error.code() {
-        Some(code) => io::Error::from_raw_os_error(code),
-        None => io::Error::new(io_kind(error.kind()), error),
-    }
-}
-
-/// The system error of a `std::io::Error`. Undoes [`io_error`].
-pub fn system_error(error: &io::Error) -> SystemError {
-    if let Some(errno) = Errno::from_io_error(error) {
-        return from_errno(errno);
-    }
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
-    inner.copied().unwrap_or_else(|| SystemError::from_kind(from_io_kind(error.kind())))
+/// Where there is no number it was mio that failed, on a call that should not have been made.
+pub(crate) fn from_io(error: &io::Error) -> SystemError {
+    Errno::from_io_error(error).map_or(SystemError::from_kind(SystemErrorKind::Other), from_errno)
 }
 
 pub(crate) fn from_errno(errno: Errno) -> SystemError {
@@ -91,48 +79,6 @@ fn kind(errno: Errno) -> SystemErrorKind {
     }
 }
 
-fn io_kind(kind: SystemErrorKind) -> io::ErrorKind {
-    match kind {
-        SystemErrorKind::ConnectionReset => io::ErrorKind::ConnectionReset,
-        SystemErrorKind::ConnectionAborted => io::ErrorKind::ConnectionAborted,
-        SystemErrorKind::ConnectionRefused => io::ErrorKind::ConnectionRefused,
-        SystemErrorKind::BrokenPipe => io::ErrorKind::BrokenPipe,
-        SystemErrorKind::NotConnected => io::ErrorKind::NotConnected,
-        SystemErrorKind::TimedOut => io::ErrorKind::TimedOut,
-        SystemErrorKind::Unreachable => io::ErrorKind::HostUnreachable,
-        SystemErrorKind::OutOfMemory => io::ErrorKind::OutOfMemory,
-        SystemErrorKind::WriteZero => io::ErrorKind::WriteZero,
-        SystemErrorKind::Unsupported => io::ErrorKind::Unsupported,
-        SystemErrorKind::PermissionDenied => io::ErrorKind::PermissionDenied,
-        SystemErrorKind::AddressInUse => io::ErrorKind::AddrInUse,
-        SystemErrorKind::AddressNotAvailable => io::ErrorKind::AddrNotAvailable,
-        SystemErrorKind::InvalidInput => io::ErrorKind::InvalidInput,
-        _ => io::ErrorKind::Other,
-    }
-}
-
-fn from_io_kind(kind: io::ErrorKind) -> SystemErrorKind {
-    match kind {
-        io::ErrorKind::ConnectionReset => SystemErrorKind::ConnectionReset,
-        io::ErrorKind::ConnectionAborted => SystemErrorKind::ConnectionAborted,
-        io::ErrorKind::ConnectionRefused => SystemErrorKind::ConnectionRefused,
-        io::ErrorKind::BrokenPipe => SystemErrorKind::BrokenPipe,
-        io::ErrorKind::NotConnected => SystemErrorKind::NotConnected,
-        io::ErrorKind::TimedOut => SystemErrorKind::TimedOut,
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => {
-            SystemErrorKind::Unreachable
-        }
-        io::ErrorKind::OutOfMemory => SystemErrorKind::OutOfMemory,
-        io::ErrorKind::WriteZero => SystemErrorKind::WriteZero,
-        io::ErrorKind::Unsupported => SystemErrorKind::Unsupported,
-        io::ErrorKind::PermissionDenied => SystemErrorKind::PermissionDenied,
-        io::ErrorKind::AddrInUse => SystemErrorKind::AddressInUse,
-        io::ErrorKind::AddrNotAvailable => SystemErrorKind::AddressNotAvailable,
-        io::ErrorKind::InvalidInput => SystemErrorKind::InvalidInput,
-        _ => SystemErrorKind::Other,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,56 +122,27 @@ mod tests {
     }
 
     #[test]
-    fn system_errors_go_to_io_errors_and_back() {
-        let coded = [
-            Errno::CONNRESET,
-            Errno::CONNREFUSED,
-            Errno::PIPE,
-            Errno::NOTCONN,
-            Errno::HOSTUNREACH,
-            Errno::MFILE,
-            Errno::NOMEM,
-            Errno::ACCESS,
-            Errno::ADDRINUSE,
-            Errno::ADDRNOTAVAIL,
-            Errno::INVAL,
-            Errno::XDEV,
+    fn every_number_survives_the_way_through_std() {
+        use SystemErrorKind as Kind;
+        let known = [
+            (Errno::CONNRESET, Kind::ConnectionReset),
+            (Errno::CONNREFUSED, Kind::ConnectionRefused),
+            (Errno::PIPE, Kind::BrokenPipe),
+            (Errno::NOTCONN, Kind::NotConnected),
+            (Errno::HOSTUNREACH, Kind::Unreachable),
+            (Errno::MFILE, Kind::DescriptorsExhausted),
+            (Errno::NOMEM, Kind::OutOfMemory),
+            (Errno::OPNOTSUPP, Kind::Unsupported),
+            (Errno::ACCESS, Kind::PermissionDenied),
+            (Errno::ADDRINUSE, Kind::AddressInUse),
+            (Errno::ADDRNOTAVAIL, Kind::AddressNotAvailable),
+            (Errno::INVAL, Kind::InvalidInput),
+            (Errno::XDEV, Kind::Other),
         ];
-        for error in coded.map(from_errno) {
-            assert_eq!(io_error(error).raw_os_error(), error.code());
-            assert_eq!(system_error(&io_error(error)), error);
+        for (errno, kind) in known {
+            let error = from_io(&from_errno(errno).into());
+            assert_eq!((error.kind(), error.code()), (kind, Some(errno.raw_os_error())));
         }
-        for kind in [SystemErrorKind::DescriptorsExhausted, SystemErrorKind::Unsupported] {
-            let error = SystemError::from_kind(kind);
-            assert_eq!(system_error(&io_error(error)), error);
-        }
-        assert_eq!(
-            system_error(&io::ErrorKind::InvalidInput.into()),
-            SystemError::from_kind(SystemErrorKind::InvalidInput)
-        );
-    }
-
-    #[test]
-    fn kinds_without_a_number_keep_their_meaning() {
-        let plain = [
-            io::ErrorKind::ConnectionReset,
-            io::ErrorKind::ConnectionAborted,
-            io::ErrorKind::ConnectionRefused,
-            io::ErrorKind::BrokenPipe,
-            io::ErrorKind::NotConnected,
-            io::ErrorKind::TimedOut,
-            io::ErrorKind::HostUnreachable,
-            io::ErrorKind::OutOfMemory,
-            io::ErrorKind::WriteZero,
-            io::ErrorKind::Unsupported,
-            io::ErrorKind::PermissionDenied,
-            io::ErrorKind::AddrInUse,
-            io::ErrorKind::AddrNotAvailable,
-            io::ErrorKind::InvalidInput,
-            io::ErrorKind::Other,
-        ];
-        for kind in plain {
-            assert_eq!(io_error(system_error(&kind.into())).kind(), kind);
-        }
+        assert_eq!(from_io(&io::ErrorKind::NotFound.into()), SystemError::from_kind(Kind::Other));
     }
 }

@@ -24,6 +24,9 @@ compile_error!("aio-sys needs a Unix: descriptors, and epoll, kqueue or poll");
 mod clock;
 mod engine;
 mod errno;
+#[cfg(test)]
+#[path = "../tests/common/ids.rs"]
+mod ids;
 mod os;
 mod platform;
 mod socket;
@@ -31,7 +34,6 @@ mod table;
 mod token;
 mod waker;
 
-pub use errno::{io_error, system_error};
 pub use os::Os;
 pub use socket::Socket;
 pub use waker::OsWaker;

@@ -98,8 +98,7 @@ impl Os {
         let Some(entry) = self.table.get(conn) else {
             return UNKNOWN;
         };
-        let end = buffer.len().min(TRANSFER_MAX);
-        match rustix::net::recv(&entry.fd, &mut buffer[..end], RecvFlags::empty()) {
+        match rustix::net::recv(&entry.fd, buffer, RecvFlags::empty()) {
             Ok((_, count)) => Outcome::Transferred(count),
             Err(errno) => self.blocked(conn, Interest::READABLE, errno::outcome(errno)),
         }
@@ -109,9 +108,7 @@ impl Os {
         let Some(entry) = self.table.get(conn) else {
             return UNKNOWN;
         };
-        let end = bytes.len().min(TRANSFER_MAX);
-        match rustix::net::send(&entry.fd, &bytes[..end], platform::SEND_FLAGS) {
-            Ok(0) => Outcome::Failed(SystemError::from_kind(SystemErrorKind::WriteZero)),
+        match rustix::net::send(&entry.fd, bytes, platform::SEND_FLAGS) {
             Ok(count) => Outcome::Transferred(count),
             Err(errno) if platform::is_passing_send_error(errno) => Outcome::Interrupted,
             Err(errno) => self.blocked(conn, Interest::WRITABLE, errno::outcome(errno)),
@@ -189,10 +186,6 @@ impl Os {
     }
 }
 
-/// The most bytes of one attempt. Darwin refuses more than 2 GiB − 1, Linux takes a page less; no kernel has
-/// buffers of half that.
-const TRANSFER_MAX: usize = 1 << 30;
-
 /// The answer to a call on a connection that is not known.
 const UNKNOWN: Outcome = Outcome::Failed(SystemError::from_kind(SystemErrorKind::InvalidInput));
 
@@ -267,4 +260,40 @@ impl System for Os {
 
 fn internet(address: SocketAddrAny) -> io::Result<SocketAddr> {
     SocketAddr::try_from(address).map_err(|_| io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::ids::Ids;
+
+    #[test]
+    fn an_open_file_that_outlives_its_descriptor_is_not_heard_of() {
+        let (mut os, mut ids) = (Os::new().unwrap(), Ids::new());
+        let (old, (ours, mut peer)) = (ids.open(), UnixStream::pair().unwrap());
+        os.enter(old, ours.into(), Kind::Stream).unwrap();
+        // What a fork would do, unseen: the open file outlives its descriptor, and so does its registration.
+        let orphan = os.table.get(old).unwrap().fd.try_clone().unwrap();
+        os.close(old);
+        ids.0.unopen(old);
+
+        let (new, (ours, _new_peer)) = (ids.open(), UnixStream::pair().unwrap());
+        assert_eq!(new.index(), old.index());
+        os.adopt(new, ours.into()).unwrap();
+        peer.write_all(b"anyone?").unwrap();
+        let mut reported = Vec::new();
+        os.wait(None, |conn, readiness| reported.push((conn, readiness))).unwrap();
+        assert_eq!(reported, [(new, Readiness::WRITABLE)]);
+        // Only epoll watches open files; the others watch descriptors.
+        let epoll = cfg!(target_os = "linux") && !platform::ONE_SHOT;
+        assert_eq!(os.stale_events(), u64::from(epoll));
+
+        let until = os.now() + Duration::from_millis(2);
+        assert!(os.wait(Some(until), |_, _| unreachable!("nothing is new")).unwrap() >= until);
+        drop(orphan);
+    }
 }

@@ -53,7 +53,9 @@ impl Socket {
     /// [`SystemErrorKind::Unsupported`] if it is a socket of another kind, or no socket.
     pub fn kind(&self) -> Result<Kind, SystemError> {
         let kind = rustix::net::sockopt::socket_type(self).map_err(|errno| match errno {
-            rustix::io::Errno::NOTSOCK => SystemError::new(SystemErrorKind::Unsupported, errno.raw_os_error()),
+            rustix::io::Errno::NOTSOCK => {
+                SystemError::new(SystemErrorKind::Unsupported, errno.raw_os_error())
+            }
             errno => errno::from_errno(errno),
         })?;
         if kind != SocketType::STREAM {

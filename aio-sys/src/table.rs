@@ -31,10 +31,8 @@ impl Entry {
 
     /// An event has come: none is due any more for what it tells to try.
     pub(crate) fn on_event(&mut self, readiness: Readiness) {
-        let told = [
-            (readiness.wakes_receive(), Interest::READABLE),
-            (readiness.wakes_send(), Interest::WRITABLE),
-        ];
+        let told =
+            [(readiness.wakes_receive(), Interest::READABLE), (readiness.wakes_send(), Interest::WRITABLE)];
         for (_, interest) in told.into_iter().filter(|(told, _)| *told) {
             self.awaited = self.awaited.and_then(|awaited| awaited.remove(interest));
         }

@@ -1,0 +1,46 @@
+//! Out of descriptors. Alone in its process, whose limit it lowers.
+
+#[path = "common/ids.rs"]
+mod ids;
+
+use std::fs::File;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use aio_model::{Outcome, Readiness, Syscall, System, SystemErrorKind};
+use aio_sys::Os;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use ids::Ids;
+
+#[test]
+fn accepting_runs_short_and_goes_on() {
+    let mut os = Os::new().unwrap();
+    let mut ids = Ids::new();
+    let (listener, conn) = (ids.open(), ids.open());
+    os.adopt(listener, TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().into()).unwrap();
+    let _peer = TcpStream::connect(os.local_addr(listener).unwrap()).unwrap();
+    let mut ready = Readiness::NONE;
+    while !ready.intersects(Readiness::READABLE) {
+        os.wait(None, |_, readiness| ready |= readiness).unwrap();
+    }
+
+    let before = getrlimit(Resource::Nofile);
+    let next = File::open("/dev/null").unwrap().as_raw_fd();
+    let lowered = Rlimit { current: u64::try_from(next).ok(), ..before };
+    setrlimit(Resource::Nofile, lowered).unwrap();
+    for _ in 0..3 {
+        match os.perform(Syscall::Accept { listener, conn }) {
+            Outcome::Exhausted(error) => assert_eq!(error.kind(), SystemErrorKind::DescriptorsExhausted),
+            other => panic!("{other:?}"),
+        }
+        // What could not be accepted is no reason to wake up.
+        let until = os.now() + Duration::from_millis(2);
+        assert!(os.wait(Some(until), |_, _| ()).unwrap() >= until);
+    }
+    assert!(Os::new().is_err());
+
+    setrlimit(Resource::Nofile, before).unwrap();
+    assert_eq!(os.perform(Syscall::Accept { listener, conn }), Outcome::Done);
+}

@@ -1,0 +1,13 @@
+//! `Os` on real sockets: every call, every kind of readiness, identity, adoption, waiting.
+//!
+//! No test sleeps to make something come true: each waits for the event that says so.
+
+#[path = "../common/ids.rs"]
+mod ids;
+mod rig;
+
+mod adopt;
+mod identity;
+mod listener;
+mod stream;
+mod wait;
