@@ -6,7 +6,7 @@ use crate::completion::{Done, OpError};
 use crate::conn::{Conn, Phase};
 use crate::error::{SystemError, SystemErrorKind};
 use crate::id::ConnId;
-use crate::lane::{End, Fin, LaneId, Place};
+use crate::lane::{End, LaneId, Place};
 use crate::list::Link;
 use crate::model::{Model, Owner};
 use crate::op::{Op, Stage, Work};
@@ -130,10 +130,7 @@ impl<C> Model<C> {
             Work::Send { start, end } => self.send(lane, conn, head, start..end, perform),
             Work::Accept { many } => self.accept(lane, conn, head, many, perform),
             Work::Shutdown => match perform(Syscall::ShutdownWrite { conn }) {
-                Outcome::Done => {
-                    self.conns[lane].fin = Fin::Sent;
-                    self.end(head, Ok(Done::ShutDown));
-                }
+                Outcome::Done => self.end(head, Ok(Done::ShutDown)),
                 other => self.hindered(lane, other),
             },
             Work::Close { .. } => unreachable!("a close queues in no lane"),

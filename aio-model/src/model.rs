@@ -15,7 +15,7 @@ use crate::completion::{Completion, Done, OpError};
 use crate::conn::{Conn, Phase};
 use crate::error::{IdError, Limit, OpenError};
 use crate::id::{ConnId, OpId};
-use crate::lane::{Direction, LaneId, Place};
+use crate::lane::{Direction, Fin, LaneId, Place};
 use crate::lease::{Home, Returned};
 use crate::limits::Limits;
 use crate::list::List;
@@ -342,6 +342,10 @@ impl<C> Model<C> {
         if let Some(direction) = work.direction() {
             let lane = LaneId::new(op.conn.index(), direction);
             self.conns[lane].ops.remove(&mut self.ops, index);
+            if matches!(work, Work::Shutdown) {
+                // One that did not happen shuts nothing down: sends are welcome again.
+                self.conns[lane].fin = if result.is_ok() { Fin::Sent } else { Fin::None };
+            }
         }
         self.ended.push_back(&mut self.ops, index);
         if let Some(Buffer::Lease(lease)) = unused {

@@ -26,6 +26,20 @@ pub struct Request<C> {
     pub(crate) deadline: Option<Deadline>,
 }
 
+impl<C> Request<C> {
+    /// The buffer that goes with it.
+    pub fn buffer(&self) -> &Buffer {
+        &self.buffer
+    }
+
+    /// Sets or replaces the deadline.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Deadline) -> Request<C> {
+        self.deadline = Some(deadline);
+        self
+    }
+}
+
 impl<C> Operation<C> for Request<C> {
     fn into_request(self) -> Request<C> {
         self

@@ -152,7 +152,6 @@ impl<C> Model<C> {
             count += self.conns[lane].ops.len();
             let partial = self.head_is_partial_send(lane);
             self.end_all(lane, |_| Err(OpError::Cancelled));
-            self.unshut(lane);
             self.conns[lane].tainted |= partial;
             self.settle(lane);
         }
@@ -270,14 +269,10 @@ impl<C> Model<C> {
         let lane = LaneId::new(op.conn.index(), direction);
         let was_head = self.conns[lane].ops.front() == Some(index);
         let partial = was_head && self.head_is_partial_send(lane);
-        if matches!(op.work(), Work::Shutdown) {
-            self.unshut(lane);
-        }
         self.end(index, Err(error));
         if partial {
             self.conns[lane].tainted = true;
             self.end_all(lane, |_| Err(OpError::Tainted));
-            self.unshut(lane);
         }
         // What the lane waited for, it waited for on behalf of its head.
         if was_head && matches!(self.conns[lane].place, Place::Parked(_) | Place::Held) {
@@ -289,13 +284,5 @@ impl<C> Model<C> {
     fn head_is_partial_send(&self, lane: LaneId) -> bool {
         let head = self.conns[lane].ops.front().map(|index| &self.ops[index]);
         head.is_some_and(|op| matches!(op.work(), Work::Send { .. }) && op.bytes > 0)
-    }
-
-    /// A queued shutdown has ended without shutting anything down: sends are welcome again.
-    fn unshut(&mut self, lane: LaneId) {
-        let fin = &mut self.conns[lane].fin;
-        if *fin == Fin::Queued {
-            *fin = Fin::None;
-        }
     }
 }

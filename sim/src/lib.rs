@@ -1,1 +1,77 @@
-//! Empty so far.
+//! A simulated operating system for `aio`: sockets, a network, readiness engines and a clock, in memory,
+//! deterministic, and with everything that can go wrong going wrong on demand.
+//!
+//! ```text
+//!   system under test ──Syscall──▶ calls ──▶ link ◀── peer ◀── test, workload
+//!          ▲                         │        │pipes     (the far ends)
+//!          │                         ▼        ▼
+//!          └──events── wait ◀── engine ◀── traffic      dice: choice + faults, asked by all
+//!                       clock, agenda                   trace: told by all
+//! ```
+//!
+//! A run is a pure function of its [`Choice`]s: of a seed, a tape, or a fuzzer's bytes. Nothing here iterates
+//! over a hash map, reads a clock, or looks at an address.
+//!
+//! ```
+//! use aio_model::System;
+//! use sim::{EngineKind, Net, SimOs};
+//!
+//! let net = Net::calm();
+//! let os = SimOs::new(net.clone(), EngineKind::Epoll);
+//! let listener = net.listen(16)?;
+//! let peer = net.connect(listener.id())?;
+//! assert_eq!(net.peer_write(peer, b"hello"), 5);
+//! # Ok::<(), aio_model::SystemError>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod agenda;
+mod calls;
+pub mod campaign;
+mod choice;
+mod clock;
+mod dice;
+mod engine;
+#[cfg(test)]
+mod engine_tests;
+pub mod episode;
+mod errno;
+mod faults;
+#[cfg(test)]
+mod honesty;
+mod link;
+mod names;
+mod net;
+pub mod oracle;
+mod os;
+#[cfg(test)]
+mod os_tests;
+pub mod pattern;
+mod peer;
+mod pipe;
+mod plan;
+mod socket;
+pub mod tape;
+#[cfg(test)]
+mod testing;
+mod timing;
+mod trace;
+mod traffic;
+mod violation;
+mod wait;
+mod watch;
+mod workload;
+mod world;
+
+pub use choice::{Choice, Draw, Odds};
+pub use engine::{Direction, EngineKind};
+pub use faults::{Fault, Faults};
+pub use link::{Change, Condition, Side};
+pub use net::{Net, SimSocket};
+pub use os::{SimOs, SimWaker};
+pub use peer::{Act, PeerId, PeerState};
+pub use pipe::Capacity;
+pub use socket::SocketId;
+pub use trace::{Call, TraceEntry};
+pub use violation::Violation;
+pub use world::Counts;

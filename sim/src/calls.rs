@@ -1,0 +1,269 @@
+//! System calls: checked at the border, struck by faults, then answered as Linux would.
+
+use aio_model::{ConnId, Outcome, Syscall, SystemError};
+
+use crate::engine::Direction;
+use crate::errno::{EBADF, ECONNRESET, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC, ETIMEDOUT};
+use crate::faults::Fault;
+use crate::link::{Refusal, Side};
+use crate::names::Known;
+use crate::socket::{Endpoint, Seat, Socket, SocketId, What};
+use crate::timing;
+use crate::trace::{Call, TraceEntry};
+use crate::violation::Violation;
+use crate::world::{World, condition};
+
+impl Call {
+    /// The call, without its bytes.
+    fn of(call: &Syscall<'_>) -> Call {
+        match call {
+            Syscall::Recv { buffer, .. } => Call::Recv(buffer.len()),
+            Syscall::Send { bytes, .. } => Call::Send(bytes.len()),
+            Syscall::Accept { conn, .. } => Call::Accept(*conn),
+            Syscall::ShutdownWrite { .. } => Call::ShutdownWrite,
+            Syscall::Close { .. } => Call::Close,
+        }
+    }
+}
+
+impl World {
+    /// Registers a socket; on refusal it stays what it was.
+    pub(crate) fn adopt(&mut self, seat: Seat, socket: SocketId) -> Result<(), SystemError> {
+        let result = if !self.pollers[seat.poller].names.is_free(seat.conn) {
+            self.violate(Violation::NameTaken { conn: seat.conn });
+            Err(EINVAL)
+        } else if self.dice.strikes(Fault::AdoptRefused) {
+            Err(*self.dice.choice.pick(&[ENOMEM, ENOSPC]))
+        } else {
+            self.seat(socket, seat);
+            Ok(())
+        };
+        let descriptor = self.socket(socket).descriptor;
+        self.note(TraceEntry::Adopted { conn: seat.conn, socket, descriptor, refused: result.err() });
+        result
+    }
+
+    /// Answers a system call.
+    pub(crate) fn perform(&mut self, poller: usize, syscall: Syscall<'_>) -> Outcome {
+        self.counts.calls += 1;
+        self.clock.tick(&mut self.dice);
+        self.run_due();
+        let (conn, call) = (syscall.conn(), Call::of(&syscall));
+        let outcome = match self.check(poller, conn, call) {
+            Ok(socket) => self.answer(socket, syscall),
+            // It can not fail, whatever it was given.
+            Err(_) if call == Call::Close => Outcome::Done,
+            Err(error) => Outcome::Failed(error),
+        };
+        self.counts.would_blocks += u64::from(outcome == Outcome::WouldBlock);
+        self.note(TraceEntry::Called { conn, call, outcome });
+        outcome
+    }
+
+    /// The border: whether the call makes sense at all.
+    fn check(&mut self, poller: usize, conn: ConnId, call: Call) -> Result<SocketId, SystemError> {
+        let socket = match self.pollers[poller].names.look_up(conn) {
+            Known::Open(socket) => socket,
+            Known::Closed => {
+                self.violate(Violation::ClosedConn { conn, call });
+                return Err(EBADF);
+            }
+            Known::Never => {
+                self.violate(Violation::UnknownConn { conn, call });
+                return Err(EBADF);
+            }
+        };
+        let end = self.socket(socket).stream();
+        let fits = match call {
+            Call::Recv(_) | Call::Send(_) | Call::ShutdownWrite => end.is_some(),
+            Call::Accept(_) => end.is_none(),
+            Call::Close => true,
+        };
+        if !fits {
+            self.violate(Violation::WrongKind { conn, call });
+            return Err(EINVAL);
+        }
+        if matches!(call, Call::Recv(0) | Call::Send(0)) {
+            self.violate(Violation::EmptyBuffer { conn, call });
+            return Err(EINVAL);
+        }
+        if let Call::Accept(conn) = call
+            && !self.pollers[poller].names.is_free(conn)
+        {
+            self.violate(Violation::NameTaken { conn });
+            return Err(EINVAL);
+        }
+        let shut = end.is_some_and(|end| self.link(end).sent_by(end.side).is_shut());
+        if shut && matches!(call, Call::Send(_) | Call::ShutdownWrite) {
+            self.violate(Violation::AfterShutdown { conn, call });
+        }
+        Ok(socket)
+    }
+
+    fn answer(&mut self, socket: SocketId, syscall: Syscall<'_>) -> Outcome {
+        match (syscall, self.socket(socket)) {
+            (Syscall::Close { conn }, &Socket { seat, .. }) => {
+                if let Some(seat) = seat {
+                    self.pollers[seat.poller].engine.deregister(socket);
+                    self.pollers[seat.poller].names.remove(conn);
+                }
+                self.destroy(socket);
+                Outcome::Done
+            }
+            (Syscall::Accept { conn, .. }, &Socket { seat: Some(seat), .. }) => {
+                self.accept(socket, Seat { poller: seat.poller, conn })
+            }
+            (Syscall::Recv { buffer, .. }, &Socket { what: What::Stream(end), .. }) => {
+                self.recv(socket, end, buffer)
+            }
+            (Syscall::Send { bytes, .. }, &Socket { what: What::Stream(end), .. }) => {
+                self.send(socket, end, bytes)
+            }
+            (Syscall::ShutdownWrite { .. }, &Socket { what: What::Stream(end), .. }) => self.shutdown(end),
+            (_, _) => Outcome::Failed(EINVAL),
+        }
+    }
+
+    fn recv(&mut self, socket: SocketId, end: Endpoint, buffer: &mut [u8]) -> Outcome {
+        if self.dice.strikes(Fault::Interrupted) {
+            return Outcome::Interrupted;
+        }
+        self.strike_dead(end);
+        if self.link(end).can_hold_back(end.side) {
+            self.hold_back(end, buffer.len());
+        }
+        match self.link_mut(end).receive(end.side, buffer) {
+            Ok(count) => {
+                // There may be room now for what is in flight.
+                self.flow(end.far());
+                Outcome::Transferred(count)
+            }
+            Err(refusal) => self.refuse(socket, Direction::Receive, refusal),
+        }
+    }
+
+    /// Takes some of what has arrived out of a receive's reach. It arrives again, and that is a change.
+    fn hold_back(&mut self, end: Endpoint, wanted: usize) {
+        let arrived = self.link(end).sent_by(!end.side).arrived();
+        let reach = arrived.min(wanted);
+        let kept = if self.dice.strikes(Fault::RecvWouldBlock) {
+            0
+        } else if reach > 1 && self.dice.strikes(Fault::RecvShort) {
+            1 + self.dice.choice.index(reach - 1)
+        } else {
+            return;
+        };
+        self.link_mut(end).sent_by_mut(!end.side).hold_back(arrived - kept);
+        self.flow_within(end.far(), timing::HOLD_MAX);
+    }
+
+    fn send(&mut self, socket: SocketId, end: Endpoint, bytes: &[u8]) -> Outcome {
+        if self.dice.strikes(Fault::Interrupted) {
+            return Outcome::Interrupted;
+        }
+        if self.dice.strikes(Fault::SendExhausted) {
+            return Outcome::Exhausted(ENOBUFS);
+        }
+        self.strike_dead(end);
+        let reach = self.link(end).sent_by(end.side).room().min(bytes.len());
+        let pressed = if reach > 0 && self.dice.strikes(Fault::SendWouldBlock) {
+            Some(0)
+        } else if reach > 1 && self.dice.strikes(Fault::SendShort) {
+            Some(1 + self.dice.choice.index(reach - 1))
+        } else {
+            None
+        };
+        let sent = match pressed {
+            Some(count) => {
+                let sent = self.link_mut(end).send_pressed(end.side, bytes, count);
+                self.flow_within(end, timing::HOLD_MAX);
+                sent
+            }
+            None => self.link_mut(end).send(end.side, bytes),
+        };
+        match sent {
+            Ok(count) => {
+                self.flow(end);
+                Outcome::Transferred(count)
+            }
+            Err(refusal) => self.refuse(socket, Direction::Send, refusal),
+        }
+    }
+
+    fn refuse(&mut self, socket: SocketId, direction: Direction, refusal: Refusal) -> Outcome {
+        match refusal {
+            Refusal::Failed(error) => Outcome::Failed(error),
+            Refusal::WouldBlock => {
+                let condition = condition(&self.sockets, &self.connections, socket);
+                if let Some(seat) = self.socket(socket).seat {
+                    let engine = &mut self.pollers[seat.poller].engine;
+                    engine.on_would_block(socket, direction, condition, self.clock.now(), &mut self.dice);
+                }
+                Outcome::WouldBlock
+            }
+        }
+    }
+
+    fn accept(&mut self, listener: SocketId, seat: Seat) -> Outcome {
+        if self.dice.strikes(Fault::Interrupted) {
+            return Outcome::Interrupted;
+        }
+        if self.dice.strikes(Fault::AcceptDescriptors) {
+            return Outcome::Exhausted(*self.dice.choice.pick(&[EMFILE, ENFILE]));
+        }
+        if self.dice.strikes(Fault::AcceptMemory) {
+            return Outcome::Exhausted(*self.dice.choice.pick(&[ENOBUFS, ENOMEM]));
+        }
+        // As on Linux, the descriptor comes first: without one, nobody looks who is waiting.
+        if self.descriptors.count() >= self.descriptors.count_max {
+            return Outcome::Exhausted(EMFILE);
+        }
+        let pending = self.socket(listener).listener().map_or(0, |waiting| waiting.pending());
+        if pending > 0 && self.dice.strikes(Fault::AcceptWouldBlock) {
+            self.hold(listener);
+        }
+        let Some(link) = self.pop_backlog(listener) else {
+            return self.refuse(listener, Direction::Receive, Refusal::WouldBlock);
+        };
+        let end = Endpoint { link, side: Side::Server };
+        if self.dice.strikes(Fault::AcceptAborted) {
+            self.reset_end(end);
+            return Outcome::Interrupted;
+        }
+        if self.dice.strikes(Fault::AcceptRegister) {
+            self.close_end(end);
+            return Outcome::Exhausted(*self.dice.choice.pick(&[ENOMEM, ENOSPC]));
+        }
+        let socket = self.create(What::Stream(end)).expect("a descriptor is free");
+        self.seat(socket, seat);
+        Outcome::Done
+    }
+
+    fn pop_backlog(&mut self, listener: SocketId) -> Option<u32> {
+        self.sockets[listener.index()].as_mut()?.listener_mut()?.pop()
+    }
+
+    fn shutdown(&mut self, end: Endpoint) -> Outcome {
+        self.strike_dead(end);
+        match self.change(end, |link, news| link.shut(end.side, news)) {
+            Ok(()) => {
+                self.flow(end);
+                Outcome::Done
+            }
+            Err(error) => Outcome::Failed(error),
+        }
+    }
+
+    /// Finds out, perhaps, that the connection has been dead for a while.
+    fn strike_dead(&mut self, end: Endpoint) {
+        let error = if self.dice.strikes(Fault::Reset) {
+            ECONNRESET
+        } else if self.dice.strikes(Fault::TimedOut) {
+            ETIMEDOUT
+        } else {
+            return;
+        };
+        let discards = self.dice.strikes(Fault::ResetDiscards);
+        self.change(end, |link, news| link.sever(end.side, error, discards, news));
+    }
+}

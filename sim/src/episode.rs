@@ -1,0 +1,248 @@
+//! An episode: one life of a model in a simulated world, judged after every step.
+//!
+//! Chaos, while the workload acts and faults strike; then the faults heal, the peers behave, and everything that
+//! can end must; then the model is shut down, and nothing may be left over.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aio_model::{Config, Home, Instant, Model, Returned, System, Turn};
+
+use crate::choice::Choice;
+use crate::engine::EngineKind;
+use crate::net::Net;
+use crate::oracle::{Broken, Oracle};
+use crate::os::SimOs;
+use crate::plan::Plan;
+use crate::watch::Watched;
+use crate::workload::{Action, Workload};
+
+/// What an episode is to be like.
+#[derive(Debug, Clone, Copy)]
+pub struct Setup {
+    /// The readiness engine; `None`: as the choices have it.
+    pub engine: Option<EngineKind>,
+    /// How many actions there are at most before the faults heal.
+    pub actions_max: u64,
+    /// Print everything that happens.
+    pub verbose: bool,
+}
+
+impl Default for Setup {
+    fn default() -> Setup {
+        Setup { engine: None, actions_max: 600, verbose: false }
+    }
+}
+
+/// What came of an episode.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Report {
+    /// Steps taken: actions, and the steps of turns.
+    pub steps: u64,
+    /// The same for two runs that did the same.
+    pub fingerprint: u64,
+    /// The rule that was broken, if one was.
+    pub broken: Option<Broken>,
+    /// The tape that plays the episode again.
+    pub tape: Vec<u64>,
+}
+
+/// An episode under way.
+#[derive(Debug)]
+pub(crate) struct Episode {
+    pub(crate) plan: Plan,
+    pub(crate) net: Net,
+    pub(crate) os: SimOs,
+    pub(crate) model: Model<u64>,
+    pub(crate) oracle: Oracle,
+    pub(crate) workload: Workload,
+    shelf: Arc<Shelf>,
+    steps: u64,
+    seen: usize,
+    verbose: bool,
+}
+
+/// Where dropped leases wait to be given back.
+#[derive(Debug, Default)]
+struct Shelf(Mutex<Vec<Returned>>);
+
+impl Home for Shelf {
+    fn come_home(&self, buffer: Returned) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+    }
+}
+
+/// How many turns a world without faults may need for everything to end: a byte a turn, and some.
+const TURNS_TO_SETTLE: u32 = 200_000;
+const TURNS_TO_DRAIN: u32 = 5_000;
+
+/// Runs an episode.
+pub fn run(choice: Choice, setup: Setup) -> Report {
+    let mut episode = Episode::new(choice, setup);
+    episode.chaos();
+    if episode.goes_on() {
+        episode.settle();
+    }
+    if episode.goes_on() {
+        episode.shut_down();
+    }
+    episode.end()
+}
+
+impl Episode {
+    fn new(mut choice: Choice, setup: Setup) -> Episode {
+        let plan = Plan::draw(&mut choice, setup.engine, setup.actions_max, Action::ALL.len());
+        let net = Net::new(choice, plan.faults.clone());
+        net.set_descriptors_max(plan.descriptors_max);
+        net.keep_trace(setup.verbose);
+        let os = SimOs::new(net.clone(), plan.engine);
+        let shelf = Arc::new(Shelf::default());
+        let home: Arc<dyn Home> = Arc::<Shelf>::clone(&shelf);
+        let config = Config { limits: plan.limits, pools: plan.pools.clone(), realm: 1, rearm: os.rearm() };
+        let pools = plan.pools.iter().map(|pool| (pool.buffers_max, pool.buffer_bytes)).collect();
+        let oracle = Oracle::new(plan.limits, pools, os.rearm());
+        let model = Model::new(config, &home);
+        let workload = Workload::default();
+        let verbose = setup.verbose;
+        let episode = Episode { plan, net, os, model, oracle, workload, shelf, steps: 0, seen: 0, verbose };
+        episode.note(|| format!("{:#?}", episode.plan));
+        episode
+    }
+
+    /// Prints what happens, if anybody wants to read it.
+    pub(crate) fn note(&self, what: impl FnOnce() -> String) {
+        if self.verbose {
+            self.net.take_trace().iter().for_each(|entry| println!("      {entry:?}"));
+            println!("{:6} {}", self.steps, what());
+        }
+    }
+
+    fn goes_on(&self) -> bool {
+        self.oracle.broken().is_none()
+    }
+
+    fn chaos(&mut self) {
+        for _ in 0..self.plan.actions {
+            let weights = &self.plan.weights;
+            let action = Action::ALL[self.net.choose(|choice| choice.weighted(weights))];
+            self.act(action);
+            self.step();
+            if !self.goes_on() {
+                return;
+            }
+        }
+    }
+
+    /// After every step: the model's own invariants, and what the simulated system was asked.
+    fn step(&mut self) {
+        self.steps += 1;
+        if let Err(violation) = self.model.check() {
+            self.oracle.breaks(violation.rule, || format!("invariant: {}", violation.what));
+        }
+        let violations = self.net.violations_count();
+        if violations > self.seen {
+            self.seen = violations;
+            let violations = self.net.violations();
+            self.oracle.breaks("K1", || format!("a wrong call: {:?}", violations.last()));
+        }
+    }
+
+    /// Takes a turn, for as long as the choices have it.
+    pub(crate) fn turn(&mut self) {
+        let now = self.net.now();
+        let until = self.net.choose(|choice| match choice.below(4) {
+            0 | 1 => Some(Instant::ZERO),
+            2 => Some(now + std::time::Duration::from_nanos(choice.magnitude(20_000_000_000))),
+            _ => None,
+        });
+        self.turn_until(until);
+    }
+
+    fn turn_until(&mut self, until: Option<Instant>) {
+        self.fetch();
+        self.note(|| format!("a turn until {until:?}"));
+        self.oracle.on_turn();
+        let mut turn = Turn::begin(&mut self.model, until);
+        loop {
+            let mut system = Watched { os: &mut self.os, oracle: &mut self.oracle, asked: until };
+            match turn.step(&mut self.model, &mut system) {
+                Ok(true) => self.step(),
+                Ok(false) => break,
+                Err(error) => return self.oracle.breaks("K7", || format!("a wait failed: {error}")),
+            }
+            if !self.goes_on() {
+                return;
+            }
+        }
+        self.oracle.on_turn_over();
+        self.fetch();
+        let leases = self.workload.leases.len();
+        self.oracle.on_rest(&self.model, &self.net, leases);
+    }
+
+    /// Gives the leases back that were dropped.
+    fn fetch(&mut self) {
+        let returned = std::mem::take(&mut *self.shelf.0.lock().unwrap_or_else(PoisonError::into_inner));
+        returned.into_iter().for_each(|buffer| self.model.give_back(buffer));
+    }
+
+    /// Takes every completion, and drops what came with it.
+    fn take_all(&mut self) {
+        while self.take().is_some() {}
+        self.workload.leases.clear();
+    }
+
+    /// Nothing goes wrong any more: everything that can end must.
+    fn settle(&mut self) {
+        self.note(|| "the faults heal".to_owned());
+        self.net.heal();
+        self.close_listeners();
+        for turn in 0..TURNS_TO_SETTLE {
+            self.take_all();
+            if self.oracle.ops() == 0 || !self.goes_on() {
+                return;
+            }
+            for peer in self.workload.peers.clone() {
+                self.net.peer_read(peer);
+                if turn == 0 {
+                    self.net.peer_shutdown(peer);
+                }
+            }
+            self.turn_until(Some(self.net.now() + std::time::Duration::from_secs(1)));
+        }
+        self.oracle.on_settled(&self.net);
+    }
+
+    fn shut_down(&mut self) {
+        self.note(|| "shuts down".to_owned());
+        self.model.shut_down(None);
+        self.oracle.on_shut_down();
+        for _ in 0..TURNS_TO_DRAIN {
+            self.take_all();
+            if self.model.is_drained() || !self.goes_on() {
+                break;
+            }
+            self.turn_until(Some(Instant::ZERO));
+        }
+        self.take_all();
+        self.fetch();
+        let left = (self.model.connections(), self.model.ops(), self.model.outstanding());
+        if left != (0, 0, 0) {
+            self.oracle.breaks("B1", || format!("connections, operations, leases left: {left:?}"));
+        }
+        let open = self.net.open_conns();
+        if !open.is_empty() {
+            self.oracle.breaks("K2", || format!("descriptors left open: {open:?}"));
+        }
+    }
+
+    fn end(self) -> Report {
+        self.note(|| format!("the end: {:?}", self.oracle.broken()));
+        Report {
+            steps: self.steps,
+            fingerprint: self.net.fingerprint(),
+            broken: self.oracle.broken().cloned(),
+            tape: self.net.to_tape(),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! `cargo sim`: runs the simulator, and plays tapes again.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use sim::campaign::{Campaign, Failure};
+use sim::episode::{Setup, run};
+use sim::{Choice, EngineKind, tape};
+
+/// A simulated operating system under the proactor's model, with an oracle that knows the contract
+#[derive(Debug, Parser)]
+#[command(name = "cargo sim")]
+struct Options {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run episodes from a seed, until enough steps are taken or a rule is broken
+    Run(RunOptions),
+    /// Play a tape again, or every tape of a folder; one alone prints everything that happens
+    Replay {
+        /// A tape, or a folder of them
+        path: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+struct RunOptions {
+    /// Where all choices come from; a random one unless given
+    #[arg(long)]
+    seed: Option<u64>,
+
+    /// How many steps to take
+    #[arg(long, default_value_t = 10_000_000)]
+    steps: u64,
+
+    /// The readiness engine; every one in turn unless given
+    #[arg(long)]
+    engine: Option<Engine>,
+
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Engine {
+    Epoll,
+    Kqueue,
+    Poll,
+}
+
+/// How long a failing tape may take to be made short.
+const SHRINK_TIME: Duration = Duration::from_secs(20);
+
+fn main() -> ExitCode {
+    let done = match Options::parse().command {
+        Command::Run(options) => run_seed(&options),
+        Command::Replay { path } => replay(&path),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("sim: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run_seed(options: &RunOptions) -> io::Result<bool> {
+    let seed = options.seed.unwrap_or_else(|| {
+        // The only number in here that does not come from a choice: it becomes one, and is printed.
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        u64::from(since.subsec_nanos()) ^ since.as_secs() << 30
+    });
+    let engine = options.engine.map(|engine| match engine {
+        Engine::Epoll => EngineKind::Epoll,
+        Engine::Kqueue => EngineKind::Kqueue,
+        Engine::Poll => EngineKind::Poll,
+    });
+    let setup = Setup { engine, ..Setup::default() };
+    let mut campaign = Campaign::new(seed, setup);
+    let start = Instant::now();
+    let mut failure = None;
+    while campaign.steps() < options.steps && failure.is_none() {
+        failure = campaign.next_episode().err();
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    // As precise as a rate needs to be.
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    let rate = campaign.steps() as f64 / seconds;
+    if options.json {
+        println!(
+            "{{\"seed\": {seed}, \"episodes\": {}, \"steps\": {}, \"steps_per_s\": {rate:.0}, \
+             \"violations\": {}, \"trace_hash\": \"{:016x}\"}}",
+            campaign.episodes(),
+            campaign.steps(),
+            u8::from(failure.is_some()),
+            campaign.fingerprint(),
+        );
+    } else {
+        println!(
+            "seed {seed}: {} episodes, {} steps, {:.2} million steps/s, trace hash {:016x}",
+            campaign.episodes(),
+            campaign.steps(),
+            rate / 1e6,
+            campaign.fingerprint(),
+        );
+    }
+    failure.map_or(Ok(true), |failure| report(&failure, setup))
+}
+
+/// Says what is wrong, makes the tape short, and keeps it.
+fn report(failure: &Failure, setup: Setup) -> io::Result<bool> {
+    let (short, report) = tape::shrink(failure.report.tape.clone(), setup, SHRINK_TIME);
+    let Some(broken) = report.broken else {
+        return Err(io::Error::other(format!("seed {} does not fail again", failure.episode_seed)));
+    };
+    let name = format!("{}-{:016x}.tape", broken.rule, failure.episode_seed);
+    let path = Path::new("target/tapes").join(name);
+    let comment = format!("{}: {}", broken.rule, broken.what);
+    tape::save(&path, &comment, &short)?;
+    eprintln!("{comment}");
+    eprintln!(
+        "after {} steps; {} choices, cut down from {}",
+        report.steps,
+        short.len(),
+        failure.report.tape.len()
+    );
+    eprintln!("to see it: cargo sim replay {}", path.display());
+    Ok(false)
+}
+
+fn replay(path: &Path) -> io::Result<bool> {
+    if !path.is_dir() {
+        let setup = Setup { verbose: true, ..Setup::default() };
+        let report = run(Choice::tape(tape::load(path)?), setup);
+        return Ok(report.broken.is_none());
+    }
+    let mut tapes: Vec<PathBuf> = std::fs::read_dir(path)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .filter(|path| path.as_ref().is_ok_and(|path| path.extension().is_some_and(|end| end == "tape")))
+        .collect::<io::Result<_>>()?;
+    tapes.sort();
+    let mut good = true;
+    for path in &tapes {
+        let report = run(Choice::tape(tape::load(path)?), Setup::default());
+        let verdict =
+            report.broken.map_or("ok".to_owned(), |broken| format!("{}: {}", broken.rule, broken.what));
+        good &= verdict == "ok";
+        println!("{}: {verdict}", path.display());
+    }
+    println!("{} tapes played", tapes.len());
+    Ok(good)
+}

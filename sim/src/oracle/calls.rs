@@ -1,0 +1,213 @@
+//! The system's border: every call must have a reason, and lend what the contract says; every outcome counts.
+
+use aio_model::{ConnId, Done, Instant, Kind, Outcome, Readiness, Rearm};
+
+use super::{End, Oracle, Phase, RECEIVE, SEND, Task};
+
+impl Oracle {
+    /// A turn begins.
+    pub fn on_turn(&mut self) {
+        self.turn = super::TurnCounts::default();
+    }
+
+    /// Somebody said what time it is.
+    pub fn on_time(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+    }
+
+    /// The loop waits until `until` at the latest; its caller would have it wait until `asked`.
+    pub fn on_wait(&mut self, until: Option<Instant>, asked: Option<Instant>) {
+        let deadlines: Vec<Instant> =
+            self.due().map(|(tick, _)| Instant::from_nanos(tick * 1_000_000)).collect();
+        let earliest = deadlines.iter().copied().min();
+        let late = earliest.is_some_and(|earliest| until.is_none_or(|until| until > earliest));
+        self.ensure(!late, "T1", || format!("waits until {until:?}, past the deadline {earliest:?}"));
+        let polls = until == Some(Instant::ZERO);
+        let backs_off =
+            self.conns.values().flat_map(|conn| &conn.lanes).any(|lane| lane.exhausted_at.is_some());
+        let exact = until.is_none_or(|until| deadlines.contains(&until)) || until == asked;
+        self.ensure(exact || polls || backs_off, "T1", || {
+            format!("waits until {until:?}, for which there is no reason")
+        });
+        if polls {
+            return;
+        }
+        let sleepy = self.conns.iter().find(|(_, conn)| conn.phase == Phase::Closing).map(|(conn, _)| *conn);
+        self.ensure(sleepy.is_none(), "K2", || format!("sleeps while {sleepy:?} is to be closed"));
+    }
+
+    /// An event is delivered.
+    pub fn on_event(&mut self, conn: ConnId, readiness: Readiness) {
+        let Some(conn) = self.conns.get_mut(&conn) else { return };
+        let wakes = [readiness.wakes_receive(), readiness.wakes_send()];
+        for (lane, wakes) in conn.lanes.iter_mut().zip(wakes) {
+            if wakes {
+                lane.ready = true;
+                lane.end_hinted |= readiness.hints_end();
+            }
+        }
+    }
+
+    /// Judges that a call is made at all, and returns the operation that it must be for.
+    fn called(&mut self, conn: ConnId, lane: usize, call: &str) -> Option<(u64, Task)> {
+        self.turn.calls += 1;
+        let calls = self.turn.by_lane.entry((conn, lane)).or_default();
+        *calls += 1;
+        let (calls, budget) = (*calls, self.limits.lane_attempts_max.get());
+        self.ensure(calls <= budget, "K6", || {
+            format!("call {calls} for one lane in a turn; {budget} are allowed")
+        });
+        let (all, budget) = (self.turn.calls, self.limits.turn_attempts_max.get());
+        self.ensure(all <= budget, "K6", || format!("{all} calls in a turn; {budget} are allowed"));
+        let now = self.now;
+        let Some(state) = self.conns.get(&conn) else {
+            self.breaks("K1", || format!("{call} on {conn}, which does not exist"));
+            return None;
+        };
+        if state.phase == Phase::Closing {
+            self.breaks("K2", || format!("{call} on {conn}, which is closed"));
+            return None;
+        }
+        let state = &state.lanes[lane];
+        let too_soon = state.exhausted_at.is_some_and(|at| now.saturating_since(at).as_nanos() < 1_000_000);
+        let Some(serial) = state.queue.front().copied() else {
+            self.breaks("K6", || format!("{call} on {conn}, where nothing is queued"));
+            return None;
+        };
+        let ready = state.ready;
+        self.ensure(!too_soon, "K5", || format!("{call} on {conn} spins while the system is exhausted"));
+        self.ensure(ready, "K6", || format!("a needless {call} on {conn}: it is not ready"));
+        let task = self.ops.get(&serial)?.task;
+        if let Some(state) = self.lane(conn, lane) {
+            state.exhausted_at = None;
+        }
+        Some((serial, task))
+    }
+
+    /// An attempt that moved nothing.
+    fn hindered(&mut self, conn: ConnId, lane: usize, outcome: Outcome) {
+        let now = self.now;
+        let Some(state) = self.lane(conn, lane) else { return };
+        match outcome {
+            Outcome::WouldBlock => {
+                state.ready = false;
+                state.end_hinted = false;
+            }
+            Outcome::Exhausted(_) => state.exhausted_at = Some(now),
+            Outcome::Failed(error) => self.finish(conn, lane, End::Fault(error)),
+            Outcome::Interrupted | Outcome::Done | Outcome::Transferred(_) => {}
+        }
+    }
+
+    /// Bytes moved: they count for the operation, and a short transfer may prove that the lane is drained.
+    fn transferred(&mut self, conn: ConnId, lane: usize, serial: u64, count: usize, lent: usize) -> u64 {
+        let drains = self.rearm == Rearm::OnArrival;
+        if let Some(state) = self.lane(conn, lane) {
+            state.moved += count as u64;
+            state.ready &= !(drains && count < lent && !state.end_hinted);
+        }
+        let op = self.ops.get_mut(&serial);
+        op.map_or(0, |op| {
+            op.moved += count as u64;
+            op.moved
+        })
+    }
+
+    /// A receive of up to `lent` bytes was answered.
+    pub fn on_recv(&mut self, conn: ConnId, lent: usize, outcome: Outcome) {
+        let Some((serial, task)) = self.called(conn, RECEIVE, "a receive") else { return };
+        self.ensure(task.is_recv(), "C3", || format!("a receive on {conn}, whose turn is {task:?}"));
+        let Some(op) = self.ops.get(&serial) else { return };
+        let space = match task {
+            Task::RecvPooled { pool } => self.pools[pool].1,
+            _ => op.submitted.len(),
+        };
+        let left = space - super::completions::index(op.moved);
+        self.ensure(lent == left, "C2", || {
+            format!("a receive into {lent} bytes on {conn}, where {left} are free")
+        });
+        match outcome {
+            Outcome::Transferred(0) => self.finish(conn, RECEIVE, End::EndOfStream),
+            Outcome::Transferred(count) => {
+                self.transferred(conn, RECEIVE, serial, count, lent);
+                if task != Task::RecvExact || count == left {
+                    self.end(serial, Ok(Done::Received { end_of_stream: false }));
+                }
+            }
+            other => self.hindered(conn, RECEIVE, other),
+        }
+    }
+
+    /// A send of `bytes` was answered.
+    pub fn on_send(&mut self, conn: ConnId, bytes: &[u8], outcome: Outcome) {
+        let Some((serial, task)) = self.called(conn, SEND, "a send") else { return };
+        let Task::Send { start, end } = task else {
+            self.breaks("C3", || format!("a send on {conn}, whose turn is {task:?}"));
+            return;
+        };
+        let Some(op) = self.ops.get(&serial) else { return };
+        let rest = &op.submitted[start + super::completions::index(op.moved)..end];
+        let as_submitted = rest == bytes;
+        self.ensure(as_submitted, "C4", || format!("{conn} sends other bytes than those whose turn it is"));
+        match outcome {
+            Outcome::Transferred(count) => {
+                let moved = self.transferred(conn, SEND, serial, count, bytes.len());
+                if moved == (end - start) as u64 {
+                    self.end(serial, Ok(Done::Sent));
+                }
+            }
+            other => self.hindered(conn, SEND, other),
+        }
+        self.flushed(conn);
+    }
+
+    /// An accept, as `new`, was answered.
+    pub fn on_accept(&mut self, listener: ConnId, new: ConnId, serial: Option<u64>, outcome: Outcome) {
+        let full = self.conns.len() >= self.limits.connections_max.get() as usize;
+        self.ensure(!full, "C6", || format!("accepts from {listener} with connections at their limit"));
+        let Some((op, task)) = self.called(listener, RECEIVE, "an accept") else { return };
+        if outcome != Outcome::Done {
+            return self.hindered(listener, RECEIVE, outcome);
+        }
+        self.on_adopted(new, Kind::Stream, serial);
+        let Some(lane) = self.lane(listener, RECEIVE) else { return };
+        match task {
+            Task::AcceptOne => self.end(op, Ok(Done::Accepted(new))),
+            Task::AcceptMany => {
+                lane.accepted.push_back(new);
+                self.accepted += 1;
+                let (credits, limit) = (self.credits(), self.limits.ops_max.get());
+                self.ensure(credits <= limit, "C6", || {
+                    format!("{credits} credits in use; there are {limit}")
+                });
+            }
+            other => self.breaks("C3", || format!("an accept on {listener}, whose turn is {other:?}")),
+        }
+    }
+
+    /// A shutdown was answered.
+    pub fn on_shutdown(&mut self, conn: ConnId, outcome: Outcome) {
+        let Some((serial, task)) = self.called(conn, SEND, "a shutdown") else { return };
+        self.ensure(task == Task::Shutdown, "K3", || format!("a shutdown on {conn}, whose turn is {task:?}"));
+        match outcome {
+            Outcome::Done => self.end(serial, Ok(Done::ShutDown)),
+            other => self.hindered(conn, SEND, other),
+        }
+        self.flushed(conn);
+    }
+
+    /// A close was made.
+    pub fn on_close(&mut self, conn: ConnId) {
+        self.turn.calls += 1;
+        let Some(state) = self.conns.remove(&conn) else {
+            self.breaks("K2", || format!("{conn} is closed twice, or was never there"));
+            return;
+        };
+        self.ensure(state.phase == Phase::Closing, "K2", || {
+            format!("{conn} is closed, and nobody asked for it")
+        });
+        if let Some(closer) = state.closer {
+            self.end(closer, Ok(Done::Closed));
+        }
+    }
+}

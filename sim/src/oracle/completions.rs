@@ -1,0 +1,298 @@
+//! The user's border: what is submitted, refused, cancelled and closed, and what comes back.
+
+use aio_model::{
+    Buffer, CloseReason, Completion, ConnId, Done, Instant, Kind, Limit, OpError, OpId, SubmitErrorKind,
+};
+
+use super::{Conn, End, Op, Oracle, Phase, RECEIVE, SEND, Task, due_tick};
+use crate::link::Side;
+use crate::pattern;
+
+/// A count of bytes as an index into a buffer that is in memory.
+pub(super) fn index(bytes: u64) -> usize {
+    usize::try_from(bytes).expect("buffers are in memory")
+}
+
+/// What came back of a submission, with everything that was handed over.
+#[derive(Debug)]
+pub struct Refused {
+    /// Why.
+    pub kind: SubmitErrorKind,
+    /// The context that came back.
+    pub context: u64,
+    /// What the buffer that came back holds.
+    pub bytes: Vec<u8>,
+}
+
+/// A submission, as its user saw it.
+#[derive(Debug)]
+pub struct Submission {
+    /// The connection.
+    pub conn: ConnId,
+    /// The operation.
+    pub task: Task,
+    /// The context: a number that no other operation has.
+    pub context: u64,
+    /// What the buffer holds.
+    pub bytes: Vec<u8>,
+    /// Whether the buffer is a lease.
+    pub lease: bool,
+    /// When its deadline is, if it has one.
+    pub deadline: Option<Instant>,
+}
+
+impl Oracle {
+    /// Something was submitted, and accepted or refused.
+    pub fn on_submitted(&mut self, submission: Submission, answer: Result<OpId, Refused>) {
+        let expected = self.expected_refusal(&submission);
+        match answer {
+            Err(refused) => {
+                let Refused { kind, context, bytes } = refused;
+                let whole = context == submission.context && bytes == submission.bytes;
+                self.ensure(whole, "C1", || "a refusal does not give everything back".into());
+                self.ensure(expected == Some(kind), "C6", || {
+                    format!(
+                        "{:?} on {} is refused with {kind:?}, not {expected:?}",
+                        submission.task, submission.conn
+                    )
+                });
+            }
+            Ok(id) => {
+                self.ensure(expected.is_none(), "C6", || {
+                    format!(
+                        "{:?} on {} is accepted, not refused: {expected:?}",
+                        submission.task, submission.conn
+                    )
+                });
+                self.accepted(submission, id);
+            }
+        }
+    }
+
+    /// What the contract says to a submission: `None`, it is accepted.
+    fn expected_refusal(&self, submission: &Submission) -> Option<SubmitErrorKind> {
+        let Some(conn) = self.conns.get(&submission.conn) else { return Some(SubmitErrorKind::Stale) };
+        if self.shut_down {
+            return Some(SubmitErrorKind::ShutDown);
+        }
+        if conn.phase != Phase::Open {
+            return Some(SubmitErrorKind::Closing);
+        }
+        let accepts = matches!(submission.task, Task::AcceptOne | Task::AcceptMany);
+        let closes = matches!(submission.task, Task::Close { .. });
+        if !closes && accepts != (conn.kind == Kind::Listener) {
+            return Some(SubmitErrorKind::WrongKind);
+        }
+        match submission.task {
+            Task::Recv | Task::RecvExact if submission.bytes.is_empty() => {
+                return Some(SubmitErrorKind::EmptyBuffer);
+            }
+            Task::Send { start, end } if start > end || end > submission.bytes.len() => {
+                return Some(SubmitErrorKind::OutOfRange);
+            }
+            Task::Send { start, end } if start == end => return Some(SubmitErrorKind::EmptyBuffer),
+            _ => {}
+        }
+        if let Some(index) = submission.task.lane() {
+            let lane = &conn.lanes[index];
+            if index == SEND && lane.tainted {
+                return Some(SubmitErrorKind::Tainted);
+            }
+            if index == SEND && lane.fin {
+                return Some(SubmitErrorKind::WriteShutDown);
+            }
+            if lane.queue.len() >= self.limits.lane_ops_max.get() as usize {
+                return Some(SubmitErrorKind::Busy(Limit::LaneOps));
+            }
+        }
+        (self.credits() >= self.limits.ops_max.get()).then_some(SubmitErrorKind::Busy(Limit::Ops))
+    }
+
+    fn accepted(&mut self, submission: Submission, id: OpId) {
+        let Submission { conn, task, context, bytes, lease, deadline } = submission;
+        let due = deadline.and_then(due_tick).map(|tick| (tick, self.armed));
+        self.armed += 1;
+        let op_due = if task.lane().is_some() { due } else { None };
+        self.ops.insert(
+            context,
+            Op { id, conn, task, due: op_due, submitted: bytes, lease, moved: 0, verdict: None },
+        );
+        let Some(lane) = task.lane() else {
+            if let Some(conn) = self.conns.get_mut(&conn) {
+                conn.closer = Some(context);
+            }
+            return match task {
+                Task::Close { flush: true } => self.flush(conn, CloseReason::Requested, due),
+                _ => self.abort(conn, CloseReason::Requested),
+            };
+        };
+        let Some(state) = self.lane(conn, lane) else { return };
+        state.queue.push_back(context);
+        state.fin |= task == Task::Shutdown;
+        if let Some(end) = state.end {
+            self.end(context, End::result(end, task));
+        }
+    }
+
+    /// A connection is to close when its queued sends are done.
+    fn flush(&mut self, conn: ConnId, reason: CloseReason, until: Option<(u64, u64)>) {
+        if let Some(Conn { phase, .. }) = self.conns.get_mut(&conn) {
+            *phase = Phase::Flushing { reason, until };
+        }
+        self.end_lane(conn, RECEIVE, |_| Err(OpError::Closed(reason)));
+        self.flushed(conn);
+    }
+
+    /// `cancel` was called.
+    pub fn on_cancel(&mut self, context: u64, done: bool) {
+        let op = self.ops.get(&context);
+        let queued = op.is_some_and(|op| op.verdict.is_none() && op.task.lane().is_some());
+        self.ensure(done == queued, "C1", || {
+            format!("cancel says {done} of operation {context}, queued: {queued}")
+        });
+        if queued {
+            self.end_early(context, OpError::Cancelled);
+        }
+    }
+
+    /// `cancel_all` was called.
+    pub fn on_cancel_all(&mut self, conn: ConnId, count: Option<u32>) {
+        let expected = self.conns.get(&conn).map(|conn| conn.lanes.iter().map(|lane| lane.queue.len()).sum());
+        let said = count.map(|count| count as usize);
+        self.ensure(said == expected, "C1", || format!("cancel_all says {said:?}, not {expected:?}"));
+        for lane in [RECEIVE, SEND] {
+            let head = self.lane(conn, lane).and_then(|lane| lane.queue.front().copied());
+            let head = head.and_then(|head| self.ops.get(&head));
+            let partial = head.is_some_and(|op| matches!(op.task, Task::Send { .. }) && op.moved > 0);
+            self.end_lane(conn, lane, |_| Err(OpError::Cancelled));
+            if let Some(lane) = self.lane(conn, lane) {
+                lane.tainted |= partial;
+            }
+        }
+        self.flushed(conn);
+    }
+
+    /// `resume` was called.
+    pub fn on_resume(&mut self, conn: ConnId, done: bool) {
+        let tainted = self.lane(conn, SEND).is_some_and(|lane| std::mem::take(&mut lane.tainted));
+        self.ensure(done == tainted, "C5", || format!("resume of {conn} says {done}; tainted: {tainted}"));
+    }
+
+    /// `close` was called.
+    pub fn on_close_called(&mut self, conn: ConnId, done: bool) {
+        let known = self.knows(conn);
+        self.ensure(done == known, "K2", || format!("close of {conn} says {done}; there: {known}"));
+        self.abort(conn, CloseReason::Requested);
+    }
+
+    /// `shut_down` was called, without a deadline.
+    pub fn on_shut_down(&mut self) {
+        self.shut_down = true;
+        let conns: Vec<ConnId> = self.conns.keys().copied().collect();
+        for conn in conns {
+            self.abort(conn, CloseReason::ShutDown);
+        }
+    }
+
+    /// A completion was taken (C1, C2, C3).
+    pub fn on_completion(&mut self, done: &Completion<u64>) {
+        let Some(op) = self.ops.get(&done.context) else {
+            self.breaks("C1", || format!("a second completion of operation {}: {done:?}", done.context));
+            return;
+        };
+        let same = op.id == done.op && op.conn == done.conn;
+        let expected = (op.id, op.conn);
+        self.ensure(same, "C2", || {
+            format!("a completion of {} on {}, not of {expected:?}", done.op, done.conn)
+        });
+        if done.more {
+            return self.more(done);
+        }
+        let Some(op) = self.ops.remove(&done.context) else { return };
+        let Some(verdict) = &op.verdict else {
+            self.breaks("C1", || {
+                format!("{:?} completes with {:?}, but has not ended", op.task, done.result)
+            });
+            return;
+        };
+        self.ensure(verdict.result == done.result, rule_of(done.result), || {
+            format!(
+                "{:?} on {} completes with {:?}, not {:?}",
+                op.task, done.conn, done.result, verdict.result
+            )
+        });
+        self.ensure(done.bytes == op.moved, "C2", || {
+            format!("{:?} on {} reports {} bytes; {} were moved", op.task, done.conn, done.bytes, op.moved)
+        });
+        if let (Some(stamp), Some(lane)) = (verdict.stamp, op.task.lane())
+            && let Some(lane) = self.lane(op.conn, lane)
+        {
+            let before = std::mem::replace(&mut lane.taken, stamp);
+            self.ensure(before < stamp, "C3", || {
+                format!("{:?} on {} completes out of order", op.task, done.conn)
+            });
+        }
+        self.judge_buffer(&op, done);
+    }
+
+    /// One of many completions of an accept.
+    fn more(&mut self, done: &Completion<u64>) {
+        self.accepted -= 1;
+        let next = self.lane(done.conn, RECEIVE).and_then(|lane| lane.accepted.pop_front());
+        // A listener that is gone has forgotten what it had accepted; its connections are still known.
+        let as_expected = match (done.result, next) {
+            (Ok(Done::Accepted(conn)), Some(next)) => conn == next,
+            (Ok(Done::Accepted(_)), None) => !self.knows(done.conn),
+            (_, _) => false,
+        };
+        self.ensure(as_expected, "C3", || format!("an accept yields {:?}, not {next:?}", done.result));
+    }
+
+    /// The buffer is the one that was submitted, with what was received in its front and the rest untouched.
+    fn judge_buffer(&mut self, op: &Op, done: &Completion<u64>) {
+        let count = index(op.moved);
+        if let Task::RecvPooled { pool } = op.task {
+            let right = match &done.buffer {
+                Buffer::None => count == 0,
+                Buffer::Lease(lease) => {
+                    count > 0 && lease.len() == count && lease.capacity() == self.pools[pool].1
+                }
+                _ => false,
+            };
+            self.ensure(right, "B1", || {
+                format!("a pooled receive of {count} bytes brings {:?}", done.buffer)
+            });
+            return self.judge_bytes(op, done.buffer.as_slice());
+        }
+        let bytes = done.buffer.as_slice();
+        let untouched = if op.task.is_recv() { count.min(bytes.len()) } else { 0 };
+        let same = bytes.len() == op.submitted.len() && bytes[untouched..] == op.submitted[untouched..];
+        self.ensure(same, "B1", || format!("{:?} brings back another buffer than it was given", op.task));
+        if op.task.is_recv() && same {
+            self.judge_bytes(op, &bytes[..untouched]);
+        }
+    }
+
+    /// Received bytes are a gap-free prefix of what the peer sent (C4).
+    fn judge_bytes(&mut self, op: &Op, bytes: &[u8]) {
+        let Some(conn) = self.conns.get_mut(&op.conn) else { return };
+        let offset = conn.reported;
+        conn.reported += bytes.len() as u64;
+        let Some(serial) = conn.serial else { return };
+        let wrong = pattern::mismatch(serial, Side::Client, offset, bytes);
+        self.ensure(wrong.is_none(), "C4", || {
+            format!("{} received a wrong byte at offset {offset} + {wrong:?}", op.conn)
+        });
+    }
+}
+
+/// The rule that a wrong result breaks.
+fn rule_of(result: Result<Done, OpError>) -> &'static str {
+    match result {
+        Err(OpError::Deadline) => "T1",
+        Err(OpError::Tainted) => "C5",
+        Err(OpError::Closed(_)) | Ok(Done::Closed) => "K2",
+        Err(OpError::UnexpectedEof | OpError::System(_)) | Ok(Done::Received { end_of_stream: true }) => "K4",
+        _ => "C2",
+    }
+}

@@ -1,0 +1,337 @@
+//! The oracle: what the contract says must happen, kept beside the model and compared with what does.
+//!
+//! It is a second, naive account of every connection and operation, fed only by what crosses the borders: what
+//! the user submits, the system calls and their outcomes, the events, and the completions. It shares no code
+//! with the model. [`calls`] judges the system's border, [`completions`] the user's, [`rest`] what must be true
+//! whenever nothing is under way. A rule of the contract that is broken is reported under its name.
+
+mod calls;
+mod completions;
+mod rest;
+
+pub use completions::{Refused, Submission};
+
+use std::collections::{BTreeMap, VecDeque};
+
+use aio_model::{CloseReason, ConnId, Done, Instant, Kind, Limits, OpError, OpId, Rearm, SystemError};
+
+/// A rule that was broken, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// The rule of the contract, such as `"C1"`.
+    pub rule: &'static str,
+    /// What was seen.
+    pub what: String,
+}
+
+/// The second account. See the [module](self).
+#[derive(Debug)]
+pub struct Oracle {
+    limits: Limits,
+    rearm: Rearm,
+    /// Of each pool, the buffers that may exist and their size.
+    pools: Vec<(u32, usize)>,
+    conns: BTreeMap<ConnId, Conn>,
+    ops: BTreeMap<u64, Op>,
+    /// Completions of accepts that go on: they hold credits until they are taken.
+    accepted: u32,
+    /// The latest time that anybody told; steps back count as none.
+    now: Instant,
+    /// Counts everything that is armed with a deadline, so that those of one tick keep their order.
+    armed: u64,
+    shut_down: bool,
+    turn: TurnCounts,
+    broken: Option<Broken>,
+}
+
+#[derive(Debug, Default)]
+struct TurnCounts {
+    calls: u32,
+    by_lane: BTreeMap<(ConnId, usize), u32>,
+}
+
+#[derive(Debug)]
+struct Conn {
+    kind: Kind,
+    /// The connection's serial number in the network: what its bytes are a function of.
+    serial: Option<u64>,
+    lanes: [Lane; 2],
+    phase: Phase,
+    closer: Option<u64>,
+    /// Bytes that completions have reported as received.
+    reported: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    Flushing { reason: CloseReason, until: Option<(u64, u64)> },
+    Closing,
+}
+
+/// A lane as the contract sees it.
+#[derive(Debug, Default)]
+struct Lane {
+    queue: VecDeque<u64>,
+    /// An attempt may succeed, as far as outcomes and events tell.
+    ready: bool,
+    end_hinted: bool,
+    end: Option<End>,
+    tainted: bool,
+    fin: bool,
+    /// When the system was last exhausted, if no call was made since.
+    exhausted_at: Option<Instant>,
+    /// Bytes that outcomes have moved.
+    moved: u64,
+    /// How many operations have ended in order.
+    ended: u64,
+    /// The stamp of the last of them whose completion was taken.
+    taken: u64,
+    /// Connections accepted whose completions were not taken yet.
+    accepted: VecDeque<ConnId>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    EndOfStream,
+    Fault(SystemError),
+}
+
+/// An operation as it was submitted, and what became of it.
+#[derive(Debug)]
+struct Op {
+    id: OpId,
+    conn: ConnId,
+    task: Task,
+    /// When its deadline falls due, in milliseconds, and its place among those of that millisecond.
+    due: Option<(u64, u64)>,
+    /// What the buffer held when it was submitted.
+    submitted: Vec<u8>,
+    /// It carries a lease of the user's.
+    lease: bool,
+    moved: u64,
+    /// How it must complete, once it has ended.
+    verdict: Option<Verdict>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Verdict {
+    result: Result<Done, OpError>,
+    /// Its place in the order of its lane, unless a deadline or a cancel took it out of that.
+    stamp: Option<u64>,
+}
+
+/// What an operation has to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// Receive any bytes into the user's buffer.
+    Recv,
+    /// Receive until the user's buffer is full.
+    RecvExact,
+    /// Receive any bytes into a buffer of this pool.
+    RecvPooled {
+        /// The index of the pool.
+        pool: usize,
+    },
+    /// Send this part of the user's buffer.
+    Send {
+        /// The first byte.
+        start: usize,
+        /// One past the last byte.
+        end: usize,
+    },
+    /// Accept one connection.
+    AcceptOne,
+    /// Accept one connection after the other.
+    AcceptMany,
+    /// Shut down for sending.
+    Shutdown,
+    /// Close.
+    Close {
+        /// After the queued sends.
+        flush: bool,
+    },
+}
+
+const RECEIVE: usize = 0;
+const SEND: usize = 1;
+
+impl Task {
+    /// The lane that it queues in; a close queues in none.
+    fn lane(self) -> Option<usize> {
+        match self {
+            Task::Recv | Task::RecvExact | Task::RecvPooled { .. } | Task::AcceptOne | Task::AcceptMany => {
+                Some(RECEIVE)
+            }
+            Task::Send { .. } | Task::Shutdown => Some(SEND),
+            Task::Close { .. } => None,
+        }
+    }
+
+    fn is_recv(self) -> bool {
+        matches!(self, Task::Recv | Task::RecvExact | Task::RecvPooled { .. })
+    }
+}
+
+/// The millisecond in which something with this deadline may end: rounded up.
+fn due_tick(at: Instant) -> Option<u64> {
+    (at < Instant::MAX).then(|| at.as_nanos().div_ceil(1_000_000))
+}
+
+impl Oracle {
+    /// An account of nothing yet.
+    pub fn new(limits: Limits, pools: Vec<(u32, usize)>, rearm: Rearm) -> Oracle {
+        Oracle {
+            limits,
+            rearm,
+            pools,
+            conns: BTreeMap::new(),
+            ops: BTreeMap::new(),
+            accepted: 0,
+            now: Instant::ZERO,
+            armed: 0,
+            shut_down: false,
+            turn: TurnCounts::default(),
+            broken: None,
+        }
+    }
+
+    /// The first rule that was broken, if any was.
+    pub fn broken(&self) -> Option<&Broken> {
+        self.broken.as_ref()
+    }
+
+    /// Reports a broken rule. Only the first counts: what follows may be its consequence.
+    pub fn breaks(&mut self, rule: &'static str, what: impl FnOnce() -> String) {
+        if self.broken.is_none() {
+            self.broken = Some(Broken { rule, what: what() });
+        }
+    }
+
+    /// `rule` holds if `holds`.
+    fn ensure(&mut self, holds: bool, rule: &'static str, what: impl FnOnce() -> String) {
+        if !holds {
+            self.breaks(rule, what);
+        }
+    }
+
+    /// A socket was adopted.
+    pub fn on_adopted(&mut self, conn: ConnId, kind: Kind, serial: Option<u64>) {
+        let known = self.conns.contains_key(&conn);
+        self.ensure(!known, "K1", || format!("{conn} names two connections at once"));
+        let lanes = [Lane::default(), Lane { ready: true, ..Lane::default() }];
+        self.conns.insert(conn, Conn { kind, serial, lanes, phase: Phase::Open, closer: None, reported: 0 });
+    }
+
+    /// Whether a connection exists, as far as the user can know.
+    pub fn knows(&self, conn: ConnId) -> bool {
+        self.conns.contains_key(&conn)
+    }
+
+    /// The connections that exist.
+    pub fn connections(&self) -> usize {
+        self.conns.len()
+    }
+
+    /// The operations whose final completion was not taken.
+    pub fn ops(&self) -> usize {
+        self.ops.len()
+    }
+
+    /// Credits in use: operations, and completions of accepts that go on.
+    fn credits(&self) -> u32 {
+        u32::try_from(self.ops.len()).unwrap_or(u32::MAX).saturating_add(self.accepted)
+    }
+
+    fn lane(&mut self, conn: ConnId, lane: usize) -> Option<&mut Lane> {
+        Some(&mut self.conns.get_mut(&conn)?.lanes[lane])
+    }
+
+    /// An operation has ended: from now on its completion must say so.
+    fn end(&mut self, serial: u64, result: Result<Done, OpError>) {
+        let Some(op) = self.ops.get_mut(&serial) else { return };
+        let in_order = !matches!(result, Err(OpError::Deadline | OpError::Cancelled));
+        let mut stamp = None;
+        if let Some(lane) = op.task.lane()
+            && let Some(conn) = self.conns.get_mut(&op.conn)
+        {
+            let lane = &mut conn.lanes[lane];
+            lane.queue.retain(|queued| *queued != serial);
+            if lane.queue.is_empty() {
+                // What is submitted next is a try of the user's own.
+                lane.exhausted_at = None;
+            }
+            if op.task == Task::Shutdown {
+                // One that did not happen shuts nothing down.
+                lane.fin = result == Ok(Done::ShutDown);
+            }
+            if in_order {
+                lane.ended += 1;
+                stamp = Some(lane.ended);
+            }
+        }
+        op.verdict = Some(Verdict { result, stamp });
+    }
+
+    /// Every operation of a lane has ended.
+    fn end_lane(&mut self, conn: ConnId, lane: usize, result: impl Fn(Task) -> Result<Done, OpError>) {
+        while let Some(serial) = self.lane(conn, lane).and_then(|lane| lane.queue.front().copied()) {
+            let Some(task) = self.ops.get(&serial).map(|op| op.task) else { return };
+            self.end(serial, result(task));
+        }
+    }
+
+    /// A lane has come to its end (K4).
+    fn finish(&mut self, conn: ConnId, lane: usize, end: End) {
+        if let Some(lane) = self.lane(conn, lane) {
+            lane.end = Some(end);
+        }
+        self.end_lane(conn, lane, |task| end.result(task));
+    }
+
+    /// An operation ends before its time (C5).
+    fn end_early(&mut self, serial: u64, error: OpError) {
+        let Some(op) = self.ops.get(&serial) else { return };
+        let (conn, task, moved) = (op.conn, op.task, op.moved);
+        let Some(lane) = task.lane() else { return };
+        self.end(serial, Err(error));
+        if matches!(task, Task::Send { .. }) && moved > 0 {
+            self.end_lane(conn, lane, |_| Err(OpError::Tainted));
+            if let Some(lane) = self.lane(conn, lane) {
+                lane.tainted = true;
+            }
+        }
+        self.flushed(conn);
+    }
+
+    /// A connection that flushes and has nothing left to send closes (K2).
+    fn flushed(&mut self, conn: ConnId) {
+        let Some(Conn { phase: Phase::Flushing { reason, .. }, lanes, .. }) = self.conns.get(&conn) else {
+            return;
+        };
+        if lanes[SEND].queue.is_empty() {
+            self.abort(conn, *reason);
+        }
+    }
+
+    /// Everything of a connection ends, and its descriptor is to be closed (K2).
+    fn abort(&mut self, conn: ConnId, reason: CloseReason) {
+        match self.conns.get_mut(&conn) {
+            None | Some(Conn { phase: Phase::Closing, .. }) => return,
+            Some(conn) => conn.phase = Phase::Closing,
+        }
+        for lane in [RECEIVE, SEND] {
+            self.end_lane(conn, lane, |_| Err(OpError::Closed(reason)));
+        }
+    }
+}
+
+impl End {
+    fn result(self, task: Task) -> Result<Done, OpError> {
+        match (self, task) {
+            (End::Fault(error), _) => Err(OpError::System(error)),
+            (End::EndOfStream, Task::RecvExact) => Err(OpError::UnexpectedEof),
+            (End::EndOfStream, _) => Ok(Done::Received { end_of_stream: true }),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What must be true when a turn is over.
+
+use aio_model::{ConnId, Model, OpError};
+
+use super::{Conn, Oracle, Phase, RECEIVE, SEND, Task};
+use crate::engine::Direction;
+use crate::net::Net;
+
+impl Oracle {
+    /// Everything that is armed: deadlines of operations, and ends of flushing.
+    pub(super) fn due(&self) -> impl Iterator<Item = (u64, u64)> {
+        let ops = self.ops.values().filter(|op| op.verdict.is_none()).filter_map(|op| op.due);
+        let flushes = self.conns.values().filter_map(|conn| match conn.phase {
+            Phase::Flushing { until, .. } => until,
+            Phase::Open | Phase::Closing => None,
+        });
+        ops.chain(flushes)
+    }
+
+    /// The turn is over: what was due has ended (T1).
+    pub fn on_turn_over(&mut self) {
+        let now = self.now.as_nanos() / 1_000_000;
+        while let Some(due) = self.due().filter(|(tick, _)| *tick <= now).min() {
+            let op = self.ops.iter().find(|(_, op)| op.verdict.is_none() && op.due == Some(due));
+            let op = op.map(|(context, _)| *context);
+            let is_due =
+                |conn: &Conn| matches!(conn.phase, Phase::Flushing { until, .. } if until == Some(due));
+            let flush = self.conns.iter().find(|(_, conn)| is_due(conn)).map(|(id, conn)| (*id, conn.phase));
+            match (op, flush) {
+                (Some(context), _) => self.end_early(context, OpError::Deadline),
+                (None, Some((conn, Phase::Flushing { reason, .. }))) => self.abort(conn, reason),
+                (None, _) => return,
+            }
+        }
+    }
+
+    /// The counts agree, and whoever can go on will.
+    pub fn on_rest<C>(&mut self, model: &Model<C>, net: &Net, leases: usize) {
+        let counts = (model.connections() as usize, model.ops());
+        let expected = (self.conns.len(), self.credits());
+        self.ensure(counts == expected, "C1", || {
+            format!("connections and credits {counts:?}, not {expected:?}")
+        });
+        if model.is_busy() {
+            return;
+        }
+        let ended =
+            self.ops.iter().find(|(_, op)| op.verdict.is_some()).map(|(context, op)| (*context, op.task));
+        self.ensure(ended.is_none(), "C1", || format!("the completion of {ended:?} is lost"));
+        let outstanding = model.outstanding() as usize;
+        let carried = self.ops.values().filter(|op| op.lease).count();
+        self.ensure(outstanding == leases + carried, "B2", || {
+            format!("{outstanding} buffers are lent; the user has {leases}, sends carry {carried}, nobody receives")
+        });
+        let stuck = self.conns.iter().find_map(|(conn, state)| {
+            let stuck = |lane| self.stuck(*conn, state, lane, net, outstanding);
+            stuck(RECEIVE).or_else(|| stuck(SEND))
+        });
+        if let Some((rule, what)) = stuck {
+            self.breaks(rule, || what);
+        }
+    }
+
+    /// Why a lane will never go on, if it will not.
+    fn stuck(
+        &self,
+        id: ConnId,
+        conn: &Conn,
+        lane: usize,
+        net: &Net,
+        outstanding: usize,
+    ) -> Option<(&'static str, String)> {
+        if conn.phase == Phase::Closing {
+            return Some(("K2", format!("{id} is to be closed, and nothing is left to do")));
+        }
+        let state = &conn.lanes[lane];
+        let head = &self.ops[state.queue.front()?].task;
+        let waits = match head {
+            // With several pools the others' buffers count too: lenient, but never wrong.
+            Task::RecvPooled { pool } => outstanding >= self.pools[*pool].0 as usize,
+            Task::AcceptOne => self.conns.len() >= self.limits.connections_max.get() as usize,
+            Task::AcceptMany => {
+                let full = self.conns.len() >= self.limits.connections_max.get() as usize;
+                full || self.credits() >= self.limits.ops_max.get()
+            }
+            _ => false,
+        };
+        if waits || state.exhausted_at.is_some() {
+            return None;
+        }
+        if state.ready {
+            let rule = if matches!(head, Task::RecvPooled { .. }) { "B3" } else { "K6" };
+            return Some((rule, format!("{head:?} on {id} could go on, but nobody tries")));
+        }
+        let condition = net.condition(id)?;
+        let (direction, kernel_ready) = match lane {
+            RECEIVE => (Direction::Receive, condition.receives()),
+            _ => (Direction::Send, condition.sends()),
+        };
+        if kernel_ready && !net.edge_debt(id, direction) {
+            return Some(("C6", format!("{head:?} on {id} waits for an event that will not come")));
+        }
+        None
+    }
+
+    /// Everything that could end has ended: what is left could not.
+    pub fn on_settled(&mut self, net: &Net) {
+        let left = self
+            .ops
+            .iter()
+            .find(|(_, op)| op.verdict.is_none())
+            .map(|(context, op)| (*context, op.task, op.conn));
+        let debt = left.map(|(_, _, conn)| (net.condition(conn), self.conns.get(&conn).map(|c| &c.lanes)));
+        let what = format!("{left:?} never ends: {debt:?}");
+        self.ensure(left.is_none(), "C1", || what);
+    }
+}

@@ -1,0 +1,104 @@
+//! What the tests of several rooms need.
+
+use std::sync::Arc;
+
+use aio_model::{
+    Config, ConnId, Home, Instant, Kind, Limits, Model, Outcome, Readiness, Rearm, Returned, Syscall, System,
+};
+
+use crate::engine::EngineKind;
+use crate::net::{Net, SimSocket};
+use crate::os::SimOs;
+use crate::peer::PeerId;
+
+/// A source of connection ids, which only a model can make.
+pub(crate) struct Ids(Model<()>);
+
+struct Nowhere;
+
+impl Home for Nowhere {
+    fn come_home(&self, _: Returned) {}
+}
+
+impl Ids {
+    pub(crate) fn new() -> Ids {
+        let home: Arc<dyn Home> = Arc::new(Nowhere);
+        let config = Config { limits: Limits::DEFAULT, pools: Vec::new(), realm: 1, rearm: Rearm::OnArrival };
+        Ids(Model::new(config, &home))
+    }
+
+    /// A new id.
+    pub(crate) fn open(&mut self) -> ConnId {
+        self.0.open(Kind::Stream).expect("there is room")
+    }
+
+    /// The id that has the place of `conn` after it.
+    pub(crate) fn reopen(&mut self, conn: ConnId) -> ConnId {
+        self.0.unopen(conn);
+        self.open()
+    }
+}
+
+/// A system under test that is driven by hand.
+pub(crate) struct Rig {
+    pub(crate) net: Net,
+    pub(crate) os: SimOs,
+    pub(crate) ids: Ids,
+}
+
+impl Rig {
+    pub(crate) fn new(net: Net, engine: EngineKind) -> Rig {
+        Rig { os: SimOs::new(net.clone(), engine), net, ids: Ids::new() }
+    }
+
+    /// A quiet system, and one adopted connection whose registration has been reported.
+    pub(crate) fn connected(engine: EngineKind) -> (Rig, PeerId, ConnId) {
+        let mut rig = Rig::new(Net::calm(), engine);
+        let (peer, socket) = rig.net.pair().expect("there are descriptors");
+        let conn = rig.adopt(socket);
+        rig.poll();
+        (rig, peer, conn)
+    }
+
+    pub(crate) fn adopt(&mut self, socket: SimSocket) -> ConnId {
+        let conn = self.ids.open();
+        self.os.adopt(conn, socket).map_err(|(error, _)| error).expect("it is adopted");
+        conn
+    }
+
+    pub(crate) fn recv(&mut self, conn: ConnId, bytes_max: usize) -> Result<Vec<u8>, Outcome> {
+        let mut buffer = vec![0; bytes_max];
+        match self.os.perform(Syscall::Recv { conn, buffer: &mut buffer }) {
+            Outcome::Transferred(count) => Ok(buffer[..count].to_vec()),
+            other => Err(other),
+        }
+    }
+
+    pub(crate) fn send(&mut self, conn: ConnId, bytes: &[u8]) -> Outcome {
+        self.os.perform(Syscall::Send { conn, bytes })
+    }
+
+    pub(crate) fn accept(&mut self, listener: ConnId) -> (ConnId, Outcome) {
+        let conn = self.ids.open();
+        (conn, self.os.perform(Syscall::Accept { listener, conn }))
+    }
+
+    pub(crate) fn os_shutdown(&mut self, conn: ConnId) {
+        assert_eq!(self.os.perform(Syscall::ShutdownWrite { conn }), Outcome::Done);
+    }
+
+    pub(crate) fn close(&mut self, conn: ConnId) -> Outcome {
+        self.os.perform(Syscall::Close { conn })
+    }
+
+    /// The events at hand.
+    pub(crate) fn poll(&mut self) -> Vec<(ConnId, Readiness)> {
+        self.wait(Some(Instant::ZERO)).1
+    }
+
+    pub(crate) fn wait(&mut self, until: Option<Instant>) -> (Instant, Vec<(ConnId, Readiness)>) {
+        let mut events = Vec::new();
+        let now = self.os.wait(until, |conn, readiness| events.push((conn, readiness)));
+        (now.expect("a simulated wait does not fail"), events)
+    }
+}

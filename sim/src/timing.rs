@@ -1,0 +1,23 @@
+//! How long things take at most when a fault draws them out. All of them end, so that a run that stops being
+//! disturbed comes to rest.
+
+use std::time::Duration;
+
+/// Of [`latency`](crate::Faults::latency).
+pub(crate) const LATENCY_MAX: Duration = Duration::from_secs(1);
+/// Of [`stall`](crate::Faults::stall).
+pub(crate) const STALL_MAX: Duration = Duration::from_secs(3600);
+/// Until bytes or connections that were held back arrive again, and until pressure is off.
+pub(crate) const HOLD_MAX: Duration = Duration::from_millis(10);
+/// Between two pieces of what was sent at once.
+pub(crate) const SEGMENT_GAP_MAX: Duration = Duration::from_millis(1);
+/// Of [`event_delayed`](crate::Faults::event_delayed).
+pub(crate) const EVENT_DELAY_MAX: Duration = Duration::from_secs(1);
+/// Of [`wait_late`](crate::Faults::wait_late).
+pub(crate) const LATE_MAX: Duration = Duration::from_secs(3600);
+/// Of [`clock_ticks`](crate::Faults::clock_ticks).
+pub(crate) const TICK_MAX: Duration = Duration::from_millis(1);
+/// Of [`clock_jumps`](crate::Faults::clock_jumps).
+pub(crate) const JUMP_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Of [`clock_backwards`](crate::Faults::clock_backwards).
+pub(crate) const BACKWARDS_MAX: Duration = Duration::from_secs(1);

@@ -1,0 +1,62 @@
+//! Rules that the system under test broke.
+
+use aio_model::ConnId;
+
+use crate::link::Side;
+use crate::trace::Call;
+
+/// A rule of the border, or of the streams, that was broken. They are recorded, not panicked about: the run
+/// goes on as a real system would, and its oracle reads them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Violation {
+    /// A call on an id that was never opened here.
+    UnknownConn {
+        /// The id.
+        conn: ConnId,
+        /// The call.
+        call: Call,
+    },
+    /// A call on an id that was closed; for a close, a second one.
+    ClosedConn {
+        /// The id.
+        conn: ConnId,
+        /// The call.
+        call: Call,
+    },
+    /// An id given to a second socket, or given again after it was closed.
+    NameTaken {
+        /// The id.
+        conn: ConnId,
+    },
+    /// A receive into, or a send of, no bytes.
+    EmptyBuffer {
+        /// Where.
+        conn: ConnId,
+        /// The call.
+        call: Call,
+    },
+    /// A listener that is to receive, send or shut down, or a stream that is to accept.
+    WrongKind {
+        /// Where.
+        conn: ConnId,
+        /// The call.
+        call: Call,
+    },
+    /// A send, or a second shutdown, after the end of the stream was sent.
+    AfterShutdown {
+        /// Where.
+        conn: ConnId,
+        /// The call.
+        call: Call,
+    },
+    /// A peer received a byte that is not what it was told to expect.
+    WrongByte {
+        /// The connection's serial number.
+        serial: u64,
+        /// Whose pattern was expected.
+        writer: Side,
+        /// The offset in the stream that the peer received.
+        offset: u64,
+    },
+}

@@ -1,0 +1,91 @@
+//! A system that tells the oracle what passes through it.
+
+use aio_model::{ConnId, Instant, Kind, Outcome, Readiness, Rearm, Syscall, System, SystemError};
+
+use crate::net::SimSocket;
+use crate::oracle::Oracle;
+use crate::os::{SimOs, SimWaker};
+
+/// The simulated system, watched during one turn.
+#[derive(Debug)]
+pub(crate) struct Watched<'a> {
+    /// The system.
+    pub(crate) os: &'a mut SimOs,
+    /// Who watches.
+    pub(crate) oracle: &'a mut Oracle,
+    /// Until when the user would have the turn wait.
+    pub(crate) asked: Option<Instant>,
+}
+
+impl System for Watched<'_> {
+    type Socket = SimSocket;
+    type Waker = SimWaker;
+
+    fn rearm(&self) -> Rearm {
+        self.os.rearm()
+    }
+
+    fn waker(&self) -> SimWaker {
+        self.os.waker()
+    }
+
+    fn now(&mut self) -> Instant {
+        let now = self.os.now();
+        self.oracle.on_time(now);
+        now
+    }
+
+    fn kind(&mut self, socket: &SimSocket) -> Result<Kind, SystemError> {
+        self.os.kind(socket)
+    }
+
+    fn adopt(&mut self, conn: ConnId, socket: SimSocket) -> Result<(), (SystemError, SimSocket)> {
+        self.os.adopt(conn, socket)
+    }
+
+    fn perform(&mut self, call: Syscall<'_>) -> Outcome {
+        match call {
+            Syscall::Recv { conn, buffer } => {
+                let outcome = self.os.perform(Syscall::Recv { conn, buffer: &mut *buffer });
+                self.oracle.on_recv(conn, buffer.len(), outcome);
+                outcome
+            }
+            Syscall::Send { conn, bytes } => {
+                let outcome = self.os.perform(call);
+                self.oracle.on_send(conn, bytes, outcome);
+                outcome
+            }
+            Syscall::Accept { listener, conn } => {
+                let outcome = self.os.perform(call);
+                let serial = self.os.net().peer_of(conn).map(crate::peer::PeerId::serial);
+                self.oracle.on_accept(listener, conn, serial, outcome);
+                outcome
+            }
+            Syscall::ShutdownWrite { conn } => {
+                let outcome = self.os.perform(call);
+                self.oracle.on_shutdown(conn, outcome);
+                outcome
+            }
+            Syscall::Close { conn } => {
+                let outcome = self.os.perform(call);
+                self.oracle.on_close(conn);
+                outcome
+            }
+        }
+    }
+
+    fn wait(
+        &mut self,
+        until: Option<Instant>,
+        mut on_ready: impl FnMut(ConnId, Readiness),
+    ) -> Result<Instant, SystemError> {
+        self.oracle.on_wait(until, self.asked);
+        let oracle = &mut *self.oracle;
+        let now = self.os.wait(until, |conn, readiness| {
+            oracle.on_event(conn, readiness);
+            on_ready(conn, readiness);
+        })?;
+        self.oracle.on_time(now);
+        Ok(now)
+    }
+}

@@ -1,0 +1,392 @@
+//! The workload: a user who does anything the interface allows, in any state, and peers who do as they please.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use aio_model::{
+    Accept, Buffer, Close, Completion, ConnId, Deadline, Done, Instant, Kind, OpId, Operation, PoolId, Recv,
+    Request, Send, Shutdown, System,
+};
+
+use crate::choice::Choice;
+use crate::episode::Episode;
+use crate::link::Side;
+use crate::oracle::{Refused, Submission, Task};
+use crate::pattern;
+use crate::peer::{Act, PeerId};
+use crate::socket::SocketId;
+
+/// Something that a user or a peer does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Take a turn.
+    Turn,
+    /// Submit a receive.
+    Recv,
+    /// Submit a send.
+    Send,
+    /// A peer writes.
+    PeerWrite,
+    /// A peer reads.
+    PeerRead,
+    /// Take completions.
+    Take,
+    /// Drop a lease.
+    DropLease,
+    /// Adopt a connected stream.
+    Adopt,
+    /// Adopt a listener.
+    Listen,
+    /// A peer connects.
+    PeerConnect,
+    /// Submit an accept.
+    Accept,
+    /// Cancel an operation, or all of a connection.
+    Cancel,
+    /// Resume a lane.
+    Resume,
+    /// Submit a shutdown or a close.
+    Shut,
+    /// Close.
+    Close,
+    /// A peer ends its side.
+    PeerEnd,
+}
+
+impl Action {
+    /// All of them, the simplest first.
+    pub(crate) const ALL: &[Action] = &[
+        Action::Turn,
+        Action::Recv,
+        Action::Send,
+        Action::PeerWrite,
+        Action::PeerRead,
+        Action::Take,
+        Action::DropLease,
+        Action::Adopt,
+        Action::Listen,
+        Action::PeerConnect,
+        Action::Accept,
+        Action::Cancel,
+        Action::Resume,
+        Action::Shut,
+        Action::Close,
+        Action::PeerEnd,
+    ];
+}
+
+/// What the user and the peers remember.
+#[derive(Debug, Default)]
+pub(crate) struct Workload {
+    /// Connections and listeners, those that are gone included: stale ids are to be tried too.
+    conns: Vec<ConnId>,
+    listeners: Vec<(ConnId, SocketId)>,
+    /// Operations, those that have ended included.
+    ops: Vec<(OpId, u64)>,
+    pub(crate) leases: Vec<Buffer>,
+    pub(crate) peers: Vec<PeerId>,
+    contexts: u64,
+}
+
+/// How many ids the user remembers: enough for some of them to be stale.
+const MEMORY: usize = 12;
+/// How many connections a peer or user opens before old ones must do.
+const CONNECTIONS: usize = 8;
+
+fn remember<T>(memory: &mut Vec<T>, item: T) {
+    if memory.len() == MEMORY {
+        memory.remove(0);
+    }
+    memory.push(item);
+}
+
+impl Episode {
+    /// Does one thing.
+    pub(crate) fn act(&mut self, action: Action) {
+        match action {
+            Action::Turn => self.turn(),
+            Action::Recv => self.submit_recv(),
+            Action::Send => self.submit_send(),
+            Action::Accept => self.submit_accept(),
+            Action::Shut => self.submit_shut(),
+            Action::Take => {
+                let count = 1 + self.choose(|choice| choice.magnitude(15));
+                (0..count).for_each(|_| drop(self.take()));
+            }
+            Action::DropLease => self.drop_lease(),
+            Action::Adopt if self.workload.peers.len() < CONNECTIONS => self.adopt_stream(),
+            Action::Listen if self.workload.listeners.len() < 2 => self.adopt_listener(),
+            Action::Cancel => self.cancel(),
+            Action::Resume => self.resume(),
+            Action::Close => self.close(),
+            Action::PeerConnect if self.workload.peers.len() < CONNECTIONS => self.peer_connect(),
+            Action::PeerWrite | Action::PeerRead | Action::PeerEnd => self.peer_act(action),
+            Action::Adopt | Action::Listen | Action::PeerConnect => {}
+        }
+    }
+
+    fn choose<R>(&self, draw: impl FnOnce(&mut Choice) -> R) -> R {
+        self.net.choose(draw)
+    }
+
+    fn pick<T: Copy>(&self, items: &[T]) -> Option<T> {
+        if items.is_empty() { None } else { Some(*self.choose(|choice| choice.pick(items))) }
+    }
+
+    fn size(&self) -> usize {
+        let bytes_max = self.plan.bytes_max;
+        usize::try_from(self.choose(|choice| choice.magnitude(bytes_max))).unwrap_or(0)
+    }
+
+    /// Takes a completion, if there is one.
+    pub(crate) fn take(&mut self) -> Option<Completion<u64>> {
+        let done = self.model.next_completion()?;
+        self.note(|| format!("completed: {done:?}"));
+        self.oracle.on_completion(&done);
+        if let Ok(Done::Accepted(conn)) = done.result {
+            remember(&mut self.workload.conns, conn);
+        }
+        Some(done).map(|mut done| {
+            if let Buffer::Lease(_) = done.buffer {
+                self.workload.leases.push(std::mem::take(&mut done.buffer));
+            }
+            done
+        })
+    }
+
+    fn drop_lease(&mut self) {
+        if self.workload.leases.is_empty() {
+            return;
+        }
+        let index = self.choose(|choice| choice.index(self.workload.leases.len()));
+        drop(self.workload.leases.swap_remove(index));
+        self.note(|| "drops a lease".to_owned());
+    }
+
+    fn adopt_stream(&mut self) {
+        let Ok((peer, socket)) = self.net.pair() else { return };
+        self.workload.peers.push(peer);
+        let Ok(conn) = self.model.open(Kind::Stream) else { return };
+        match self.os.adopt(conn, socket) {
+            Ok(()) => {
+                self.note(|| format!("adopts {conn}"));
+                self.oracle.on_adopted(conn, Kind::Stream, Some(peer.serial()));
+                remember(&mut self.workload.conns, conn);
+            }
+            Err(_) => self.model.unopen(conn),
+        }
+    }
+
+    fn adopt_listener(&mut self) {
+        let Ok(socket) = self.net.listen(4) else { return };
+        let id = socket.id();
+        let Ok(conn) = self.model.open(Kind::Listener) else { return };
+        match self.os.adopt(conn, socket) {
+            Ok(()) => {
+                self.note(|| format!("adopts the listener {conn}"));
+                self.oracle.on_adopted(conn, Kind::Listener, None);
+                remember(&mut self.workload.conns, conn);
+                self.workload.listeners.push((conn, id));
+            }
+            Err(_) => self.model.unopen(conn),
+        }
+    }
+
+    fn deadline(&self) -> Option<Deadline> {
+        let now = self.net.now();
+        self.choose(|choice| match choice.below(10) {
+            0..=4 => None,
+            5 => Some(Deadline::Within(Duration::from_millis(choice.magnitude(5_000)))),
+            6 => Some(Deadline::Within(Duration::from_nanos(choice.magnitude(5_000_000)))),
+            7 => Some(Deadline::At(Instant::from_nanos(choice.magnitude(now.as_nanos())))),
+            8 => Some(Deadline::Within(Duration::from_secs(choice.magnitude(100_000)))),
+            _ => Some(Deadline::Within(Duration::MAX)),
+        })
+    }
+
+    fn context(&mut self) -> u64 {
+        self.workload.contexts += 1;
+        self.workload.contexts
+    }
+
+    /// Bytes of the user's, different for each operation.
+    fn bytes(&self, context: u64, len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        pattern::fill(context, Side::Server, 0, &mut bytes);
+        bytes
+    }
+
+    fn submit_recv(&mut self) {
+        let context = self.context();
+        let bytes = self.bytes(context, self.size());
+        let pools = self.plan.pools.len();
+        let (task, recv) = match self.choose(|choice| choice.below(4)) {
+            0 | 1 => {
+                let pool = self.choose(|choice| choice.index(pools));
+                let id = PoolId::new(u16::try_from(pool).unwrap_or(0));
+                (Task::RecvPooled { pool }, Recv::pooled_from(id))
+            }
+            2 => (Task::Recv, Recv::into(bytes.clone())),
+            _ => (Task::RecvExact, Recv::exact(bytes.clone())),
+        };
+        let bytes = if matches!(task, Task::RecvPooled { .. }) { Vec::new() } else { bytes };
+        self.submit(task, recv.into_request(), context, bytes);
+    }
+
+    fn submit_send(&mut self) {
+        let context = self.context();
+        let lease = self.choose(|choice| choice.below(4)) == 3;
+        let buffer = match self.workload.leases.pop() {
+            Some(lease_buffer) if lease => lease_buffer,
+            other => {
+                self.workload.leases.extend(other);
+                let bytes = self.bytes(context, self.size());
+                if self.choose(|choice| choice.below(2)) == 0 {
+                    bytes.into()
+                } else {
+                    Buffer::Bytes(bytes.into())
+                }
+            }
+        };
+        let bytes = buffer.as_slice().to_vec();
+        // Now and then a part of the buffer, or one that does not lie within it.
+        let (start, end) = self.choose(|choice| match choice.below(8) {
+            7 => (choice.index(bytes.len() + 2), choice.index(bytes.len() + 2)),
+            _ => (0, bytes.len()),
+        });
+        let send = Send::new(buffer).skip(start).first(end);
+        self.submit(Task::Send { start, end }, send.into_request(), context, bytes);
+    }
+
+    fn submit_accept(&mut self) {
+        let context = self.context();
+        let (task, accept) = if self.choose(|choice| choice.below(2)) == 0 {
+            (Task::AcceptMany, Accept::many().into_request())
+        } else {
+            (Task::AcceptOne, Accept::one().into_request())
+        };
+        self.submit(task, accept, context, Vec::new());
+    }
+
+    fn submit_shut(&mut self) {
+        let context = self.context();
+        let (task, request) = match self.choose(|choice| choice.below(3)) {
+            0 => (Task::Shutdown, Shutdown::write().into_request()),
+            1 => (Task::Close { flush: true }, Close::flush().into_request()),
+            _ => (Task::Close { flush: false }, Close::now().into_request()),
+        };
+        self.submit(task, request, context, Vec::new());
+    }
+
+    fn submit(&mut self, task: Task, request: Request<u64>, context: u64, bytes: Vec<u8>) {
+        let listener = matches!(task, Task::AcceptOne | Task::AcceptMany);
+        let listeners: Vec<ConnId> = self.workload.listeners.iter().map(|(conn, _)| *conn).collect();
+        let wrong = self.choose(|choice| choice.below(16)) == 15;
+        let among = if listener != wrong { &listeners } else { &self.workload.conns };
+        let Some(conn) = self.pick(among) else { return };
+        let deadline = self.deadline();
+        let request = match deadline {
+            Some(deadline) => request.with_deadline(deadline),
+            None => request,
+        };
+        let lease = matches!(request.buffer(), Buffer::Lease(_));
+        let read = Cell::new(Instant::ZERO);
+        let answer = self.model.submit(conn, request, context, || {
+            read.set(self.os.now());
+            read.get()
+        });
+        let deadline = deadline.map(|deadline| match deadline {
+            Deadline::At(at) => at,
+            Deadline::Within(span) => read.get() + span,
+        });
+        self.note(|| format!("submits {task:?} on {conn} as {context}, deadline {deadline:?}: {answer:?}"));
+        if let Ok(id) = answer {
+            remember(&mut self.workload.ops, (id, context));
+        }
+        let submission = Submission { conn, task, context, bytes, lease, deadline };
+        let answer = answer.map_err(|error| Refused {
+            kind: error.kind,
+            context: error.context,
+            bytes: self.reclaim(error.buffer),
+        });
+        self.oracle.on_submitted(submission, answer);
+    }
+
+    /// A buffer that came back: its bytes, and if it is a lease it is the user's again.
+    fn reclaim(&mut self, buffer: Buffer) -> Vec<u8> {
+        let bytes = buffer.as_slice().to_vec();
+        if let Buffer::Lease(_) = buffer {
+            self.workload.leases.push(buffer);
+        }
+        bytes
+    }
+
+    fn cancel(&mut self) {
+        if self.choose(|choice| choice.below(4)) == 3 {
+            let Some(conn) = self.pick(&self.workload.conns) else { return };
+            let count = self.model.cancel_all(conn).ok();
+            self.note(|| format!("cancels all of {conn}: {count:?}"));
+            self.oracle.on_cancel_all(conn, count);
+        } else {
+            let Some((op, context)) = self.pick(&self.workload.ops) else { return };
+            let done = self.model.cancel(op).is_ok();
+            self.note(|| format!("cancels {context}: {done}"));
+            self.oracle.on_cancel(context, done);
+        }
+    }
+
+    fn resume(&mut self) {
+        let Some(conn) = self.pick(&self.workload.conns) else { return };
+        let done = self.model.resume(conn).is_ok();
+        self.note(|| format!("resumes {conn}: {done}"));
+        self.oracle.on_resume(conn, done);
+    }
+
+    fn close(&mut self) {
+        let Some(conn) = self.pick(&self.workload.conns) else { return };
+        self.close_conn(conn);
+    }
+
+    pub(crate) fn close_conn(&mut self, conn: ConnId) {
+        let done = self.model.close(conn).is_ok();
+        self.note(|| format!("closes {conn}: {done}"));
+        self.oracle.on_close_called(conn, done);
+        self.workload.listeners.retain(|(listener, _)| *listener != conn);
+    }
+
+    /// Closes every listener.
+    pub(crate) fn close_listeners(&mut self) {
+        while let Some((listener, _)) = self.workload.listeners.first().copied() {
+            self.close_conn(listener);
+        }
+    }
+
+    fn peer_connect(&mut self) {
+        let listeners: Vec<SocketId> = self.workload.listeners.iter().map(|(_, socket)| *socket).collect();
+        let Some(listener) = self.pick(&listeners) else { return };
+        if let Ok(peer) = self.net.connect(listener) {
+            self.note(|| format!("{peer:?} connects"));
+            self.workload.peers.push(peer);
+        }
+    }
+
+    fn peer_act(&mut self, action: Action) {
+        let Some(peer) = self.pick(&self.workload.peers) else { return };
+        let bytes_max = self.size();
+        let act = match action {
+            Action::PeerWrite => Act::Write { peer, bytes_max },
+            Action::PeerRead => Act::Read { peer, bytes_max: bytes_max.saturating_mul(4), expects: None },
+            _ => match self.choose(|choice| choice.below(4)) {
+                0 => Act::ShutdownWrite { peer },
+                1 => Act::Close { peer },
+                2 => Act::Reset { peer },
+                _ => Act::Stall { peer },
+            },
+        };
+        self.net.act(act);
+        // A peer that is gone makes room for another.
+        if self.net.peer_state(peer).closed {
+            self.workload.peers.retain(|other| *other != peer);
+        }
+    }
+}
