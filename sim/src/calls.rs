@@ -11,7 +11,7 @@ use crate::socket::{Endpoint, Seat, Socket, SocketId, What};
 use crate::timing;
 use crate::trace::{Call, TraceEntry};
 use crate::violation::Violation;
-use crate::world::{World, condition};
+use crate::world::World;
 
 impl Call {
     /// The call, without its bytes.
@@ -194,10 +194,8 @@ impl World {
         match refusal {
             Refusal::Failed(error) => Outcome::Failed(error),
             Refusal::WouldBlock => {
-                let condition = condition(&self.sockets, &self.connections, socket);
                 if let Some(seat) = self.socket(socket).seat {
-                    let engine = &mut self.pollers[seat.poller].engine;
-                    engine.on_would_block(socket, direction, condition, self.clock.now(), &mut self.dice);
+                    self.pollers[seat.poller].engine.on_would_block(socket, direction);
                 }
                 Outcome::WouldBlock
             }

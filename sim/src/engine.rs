@@ -77,7 +77,7 @@ struct Owed {
 struct Registration {
     /// The directions whose event is owed; both, or neither, if the engine speaks of both at once.
     owed: [bool; 2],
-    /// The directions that a one-shot engine watches.
+    /// The directions that a one-shot engine watches; the others watch both for ever.
     armed: [bool; 2],
 }
 
@@ -132,23 +132,10 @@ impl Engine {
         }
     }
 
-    /// An attempt on a registered socket would have blocked.
-    pub(crate) fn on_would_block(
-        &mut self,
-        socket: SocketId,
-        direction: Direction,
-        condition: Condition,
-        now: Instant,
-        dice: &mut Dice,
-    ) {
-        if self.kind != EngineKind::Poll {
-            return;
-        }
+    /// An attempt on a registered socket would have blocked, so there is nothing to tell of that side yet.
+    pub(crate) fn on_would_block(&mut self, socket: SocketId, direction: Direction) {
         if let Some(registration) = self.registration_mut(socket) {
             registration.armed[direction as usize] = true;
-            if self.compose(socket, Scope::Both, condition) != Readiness::NONE {
-                self.owe(socket, Scope::Both, now, dice);
-            }
         }
     }
 

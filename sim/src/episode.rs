@@ -3,6 +3,7 @@
 //! Chaos, while the workload acts and faults strike; then the faults heal, the peers behave, and everything that
 //! can end must; then the model is shut down, and nothing may be left over.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aio_model::{Config, Home, Instant, Model, Returned, System, Turn};
@@ -79,12 +80,12 @@ const TURNS_TO_DRAIN: u32 = 5_000;
 /// Runs an episode.
 pub fn run(choice: Choice, setup: Setup) -> Report {
     let mut episode = Episode::new(choice, setup);
-    episode.chaos();
-    if episode.goes_on() {
-        episode.settle();
-    }
-    if episode.goes_on() {
-        episode.shut_down();
+    // A panic is a broken rule like any other, and its tape is wanted.
+    let lived = catch_unwind(AssertUnwindSafe(|| episode.live()));
+    if let Err(panic) = lived {
+        let message = panic.downcast_ref::<String>().map(String::as_str);
+        let message = message.or(panic.downcast_ref::<&str>().copied()).unwrap_or("of a kind unknown");
+        episode.oracle.breaks("K7", || format!("a panic: {message}"));
     }
     episode.end()
 }
@@ -114,6 +115,16 @@ impl Episode {
         if self.verbose {
             self.net.take_trace().iter().for_each(|entry| println!("      {entry:?}"));
             println!("{:6} {}", self.steps, what());
+        }
+    }
+
+    fn live(&mut self) {
+        self.chaos();
+        if self.goes_on() {
+            self.settle();
+        }
+        if self.goes_on() {
+            self.shut_down();
         }
     }
 

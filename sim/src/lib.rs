@@ -26,6 +26,7 @@
 #![forbid(unsafe_code)]
 
 mod agenda;
+pub mod bugs;
 mod calls;
 pub mod campaign;
 mod choice;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use sim::bugs::Copy;
 use sim::campaign::{Campaign, Failure};
 use sim::episode::{Setup, run};
 use sim::{Choice, EngineKind, tape};
@@ -27,6 +28,23 @@ enum Command {
         /// A tape, or a folder of them
         path: PathBuf,
     },
+    /// Break the model on purpose, with each patch under sim/bugs, and see whether that is found
+    Bugs(BugOptions),
+}
+
+#[derive(Debug, Args)]
+struct BugOptions {
+    /// Only the patches with this in their names
+    #[arg(default_value = "")]
+    name: String,
+
+    /// From how many seeds to look for each
+    #[arg(long, default_value_t = 3)]
+    seeds: usize,
+
+    /// For how many steps to look from each seed
+    #[arg(long, default_value_t = 100_000_000)]
+    steps: u64,
 }
 
 #[derive(Debug, Args)]
@@ -46,6 +64,10 @@ struct RunOptions {
     /// Print one JSON object instead of text
     #[arg(long)]
     json: bool,
+
+    /// Leave a failing tape as long as it is
+    #[arg(long)]
+    no_shrink: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -59,9 +81,12 @@ enum Engine {
 const SHRINK_TIME: Duration = Duration::from_secs(20);
 
 fn main() -> ExitCode {
+    // A panic in an episode is caught, reported as a broken rule, and repeated many times to make its tape short.
+    std::panic::set_hook(Box::new(|_| {}));
     let done = match Options::parse().command {
         Command::Run(options) => run_seed(&options),
         Command::Replay { path } => replay(&path),
+        Command::Bugs(options) => bugs(&options),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -113,12 +138,16 @@ fn run_seed(options: &RunOptions) -> io::Result<bool> {
             campaign.fingerprint(),
         );
     }
-    failure.map_or(Ok(true), |failure| report(&failure, setup))
+    if failure.is_some() && !options.json {
+        println!("found after {seconds:.3} s");
+    }
+    let time = if options.no_shrink { Duration::ZERO } else { SHRINK_TIME };
+    failure.map_or(Ok(true), |failure| report(&failure, setup, time))
 }
 
 /// Says what is wrong, makes the tape short, and keeps it.
-fn report(failure: &Failure, setup: Setup) -> io::Result<bool> {
-    let (short, report) = tape::shrink(failure.report.tape.clone(), setup, SHRINK_TIME);
+fn report(failure: &Failure, setup: Setup, time: Duration) -> io::Result<bool> {
+    let (short, report) = tape::shrink(failure.report.tape.clone(), setup, time);
     let Some(broken) = report.broken else {
         return Err(io::Error::other(format!("seed {} does not fail again", failure.episode_seed)));
     };
@@ -158,4 +187,21 @@ fn replay(path: &Path) -> io::Result<bool> {
     }
     println!("{} tapes played", tapes.len());
     Ok(good)
+}
+
+fn bugs(options: &BugOptions) -> io::Result<bool> {
+    let copy = Copy::new()?;
+    let patches = copy.patches(&options.name)?;
+    println!("{:48} {:>7} {:>10} {:>10} {:>8}  rule", "bug", "found", "median", "worst", "choices");
+    let mut all = true;
+    for patch in &patches {
+        let hunt = copy.hunt(patch, options.seeds, options.steps)?;
+        let (median, worst) = (hunt.median().as_secs_f64(), hunt.worst().as_secs_f64());
+        let choices = hunt.choices.map_or("-".to_owned(), |choices| choices.to_string());
+        let found = format!("{}/{}", hunt.found, hunt.seeds);
+        println!("{:48} {found:>7} {median:>8.3} s {worst:>8.3} s {choices:>8}  {}", hunt.name, hunt.rule);
+        all &= hunt.found == hunt.seeds;
+    }
+    println!("{} bugs{}", patches.len(), if all { ", all found from every seed" } else { ", NOT all found" });
+    Ok(all)
 }

@@ -277,6 +277,31 @@ fn latency_and_stalls_end_when_the_system_is_healed() {
 }
 
 #[test]
+fn pieces_arrive_by_themselves() {
+    let (mut rig, peer, conn) = Rig::connected(EngineKind::Epoll);
+    rig.net.set_faults(Faults { segments: Odds::ALWAYS, ..Faults::NONE });
+    rig.net.peer_write(peer, &[7; 10]);
+    rig.net.peer_close(peer);
+    let mut events = 0;
+    while !rig.net.condition(conn).unwrap().ended {
+        events += rig.wait(None).1.len();
+    }
+    assert!(events > 1, "in pieces");
+    rig.poll();
+    assert_eq!(rig.recv(conn, 99), Ok(vec![7; 10]));
+}
+
+#[test]
+fn bytes_for_a_closed_peer_reset_the_connection() {
+    let (mut rig, peer, conn) = Rig::connected(EngineKind::Epoll);
+    rig.net.set_faults(Faults { latency: Odds::ALWAYS, ..Faults::NONE });
+    assert_eq!(rig.send(conn, b"too late"), Outcome::Transferred(8));
+    rig.net.peer_close(peer);
+    rig.net.heal();
+    assert!(rig.net.condition(conn).unwrap().error);
+}
+
+#[test]
 fn misfortune_strikes_the_call_that_finds_out() {
     for (fault, expected) in
         [(Fault::Reset, SystemErrorKind::ConnectionReset), (Fault::TimedOut, SystemErrorKind::TimedOut)]

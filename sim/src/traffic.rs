@@ -134,7 +134,6 @@ impl World {
     pub(crate) fn close_end(&mut self, end: Endpoint) {
         self.change(end, |link, news| link.close(end.side, news));
         self.flow(end);
-        self.flow(end.far());
     }
 
     /// Resets a connection from one end.

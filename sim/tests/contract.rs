@@ -1,0 +1,80 @@
+//! The contract, on seeds, on generated scripts, and on the tapes that once failed.
+
+use std::path::Path;
+
+use proptest::prelude::*;
+use sim::campaign::Campaign;
+use sim::episode::{Setup, run};
+use sim::{Choice, EngineKind, tape};
+
+/// Steps per engine: a few seconds in a debug build.
+const STEPS: u64 = 150_000;
+
+fn campaign(seed: u64, engine: EngineKind) -> Campaign {
+    let setup = Setup { engine: Some(engine), ..Setup::default() };
+    let mut campaign = Campaign::new(seed, setup);
+    while campaign.steps() < STEPS {
+        if let Err(failure) = campaign.next_episode() {
+            let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("failure.tape");
+            tape::save(&path, "see the message", &failure.report.tape).unwrap();
+            panic!("{:?}\nto see it: cargo sim replay {}", failure.report.broken, path.display());
+        }
+    }
+    campaign
+}
+
+#[test]
+fn the_contract_holds_on_epoll() {
+    campaign(11, EngineKind::Epoll);
+}
+
+#[test]
+fn the_contract_holds_on_kqueue() {
+    campaign(12, EngineKind::Kqueue);
+}
+
+#[test]
+fn the_contract_holds_on_poll() {
+    campaign(13, EngineKind::Poll);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run_and_its_tape_too() {
+    for seed in 0..300 {
+        let first = run(Choice::seeded(seed), Setup::default());
+        let again = run(Choice::seeded(seed), Setup::default());
+        let played = run(Choice::tape(first.tape.as_slice()), Setup::default());
+        assert_eq!(first.fingerprint, again.fingerprint, "seed {seed}");
+        assert_eq!(first.fingerprint, played.fingerprint, "the tape of seed {seed}");
+        assert_eq!((first.steps, &first.tape), (played.steps, &played.tape));
+    }
+    // The comparison can fail: other seeds give other runs.
+    let fingerprint = |seed| run(Choice::seeded(seed), Setup::default()).fingerprint;
+    assert_ne!(fingerprint(0), fingerprint(1));
+}
+
+#[test]
+fn the_kept_tapes_pass() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions");
+    let mut played = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|end| end == "tape") {
+            let report = run(Choice::tape(tape::load(&path).unwrap()), Setup::default());
+            assert_eq!(report.broken, None, "{}", path.display());
+            played += 1;
+        }
+    }
+    assert!(played > 0, "there are regressions to play");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    /// Whatever bytes say is a script, and the contract holds on it; proptest makes a failing one short.
+    #[test]
+    fn the_contract_holds_on_any_script(bytes in prop::collection::vec(any::<u8>(), 0..1500)) {
+        let report = run(Choice::bytes(bytes), Setup::default());
+        prop_assert_eq!(report.broken, None);
+    }
+}
