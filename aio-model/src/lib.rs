@@ -1,4 +1,9 @@
 //! The state machine behind `aio`: pure, deterministic, and the same on every operating system.
+//!
+//! [`Model`] holds all state: connections, each with two lanes of queued operations; timers; pools. It makes no
+//! system call, reads no clock and knows no thread. [`turn()`] drives it against a [`System`], which is the
+//! operating system (`aio-sys`) or a simulated one (`sim`): the loop is the same code. Users import `aio`, which
+//! wraps the two together.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -53,7 +53,9 @@ pub struct Draw {
     pub bound: u64,
 }
 
-/// The source of all chance in a run. See the [module](self).
+/// The source of all chance in a run, which is a pure function of what is drawn from it.
+///
+/// Every choice is recorded. 0 is the simplest one everywhere, and a tape that has run out goes on with 0s.
 ///
 /// ```
 /// use sim::Choice;

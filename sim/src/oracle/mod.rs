@@ -2,7 +2,7 @@
 //!
 //! It is a second, naive account of every connection and operation, fed only by what crosses the borders: what
 //! the user submits, the system calls and their outcomes, the events, and the completions. It shares no code
-//! with the model. [`calls`] judges the system's border, [`completions`] the user's, [`rest`] what must be true
+//! with the model. `calls` judges the system's border, `completions` the user's, `rest` what must be true
 //! whenever nothing is under way. A rule of the contract that is broken is reported under its name.
 
 mod calls;
