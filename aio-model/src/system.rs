@@ -169,7 +169,7 @@ pub enum Kind {
     Listener,
 }
 
-/// An operating system, real or simulated. See the [module](self).
+/// An operating system, real or simulated: everything the model ever asks of one is a [`Syscall`] or a wait.
 pub trait System {
     /// What can be adopted as a connection.
     type Socket;

@@ -4,12 +4,12 @@
 //!
 //! A burst trie over ticks. A node has 64 slots, one per value of a six-bit digit of the tick; a slot holds
 //! nothing, a list of timers, or a node for the next digit. A list is burst into a node only when it comes to
-//! the front, is longer than [`SCAN_MAX`], and the minimum within it is asked for. So
+//! the front, is longer than `SCAN_MAX`, and the minimum within it is asked for. So
 //!
-//! * arming walks down at most [`LEVELS`] nodes and appends to a list,
+//! * arming walks down at most `LEVELS` nodes and appends to a list,
 //! * cancelling unlinks from a list, and frees the nodes it leaves empty,
-//! * the minimum is found by following lowest set bits, then scanning at most [`SCAN_MAX`] timers,
-//! * a timer moves at most [`LEVELS`] times in its life, whatever is armed and cancelled around it.
+//! * the minimum is found by following lowest set bits, then scanning at most `SCAN_MAX` timers,
+//! * a timer moves at most `LEVELS` times in its life, whatever is armed and cancelled around it.
 //!
 //! A timing wheel has the first two, but knows only the *slot* of its minimum and wakes early to find out; a
 //! heap has the third, but costs more the more timers there are. Nothing here depends on the current time: a
