@@ -20,7 +20,15 @@ use options::Options;
 use serve::{Ctx, Served, serve};
 
 fn main() -> ExitCode {
-    let options = Options::parse();
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        // Help and version go to standard output, as they are; of a mistake, one line says it.
+        Err(error) if !error.use_stderr() => error.exit(),
+        Err(error) => {
+            eprintln!("echo: {}", error.to_string().lines().next().unwrap_or_default());
+            return ExitCode::from(2);
+        }
+    };
     match run(&options) {
         Ok(served) => {
             println!(
