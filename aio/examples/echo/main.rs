@@ -25,7 +25,10 @@ fn main() -> ExitCode {
         // Help and version go to standard output, as they are; of a mistake, one line says it.
         Err(error) if !error.use_stderr() => error.exit(),
         Err(error) => {
-            eprintln!("echo: {}", error.to_string().lines().next().unwrap_or_default());
+            eprintln!(
+                "echo: {}",
+                error.to_string().trim_start_matches("error: ").lines().next().unwrap_or_default()
+            );
             return ExitCode::from(2);
         }
     };
