@@ -102,9 +102,8 @@ impl<C> Model<C> {
                 false
             }
             Work::Accept { many } => {
-                let place_free = self.conns.len() < self.limits.connections_max.get();
-                let credit_free = many.is_none() || self.ops.len() < self.limits.ops_max.get();
-                if place_free && credit_free {
+                if self.has_place() && (many.is_none() || self.has_credit() || self.limits.ops_max.get() == 1)
+                {
                     return true;
                 }
                 self.displace(lane);
@@ -138,10 +137,12 @@ impl<C> Model<C> {
         self.settle(lane);
     }
 
-    /// After an attempt: the lane stays at the front while it has work and budget, otherwise the next is up.
+    /// After an attempt: the lane stays at the front while it has work, and budget is left for it and for the
+    /// turn; otherwise the next is up. So whoever ends a turn begins none, and nobody is starved by a turn that
+    /// is smaller than a lane's share of it.
     fn rotate(&mut self, lane: LaneId) {
         let at_front = self.run.front() == Some(lane.index());
-        if at_front && self.round.lane_attempts > 0 {
+        if at_front && self.round.lane_attempts > 0 && self.round.attempts > 0 {
             return;
         }
         if at_front {
@@ -227,8 +228,9 @@ impl<C> Model<C> {
                 self.stats.opened += 1;
                 let done = Ok(Done::Accepted(conn));
                 match many {
-                    None => self.end(head, done),
-                    Some(clone) => self.post_accepted(head, clone, done),
+                    Some(clone) if self.has_credit() => self.post_accepted(head, clone, done),
+                    // With a single credit in all, the accept's own is the only one to complete with.
+                    Some(_) | None => self.end(head, done),
                 }
             }
             other => {

@@ -109,7 +109,7 @@ impl<C> Model<C> {
         if self.shut_down {
             return Err(OpenError::ShutDown);
         }
-        if self.conns.len() >= self.limits.connections_max.get() {
+        if !self.has_place() {
             return Err(OpenError::Busy(Limit::Connections));
         }
         self.stats.opened += 1;
@@ -276,7 +276,9 @@ impl<C> Model<C> {
         if conn.phase == Phase::Closing {
             return;
         }
-        let state = &self.conns[lane];
+        let state = &mut self.conns[lane];
+        // A shutdown is its lane's last operation, and needs no room in the kernel's buffers.
+        state.ready |= state.fin == Fin::Queued && state.ops.len() == 1;
         match (state.place, state.is_runnable()) {
             (Place::Idle, true) => {
                 self.conns[lane].place = Place::Running;
@@ -314,8 +316,22 @@ impl<C> Model<C> {
         list.remove(&mut self.conns, lane.index());
     }
 
-    /// A connection or a credit has become free: the accept lanes that waited for one try again.
+    /// Whether another connection may be opened.
+    pub(crate) fn has_place(&self) -> bool {
+        self.conns.len() < self.limits.connections_max.get()
+    }
+
+    /// Whether another completion has a place to wait in.
+    pub(crate) fn has_credit(&self) -> bool {
+        self.ops.len() < self.limits.ops_max.get()
+    }
+
+    /// A connection or a credit has become free: the accept lanes that waited for one try again, unless it is
+    /// plain that they would try in vain.
     pub(crate) fn release_held(&mut self) {
+        if !self.has_place() {
+            return;
+        }
         while let Some(lane) = self.held.pop_front(&mut self.conns).map(LaneId::from_index) {
             self.conns[lane].place = Place::Idle;
             self.settle(lane);

@@ -136,8 +136,8 @@ enum RecvInto {
 }
 
 impl Recv {
-    /// Receives at least one byte into `buffer` (a `Vec<u8>`, a `Box<[u8]>` or a lease): into its length, not its
-    /// capacity.
+    /// Receives at least one byte into `buffer`: a `Vec<u8>` or a `Box<[u8]>`, into its length, not its capacity;
+    /// or a lease, into all of its [capacity](crate::Lease::capacity).
     pub fn into(buffer: impl Into<Buffer>) -> Recv {
         Recv { source: RecvInto::Any(buffer.into()), deadline: None }
     }
@@ -238,7 +238,9 @@ impl Accept {
     }
 
     /// Accepts one connection after the other: a completion each, with a clone of the context and
-    /// [`more`](Completion::more) set, until a final one (cancel, close, an error).
+    /// [`more`](Completion::more) set, until a final one (cancel, close, an error). Each completion takes a
+    /// credit of its own while it waits to be taken; with `ops_max` at 1 there is none, and the first connection
+    /// comes with the final completion.
     pub fn many() -> AcceptMany {
         AcceptMany { deadline: None }
     }

@@ -37,7 +37,8 @@ impl<C> Model<C> {
         let deadline = match deadline {
             None => Instant::MAX,
             Some(Deadline::At(at)) => at,
-            Some(Deadline::Within(span)) => clock() + span,
+            // A clock that stepped back must not make the deadline come sooner (T3).
+            Some(Deadline::Within(span)) => clock().max(self.now) + span,
         };
         let direction = work.direction();
         let stage = Stage::Queued(work);
@@ -74,7 +75,7 @@ impl<C> Model<C> {
                 return Err(SubmitErrorKind::Busy(Limit::LaneOps));
             }
         }
-        if self.ops.len() >= self.limits.ops_max.get() {
+        if !self.has_credit() {
             return Err(SubmitErrorKind::Busy(Limit::Ops));
         }
         Ok(())
@@ -179,14 +180,18 @@ impl<C> Model<C> {
     }
 
     /// Closes a connection or listener at once: every queued operation ends with [`OpError::Closed`], the
-    /// descriptor is closed in a coming turn, and then the id is stale. Closing what is being closed is fine.
+    /// descriptor is closed in a coming turn, and then the id is stale. Closing what is being closed is fine; what
+    /// is flushing ends at once, unless it flushes because of a [`shut_down`](Model::shut_down): a user who
+    /// closes when a receive fails would otherwise cut off what the shutdown was to let finish.
     ///
     /// # Errors
     ///
     /// When the id is stale (it *is* closed) or foreign.
     pub fn close(&mut self, conn: ConnId) -> Result<(), IdError> {
         let index = self.conn_index(conn)?;
-        self.abort(index, CloseReason::Requested);
+        if self.conns[index].phase != Phase::Flushing(CloseReason::ShutDown) {
+            self.abort(index, CloseReason::Requested);
+        }
         Ok(())
     }
 
@@ -274,11 +279,21 @@ impl<C> Model<C> {
             self.conns[lane].tainted = true;
             self.end_all(lane, |_| Err(OpError::Tainted));
         }
-        // What the lane waited for, it waited for on behalf of its head.
-        if was_head && matches!(self.conns[lane].place, Place::Parked(_) | Place::Held) {
+        if was_head && !self.waits_on(lane) {
             self.displace(lane);
         }
         self.settle(lane);
+    }
+
+    /// Whether a lane whose head has gone still waits for the right thing. What it waited for, it waited for on
+    /// behalf of its head; if the next operation wants the same, the lane keeps its place in the line (B3).
+    fn waits_on(&self, lane: LaneId) -> bool {
+        let head = self.conns[lane].ops.front().map(|index| self.ops[index].work());
+        match (self.conns[lane].place, head) {
+            (Place::Parked(pool), Some(Work::RecvPooled { pool: wanted })) => pool == *wanted,
+            (Place::Parked(_) | Place::Held, _) => false,
+            (Place::Idle | Place::Running | Place::BackingOff, _) => true,
+        }
     }
 
     fn head_is_partial_send(&self, lane: LaneId) -> bool {

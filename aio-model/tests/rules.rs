@@ -413,3 +413,97 @@ fn a_shut_down_with_a_deadline_lets_queued_sends_finish() {
     );
     assert!(bench.model.is_drained());
 }
+
+#[test]
+fn k6_a_turn_smaller_than_a_lanes_share_starves_nobody() {
+    let limits = Limits { turn_attempts_max: NonZeroU32::new(1).unwrap(), ..limits() };
+    let mut bench = Bench::with(limits, 2);
+    let (fast, slow) = (bench.stream(), bench.stream());
+    for _ in 0..9 {
+        bench.submit(fast, Recv::into(vec![0; 1]), "fast");
+    }
+    bench.submit(slow, Recv::into(vec![0; 1]), "slow");
+    bench.readable(fast);
+    bench.readable(slow);
+    assert_eq!(bench.round(NO_TIME, &[Transferred(1)]), [Asked::Recv(fast, 1)]);
+    assert_eq!(bench.round(NO_TIME, &[Transferred(1)]), [Asked::Recv(slow, 1)]);
+}
+
+#[test]
+fn c6_accepting_many_works_with_a_single_credit() {
+    let limits = Limits { connections_max: NonZeroU32::new(2).unwrap(), ..Limits::ONE };
+    let mut bench = Bench::with(limits, 1);
+    let listener = bench.listener();
+    bench.submit(listener, Accept::many(), "accept");
+    bench.readable(listener);
+    assert_eq!(bench.round(NO_TIME, &[Done]), [Asked::Accept(listener)]);
+    let done = bench.completions().pop().unwrap();
+    assert!(matches!(done.result, Ok(aio_model::Done::Accepted(_))) && !done.more);
+}
+
+#[test]
+fn k5_a_listener_that_is_held_does_not_keep_the_loop_awake() {
+    let limits = Limits { connections_max: NonZeroU32::new(2).unwrap(), ..limits() };
+    let mut bench = Bench::with(limits, 1);
+    let (listener, conn) = (bench.listener(), bench.stream());
+    bench.submit(listener, Accept::many(), "accept");
+    bench.readable(listener);
+    assert_eq!(bench.round(NO_TIME, &[]), []);
+    bench.submit(conn, Send::new("x"), "send");
+    bench.round(NO_TIME, &[Transferred(1)]);
+    assert_eq!(bench.ended(), [ended("send", 1, "Sent")]);
+    assert!(!bench.model.is_busy(), "connections are still at their limit");
+}
+
+#[test]
+fn t3_a_clock_that_steps_back_brings_no_deadline_forward() {
+    let mut bench = Bench::new();
+    let conn = bench.stream();
+    bench.round(100 * MS, &[]);
+    bench.now = Instant::ZERO + 50 * MS;
+    bench.submit(conn, Recv::pooled().within(30 * MS), "op");
+    assert_eq!(bench.model.next_deadline(), Some(Instant::ZERO + 130 * MS));
+}
+
+#[test]
+fn k3_a_shutdown_needs_no_room() {
+    let mut bench = Bench::new();
+    let conn = bench.stream();
+    let send = bench.submit(conn, Send::new("ab"), "send");
+    bench.submit(conn, Shutdown::write(), "fin");
+    assert_eq!(bench.round(NO_TIME, &[WouldBlock]), [Asked::Send(conn, 2)]);
+    assert_eq!(bench.round(NO_TIME, &[]), [], "the send comes first");
+    bench.model.cancel(send).unwrap();
+    assert_eq!(bench.round(NO_TIME, &[Done]), [Asked::Shutdown(conn)]);
+}
+
+#[test]
+fn k2_a_close_does_not_cut_off_what_a_shut_down_lets_finish() {
+    let mut bench = Bench::new();
+    let conn = bench.stream();
+    bench.submit(conn, Recv::pooled(), "recv");
+    bench.submit(conn, Send::new("ab"), "send");
+    bench.round(NO_TIME, &[WouldBlock]);
+    bench.model.shut_down(Some(bench.now + 100 * MS));
+    assert_eq!(bench.ended(), [ended("recv", 0, "Closed(ShutDown)")]);
+    bench.model.close(conn).unwrap();
+    bench.model.on_ready(conn, Readiness::WRITABLE);
+    assert_eq!(bench.round(NO_TIME, &[Transferred(2)]), [Asked::Send(conn, 2)]);
+    assert_eq!(bench.ended(), [ended("send", 2, "Sent")]);
+}
+
+#[test]
+fn b3_a_lane_keeps_its_place_in_the_line_if_its_next_receive_waits_for_the_same() {
+    let mut bench = Bench::with(limits(), 1);
+    let (a, b, c) = (bench.stream(), bench.stream(), bench.stream());
+    bench.submit(a, Recv::pooled(), "a");
+    let first = bench.submit(b, Recv::pooled(), "b1");
+    bench.submit(b, Recv::pooled(), "b2");
+    bench.submit(c, Recv::pooled(), "c");
+    [a, b, c].map(|conn| bench.readable(conn));
+    bench.round(NO_TIME, &[Transferred(8)]);
+    bench.model.cancel(first).unwrap();
+    bench.round(NO_TIME, &[]);
+    assert_eq!(bench.ended().len(), 2, "and the buffer comes home");
+    assert_eq!(bench.round(NO_TIME, &[Transferred(8)]), [Asked::Recv(b, 8)]);
+}

@@ -36,6 +36,9 @@ pub struct Builder {
 /// nothing before the first is.
 const POOL_DEFAULT: PoolSize = PoolSize { buffers_max: 1024, buffer_bytes: 16 * 1024 };
 
+/// The largest buffer that a pool lends: more than one system call takes.
+const BUFFER_BYTES_MAX: usize = 1 << 30;
+
 /// As many pools as [`PoolId`](aio_model::PoolId) can name.
 const POOLS_MAX: usize = 1 << 16;
 
@@ -122,6 +125,9 @@ impl Builder {
             if pool.buffer_bytes == 0 {
                 return Err(BuildError::Zero("pool: buffer_bytes"));
             }
+            if pool.buffer_bytes > BUFFER_BYTES_MAX {
+                return Err(BuildError::BufferTooLarge(pool.buffer_bytes));
+            }
         }
         if pools.len() > POOLS_MAX {
             return Err(BuildError::TooManyPools(pools.len()));
@@ -137,6 +143,9 @@ pub enum BuildError {
     /// A limit or size that must be at least 1 is 0.
     #[error("`{0}` is 0; it must be at least 1")]
     Zero(&'static str),
+    /// A pool's buffers are larger than any system call fills.
+    #[error("buffers of {0} bytes; a pool lends at most 2^30 bytes at once")]
+    BufferTooLarge(usize),
     /// More pools than there are ids for.
     #[error("{0} pools; at most 65,536 can be told apart")]
     TooManyPools(usize),

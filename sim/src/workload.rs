@@ -290,14 +290,14 @@ impl Episode {
             None => request,
         };
         let lease = matches!(request.buffer(), Buffer::Lease(_));
-        let read = Cell::new(Instant::ZERO);
+        let (now, read) = (self.model.now(), Cell::new(Instant::ZERO));
         let answer = self.model.submit(conn, request, context, || {
             read.set(self.os.now());
             read.get()
         });
         let deadline = deadline.map(|deadline| match deadline {
             Deadline::At(at) => at,
-            Deadline::Within(span) => read.get() + span,
+            Deadline::Within(span) => read.get().max(now) + span,
         });
         self.note(|| format!("submits {task:?} on {conn} as {context}, deadline {deadline:?}: {answer:?}"));
         if let Ok(id) = answer {

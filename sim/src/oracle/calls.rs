@@ -74,12 +74,14 @@ impl Oracle {
             self.breaks("K6", || format!("{call} on {conn}, where nothing is queued"));
             return None;
         };
-        let ready = state.ready;
+        // A shutdown needs no room in the kernel's buffers.
+        let ready = state.ready || self.ops.get(&serial).is_some_and(|op| op.task == Task::Shutdown);
         self.ensure(!too_soon, "K5", || format!("{call} on {conn} spins while the system is exhausted"));
         self.ensure(ready, "K6", || format!("a needless {call} on {conn}: it is not ready"));
         let task = self.ops.get(&serial)?.task;
         if let Some(state) = self.lane(conn, lane) {
             state.exhausted_at = None;
+            state.turns_passed_over = 0;
         }
         Some((serial, task))
     }
@@ -170,11 +172,14 @@ impl Oracle {
             return self.hindered(listener, RECEIVE, outcome);
         }
         self.on_adopted(new, Kind::Stream, serial);
-        let Some(lane) = self.lane(listener, RECEIVE) else { return };
         match task {
             Task::AcceptOne => self.end(op, Ok(Done::Accepted(new))),
+            // With a single credit in all, there is none for a completion that is not final.
+            Task::AcceptMany if self.limits.ops_max.get() == 1 => self.end(op, Ok(Done::Accepted(new))),
             Task::AcceptMany => {
-                lane.accepted.push_back(new);
+                if let Some(lane) = self.lane(listener, RECEIVE) {
+                    lane.accepted.push_back(new);
+                }
                 self.accepted += 1;
                 let (credits, limit) = (self.credits(), self.limits.ops_max.get());
                 self.ensure(credits <= limit, "C6", || {

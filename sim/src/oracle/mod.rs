@@ -39,6 +39,8 @@ pub struct Oracle {
     now: Instant,
     /// Counts everything that is armed with a deadline, so that those of one tick keep their order.
     armed: u64,
+    /// As many lanes as there ever were at once.
+    lanes_max: usize,
     shut_down: bool,
     turn: TurnCounts,
     broken: Option<Broken>,
@@ -83,6 +85,8 @@ struct Lane {
     exhausted_at: Option<Instant>,
     /// Bytes that outcomes have moved.
     moved: u64,
+    /// Turns in a row in which it could have gone on, and was not served.
+    turns_passed_over: usize,
     /// How many operations have ended in order.
     ended: u64,
     /// The stamp of the last of them whose completion was taken.
@@ -190,6 +194,7 @@ impl Oracle {
             accepted: 0,
             now: Instant::ZERO,
             armed: 0,
+            lanes_max: 0,
             shut_down: false,
             turn: TurnCounts::default(),
             broken: None,

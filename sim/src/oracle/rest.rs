@@ -2,7 +2,7 @@
 
 use aio_model::{ConnId, Model, OpError};
 
-use super::{Conn, Oracle, Phase, RECEIVE, SEND, Task};
+use super::{Conn, Lane, Oracle, Phase, RECEIVE, SEND, Task};
 use crate::engine::Direction;
 use crate::net::Net;
 
@@ -41,6 +41,7 @@ impl Oracle {
         self.ensure(counts == expected, "C1", || {
             format!("connections and credits {counts:?}, not {expected:?}")
         });
+        self.judge_fairness(model.outstanding() as usize);
         if model.is_busy() {
             return;
         }
@@ -61,6 +62,43 @@ impl Oracle {
         }
     }
 
+    /// Whether a lane waits for something else than an event: a buffer, a place, a credit, or time.
+    fn waits(&self, lane: &Lane, head: Task, outstanding: usize) -> bool {
+        let places_taken = self.conns.len() >= self.limits.connections_max.get() as usize;
+        let credits_taken = self.credits() >= self.limits.ops_max.get() && self.limits.ops_max.get() > 1;
+        let waits = match head {
+            // With several pools the others' buffers count too: lenient, but never wrong.
+            Task::RecvPooled { pool } => outstanding >= self.pools[pool].0 as usize,
+            Task::AcceptOne => places_taken,
+            Task::AcceptMany => places_taken || credits_taken,
+            _ => false,
+        };
+        waits || lane.exhausted_at.is_some()
+    }
+
+    /// Nobody who can go on is passed over for longer than it takes to serve all others (K6).
+    fn judge_fairness(&mut self, outstanding: usize) {
+        self.lanes_max = self.lanes_max.max(2 * self.conns.len());
+        let mut passed_over = Vec::new();
+        for (id, conn) in &self.conns {
+            for (index, lane) in conn.lanes.iter().enumerate() {
+                let Some(head) = lane.queue.front().map(|head| self.ops[head].task) else { continue };
+                let served = self.turn.by_lane.contains_key(&(*id, index));
+                let could =
+                    lane.ready && conn.phase != Phase::Closing && !self.waits(lane, head, outstanding);
+                passed_over.push((*id, index, could && !served));
+            }
+        }
+        for (id, index, passed) in passed_over {
+            let Some(lane) = self.lane(id, index) else { continue };
+            lane.turns_passed_over = if passed { lane.turns_passed_over + 1 } else { 0 };
+            let (turns, lanes) = (lane.turns_passed_over, self.lanes_max);
+            self.ensure(turns <= lanes + 1, "K6", || {
+                format!("{id} was passed over in {turns} turns; there were never more than {lanes} lanes")
+            });
+        }
+    }
+
     /// Why a lane will never go on, if it will not.
     fn stuck(
         &self,
@@ -75,20 +113,10 @@ impl Oracle {
         }
         let state = &conn.lanes[lane];
         let head = &self.ops[state.queue.front()?].task;
-        let waits = match head {
-            // With several pools the others' buffers count too: lenient, but never wrong.
-            Task::RecvPooled { pool } => outstanding >= self.pools[*pool].0 as usize,
-            Task::AcceptOne => self.conns.len() >= self.limits.connections_max.get() as usize,
-            Task::AcceptMany => {
-                let full = self.conns.len() >= self.limits.connections_max.get() as usize;
-                full || self.credits() >= self.limits.ops_max.get()
-            }
-            _ => false,
-        };
-        if waits || state.exhausted_at.is_some() {
+        if self.waits(state, *head, outstanding) {
             return None;
         }
-        if state.ready {
+        if state.ready || *head == Task::Shutdown {
             let rule = if matches!(head, Task::RecvPooled { .. }) { "B3" } else { "K6" };
             return Some((rule, format!("{head:?} on {id} could go on, but nobody tries")));
         }
