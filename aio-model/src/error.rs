@@ -211,18 +211,18 @@ pub enum OpenError {
     ShutDown,
 }
 
-/// Why an operation can not be cancelled.
+/// Why an operation can be neither cancelled nor given another deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum CancelError {
+pub enum OpIdError {
     /// It has ended: its completion was taken, or waits to be.
     #[error("the operation has ended")]
     Stale,
     /// Another proactor gave the id out.
     #[error("the id belongs to another proactor")]
     Foreign,
-    /// A close can not be taken back.
-    #[error("a close can not be cancelled")]
+    /// A close can not be taken back, and keeps the deadline it was submitted with.
+    #[error("a close can not be cancelled or changed")]
     Close,
 }
 

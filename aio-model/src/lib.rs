@@ -39,7 +39,7 @@ pub use buffer::Buffer;
 pub use check::Violation;
 pub use completion::{CloseReason, Completion, Done, OpError};
 pub use error::{
-    CancelError, IdError, Limit, OpenError, ResumeError, SubmitError, SubmitErrorKind, SystemError,
+    IdError, Limit, OpIdError, OpenError, ResumeError, SubmitError, SubmitErrorKind, SystemError,
     SystemErrorKind,
 };
 pub use id::{ConnId, Key, OpId};

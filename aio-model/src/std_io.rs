@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::error::{
-    CancelError, IdError, OpenError, ResumeError, SubmitError, SubmitErrorKind, SystemError, SystemErrorKind,
+    IdError, OpIdError, OpenError, ResumeError, SubmitError, SubmitErrorKind, SystemError, SystemErrorKind,
 };
 
 /// With the `errno` as it came, where there is one.
@@ -70,4 +70,4 @@ macro_rules! into_io {
     };
 }
 
-into_io!(CancelError, IdError, OpenError, ResumeError);
+into_io!(OpIdError, IdError, OpenError, ResumeError);

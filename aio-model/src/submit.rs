@@ -3,7 +3,7 @@
 
 use crate::completion::{CloseReason, OpError};
 use crate::conn::Phase;
-use crate::error::{CancelError, IdError, Limit, ResumeError, SubmitError, SubmitErrorKind};
+use crate::error::{IdError, Limit, OpIdError, ResumeError, SubmitError, SubmitErrorKind};
 use crate::id::{ConnId, OpId};
 use crate::lane::{Direction, Fin, LaneId, Place};
 use crate::list::Link;
@@ -34,12 +34,7 @@ impl<C> Model<C> {
         }
         self.stats.submitted += 1;
         let Request { work, buffer, deadline } = request;
-        let deadline = match deadline {
-            None => Instant::MAX,
-            Some(Deadline::At(at)) => at,
-            // A clock that stepped back must not make the deadline come sooner (T3).
-            Some(Deadline::Within(span)) => clock().max(self.now) + span,
-        };
+        let deadline = self.resolve(deadline, clock);
         let direction = work.direction();
         let stage = Stage::Queued(work);
         let op = Op { context, buffer, bytes: 0, conn, link: Link::UNLINKED, timer: None, stage };
@@ -105,9 +100,7 @@ impl<C> Model<C> {
     }
 
     fn enqueue(&mut self, lane: LaneId, index: u32, deadline: Instant) {
-        if deadline < Instant::MAX {
-            self.ops[index].timer = Some(self.timers.arm(deadline.tick_ceil(), Owner::Op(index)));
-        }
+        self.arm(index, deadline);
         self.conns[lane].ops.push_back(&mut self.ops, index);
         if matches!(self.ops[index].work(), Work::Shutdown) {
             self.conns[lane].fin = Fin::Queued;
@@ -118,25 +111,66 @@ impl<C> Model<C> {
         self.settle(lane);
     }
 
+    /// When a deadline falls due; never, if there is none.
+    fn resolve(&self, deadline: Option<Deadline>, clock: impl FnOnce() -> Instant) -> Instant {
+        match deadline {
+            None => Instant::MAX,
+            Some(Deadline::At(at)) => at,
+            // A clock that stepped back must not make the deadline come sooner (T3).
+            Some(Deadline::Within(span)) => clock().max(self.now) + span,
+        }
+    }
+
+    /// Arms the timer of an operation, if it is ever to fire.
+    fn arm(&mut self, index: u32, deadline: Instant) {
+        if deadline < Instant::MAX {
+            self.ops[index].timer = Some(self.timers.arm(deadline.tick_ceil(), Owner::Op(index)));
+        }
+    }
+
+    /// Gives a queued operation another deadline, or none.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended already, when it is a close, or when the id is foreign. Nothing happens then.
+    pub fn set_deadline(
+        &mut self,
+        op: OpId,
+        deadline: Option<Deadline>,
+        clock: impl FnOnce() -> Instant,
+    ) -> Result<(), OpIdError> {
+        let index = self.queued(op)?;
+        let deadline = self.resolve(deadline, clock);
+        if let Some(timer) = self.ops[index].timer.take() {
+            self.timers.cancel(timer);
+        }
+        self.arm(index, deadline);
+        Ok(())
+    }
+
+    /// The index of an operation that is queued and can be taken back.
+    fn queued(&self, op: OpId) -> Result<u32, OpIdError> {
+        if op.realm() != self.realm {
+            return Err(OpIdError::Foreign);
+        }
+        match self.ops.get(op.key()).map(|op| &op.stage) {
+            None | Some(Stage::Ended { .. }) => Err(OpIdError::Stale),
+            Some(Stage::Queued(Work::Close { .. })) => Err(OpIdError::Close),
+            Some(Stage::Queued(_)) => Ok(op.index()),
+        }
+    }
+
     /// Ends a queued operation with [`OpError::Cancelled`], in whatever state it is. If it is a send that had
     /// moved a part of its bytes, its lane is tainted.
     ///
     /// # Errors
     ///
     /// When it has ended already, when it is a close, or when the id is foreign. Nothing happens then.
-    pub fn cancel(&mut self, op: OpId) -> Result<(), CancelError> {
-        if op.realm() != self.realm {
-            return Err(CancelError::Foreign);
-        }
-        match self.ops.get(op.key()).map(|op| &op.stage) {
-            None | Some(Stage::Ended { .. }) => Err(CancelError::Stale),
-            Some(Stage::Queued(Work::Close { .. })) => Err(CancelError::Close),
-            Some(Stage::Queued(_)) => {
-                self.stats.cancelled += 1;
-                self.end_early(op.index(), OpError::Cancelled);
-                Ok(())
-            }
-        }
+    pub fn cancel(&mut self, op: OpId) -> Result<(), OpIdError> {
+        let index = self.queued(op)?;
+        self.stats.cancelled += 1;
+        self.end_early(index, OpError::Cancelled);
+        Ok(())
     }
 
     /// Ends every queued operation of a connection with [`OpError::Cancelled`], and returns how many they were.

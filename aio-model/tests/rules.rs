@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use aio_model::Outcome::{Done, Exhausted, Failed, Interrupted, Transferred, WouldBlock};
 use aio_model::{
-    Accept, Buffer, CancelError, Close, IdError, Instant, Kind, Limit, Limits, OpenError, Readiness, Recv,
-    ResumeError, Send, Shutdown, SubmitErrorKind, SystemError, SystemErrorKind,
+    Accept, Buffer, Close, Deadline, IdError, Instant, Kind, Limit, Limits, OpIdError, OpenError, Readiness,
+    Recv, ResumeError, Send, Shutdown, SubmitErrorKind, SystemError, SystemErrorKind,
 };
 use common::{Asked, Bench, MS, limits};
 
@@ -107,7 +107,7 @@ fn c3_only_a_deadline_or_a_cancel_ends_an_operation_before_an_earlier_one() {
     let third = bench.submit(conn, Recv::into(vec![0; 2]), "third");
     bench.submit(conn, Recv::into(vec![0; 2]), "fourth");
     bench.model.cancel(third).unwrap();
-    assert_eq!(bench.model.cancel(third), Err(CancelError::Stale));
+    assert_eq!(bench.model.cancel(third), Err(OpIdError::Stale));
     bench.round(MS, &[]);
     bench.readable(conn);
     bench.round(NO_TIME, &[Transferred(2), Transferred(1)]);
@@ -270,7 +270,7 @@ fn k1_a_stale_or_foreign_id_reaches_nobody() {
     let op = other.submit(foreign, Recv::pooled(), "other");
     assert_eq!(foreign.key(), old.key(), "but for the realm it would be a valid id");
     assert_eq!(bench.try_submit(foreign, Recv::pooled(), "").unwrap_err().kind, SubmitErrorKind::Foreign);
-    assert_eq!(bench.model.cancel(op), Err(CancelError::Foreign));
+    assert_eq!(bench.model.cancel(op), Err(OpIdError::Foreign));
     assert_eq!(bench.model.close(foreign), Err(IdError::Foreign));
     assert_eq!(bench.model.stats().events_stale, 1);
 }
@@ -500,10 +500,45 @@ fn b3_a_lane_keeps_its_place_in_the_line_if_its_next_receive_waits_for_the_same(
     let first = bench.submit(b, Recv::pooled(), "b1");
     bench.submit(b, Recv::pooled(), "b2");
     bench.submit(c, Recv::pooled(), "c");
-    [a, b, c].map(|conn| bench.readable(conn));
+    for conn in [a, b, c] {
+        bench.readable(conn);
+    }
     bench.round(NO_TIME, &[Transferred(8)]);
     bench.model.cancel(first).unwrap();
     bench.round(NO_TIME, &[]);
     assert_eq!(bench.ended().len(), 2, "and the buffer comes home");
     assert_eq!(bench.round(NO_TIME, &[Transferred(8)]), [Asked::Recv(b, 8)]);
+}
+
+#[test]
+fn t1_a_deadline_can_be_moved_and_taken_away() {
+    let mut bench = Bench::new();
+    let conn = bench.stream();
+    let (op, other) = (
+        bench.submit(conn, Recv::pooled().within(5 * MS), "op"),
+        bench.submit(conn, Recv::pooled(), "other"),
+    );
+    let at = |span| Some(Deadline::At(Instant::ZERO + span));
+    bench.model.set_deadline(op, at(9 * MS), || unreachable!("absolute")).unwrap();
+    bench.model.set_deadline(other, Some(Deadline::Within(7 * MS)), || Instant::ZERO).unwrap();
+    assert_eq!(bench.model.next_deadline(), Some(Instant::ZERO + 7 * MS));
+    bench.model.set_deadline(other, None, || unreachable!("none")).unwrap();
+    bench.round(8 * MS, &[]);
+    assert_eq!(bench.ended(), []);
+    bench.round(MS, &[]);
+    assert_eq!(bench.ended(), [ended("op", 0, "Deadline")]);
+    assert_eq!(bench.model.set_deadline(op, None, || Instant::ZERO), Err(OpIdError::Stale));
+}
+
+#[test]
+fn k3_a_shutdown_that_failed_shuts_nothing() {
+    let mut bench = Bench::new();
+    let conn = bench.stream();
+    bench.submit(conn, Shutdown::write(), "fin");
+    bench.round(NO_TIME, &[Failed(RESET)]);
+    bench.submit(conn, Send::new("x"), "send");
+    bench.submit(conn, Shutdown::write(), "again");
+    bench.submit(conn, Send::new("x"), "more");
+    let reset = "System(ConnectionReset)";
+    assert_eq!(bench.ended(), ["fin", "send", "again", "more"].map(|context| ended(context, 0, reset)));
 }

@@ -34,8 +34,8 @@ mod sync;
 mod traced;
 
 pub use aio_model::{
-    Accept, AcceptMany, Buffer, CancelError, Close, CloseReason, Completion, ConnId, Deadline, Done, IdError,
-    Instant, Lease, Limit, OpError, OpId, Operation, PoolId, Recv, Request, ResumeError, Send, Shutdown,
+    Accept, AcceptMany, Buffer, Close, CloseReason, Completion, ConnId, Deadline, Done, IdError, Instant,
+    Lease, Limit, OpError, OpId, OpIdError, Operation, PoolId, Recv, Request, ResumeError, Send, Shutdown,
     Stats, SubmitError, SubmitErrorKind, System, SystemError, SystemErrorKind,
 };
 pub use aio_sys::{Os, Socket};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use aio_model::{
-    CancelError, Completion, Config, ConnId, Home, IdError, Instant, Limits, Model, OpId, Operation,
+    Completion, Config, ConnId, Deadline, Home, IdError, Instant, Limits, Model, OpId, OpIdError, Operation,
     PoolSize, ResumeError, Returned, Stats, SubmitError, System, SystemError, turn,
 };
 use aio_sys::Os;
@@ -216,8 +216,17 @@ impl<C, S: System> Proactor<C, S> {
     /// # Errors
     ///
     /// When it has ended already, or is a close. Nothing happens then.
-    pub fn cancel(&mut self, op: OpId) -> Result<(), CancelError> {
+    pub fn cancel(&mut self, op: OpId) -> Result<(), OpIdError> {
         self.model.cancel(op)
+    }
+
+    /// Gives a queued operation another deadline, or none: for a receive that is to be waited for a while longer.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended already, or is a close. Nothing happens then.
+    pub fn set_deadline(&mut self, op: OpId, deadline: Option<Deadline>) -> Result<(), OpIdError> {
+        self.model.set_deadline(op, deadline, || self.system.now())
     }
 
     /// Cancels every queued operation of a connection, and returns how many they were.

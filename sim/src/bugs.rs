@@ -109,9 +109,21 @@ impl Copy {
         Ok(target.join("sim/sim"))
     }
 
+    /// Keeps the tape of a bug: on a model without the bug it passes, and so pins it.
+    fn keep_tape(&self, tapes: &Path, name: &str) -> io::Result<()> {
+        let kept = self.root.join("target/tapes");
+        fs::create_dir_all(&kept)?;
+        for tape in fs::read_dir(tapes)? {
+            fs::copy(tape?.path(), kept.join(name).with_extension("tape"))?;
+        }
+        Ok(())
+    }
+
     fn look(&self, program: &Path, name: String, seeds: usize, steps: u64) -> io::Result<Hunt> {
         let mut hunt = Hunt { name, found: 0, seeds, times: Vec::new(), rule: String::new(), choices: None };
         for seed in 0..seeds {
+            let tapes = self.copy.join("target/tapes");
+            let _ = fs::remove_dir_all(&tapes);
             let mut sim = Command::new(program);
             sim.args(["run", "--steps", &steps.to_string(), "--seed", &(seed + 1).to_string()]);
             if seed > 0 {
@@ -126,6 +138,7 @@ impl Copy {
             let said = String::from_utf8_lossy(&run.stdout);
             hunt.times.push(figure(&said, "found after ").map_or(start.elapsed(), Duration::from_secs_f64));
             if seed == 0 {
+                self.keep_tape(&tapes, &hunt.name)?;
                 let said = String::from_utf8_lossy(&run.stderr);
                 hunt.rule = said.split(':').next().unwrap_or_default().trim().to_owned();
                 hunt.choices =

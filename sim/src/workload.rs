@@ -43,6 +43,8 @@ pub(crate) enum Action {
     Accept,
     /// Cancel an operation, or all of a connection.
     Cancel,
+    /// Give an operation another deadline.
+    SetDeadline,
     /// Resume a lane.
     Resume,
     /// Submit a shutdown or a close.
@@ -68,6 +70,7 @@ impl Action {
         Action::PeerConnect,
         Action::Accept,
         Action::Cancel,
+        Action::SetDeadline,
         Action::Resume,
         Action::Shut,
         Action::Close,
@@ -100,6 +103,14 @@ fn remember<T>(memory: &mut Vec<T>, item: T) {
     memory.push(item);
 }
 
+/// When a deadline is, for somebody who submits at `now`.
+fn resolve(deadline: Option<Deadline>, now: Instant) -> Option<Instant> {
+    deadline.map(|deadline| match deadline {
+        Deadline::At(at) => at,
+        Deadline::Within(span) => now + span,
+    })
+}
+
 impl Episode {
     /// Does one thing.
     pub(crate) fn act(&mut self, action: Action) {
@@ -117,6 +128,7 @@ impl Episode {
             Action::Adopt if self.workload.peers.len() < CONNECTIONS => self.adopt_stream(),
             Action::Listen if self.workload.listeners.len() < 2 => self.adopt_listener(),
             Action::Cancel => self.cancel(),
+            Action::SetDeadline => self.set_deadline(),
             Action::Resume => self.resume(),
             Action::Close => self.close(),
             Action::PeerConnect if self.workload.peers.len() < CONNECTIONS => self.peer_connect(),
@@ -295,10 +307,7 @@ impl Episode {
             read.set(self.os.now());
             read.get()
         });
-        let deadline = deadline.map(|deadline| match deadline {
-            Deadline::At(at) => at,
-            Deadline::Within(span) => read.get().max(now) + span,
-        });
+        let deadline = resolve(deadline, read.get().max(now));
         self.note(|| format!("submits {task:?} on {conn} as {context}, deadline {deadline:?}: {answer:?}"));
         if let Ok(id) = answer {
             remember(&mut self.workload.ops, (id, context));
@@ -333,6 +342,19 @@ impl Episode {
             self.note(|| format!("cancels {context}: {done}"));
             self.oracle.on_cancel(context, done);
         }
+    }
+
+    fn set_deadline(&mut self) {
+        let Some((op, context)) = self.pick(&self.workload.ops) else { return };
+        let deadline = self.deadline();
+        let (now, read) = (self.model.now(), Cell::new(Instant::ZERO));
+        let done = self.model.set_deadline(op, deadline, || {
+            read.set(self.os.now());
+            read.get()
+        });
+        let deadline = resolve(deadline, read.get().max(now));
+        self.note(|| format!("sets the deadline of {context} to {deadline:?}: {done:?}"));
+        self.oracle.on_set_deadline(context, deadline, done.is_ok());
     }
 
     fn resume(&mut self) {

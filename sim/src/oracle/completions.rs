@@ -155,6 +155,20 @@ impl Oracle {
         }
     }
 
+    /// `set_deadline` was called.
+    pub fn on_set_deadline(&mut self, context: u64, deadline: Option<Instant>, done: bool) {
+        let (armed, due) = (self.armed, deadline.and_then(due_tick));
+        self.armed += 1;
+        let op = self.ops.get_mut(&context).filter(|op| op.verdict.is_none() && op.task.lane().is_some());
+        let queued = op.is_some();
+        if let Some(op) = op {
+            op.due = due.map(|tick| (tick, armed));
+        }
+        self.ensure(done == queued, "T1", || {
+            format!("set_deadline says {done} of operation {context}, queued: {queued}")
+        });
+    }
+
     /// `cancel_all` was called.
     pub fn on_cancel_all(&mut self, conn: ConnId, count: Option<u32>) {
         let expected = self.conns.get(&conn).map(|conn| conn.lanes.iter().map(|lane| lane.queue.len()).sum());
