@@ -10,6 +10,7 @@ use crate::lane::{End, LaneId, Place};
 use crate::list::Link;
 use crate::model::{Model, Owner};
 use crate::op::{Op, Stage, Work};
+use crate::parts::Slices;
 use crate::slab::NIL;
 use crate::system::{Kind, Outcome, Rearm, Syscall};
 use crate::time::Tick;
@@ -190,10 +191,16 @@ impl<C> Model<C> {
         perform: impl FnOnce(Syscall<'_>) -> Outcome,
     ) {
         let op = &mut self.ops[head];
-        let rest = &op.buffer.as_slice()[range][position(op.bytes)..];
-        let lent = rest.len().min(CALL_BYTES_MAX);
-        let outcome = perform(Syscall::Send { conn, bytes: &rest[..lent] });
-        let left = rest.len();
+        let (start, end) = (range.start + position(op.bytes), range.end);
+        let left = end - start;
+        let (lent, outcome) = if let Buffer::Parts(parts) = &op.buffer {
+            let slices = Slices::lend(parts.as_slice(), start, end, CALL_BYTES_MAX);
+            (slices.len(), perform(Syscall::SendVectored { conn, slices }))
+        } else {
+            let lent = left.min(CALL_BYTES_MAX);
+            let bytes = &op.buffer.as_slice()[start..start + lent];
+            (lent, perform(Syscall::Send { conn, bytes }))
+        };
         match outcome {
             // No kernel answers so; waiting for an event after it could be for ever.
             Outcome::Transferred(0) => {

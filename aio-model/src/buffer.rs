@@ -7,6 +7,7 @@ use core::fmt;
 use bytes::Bytes;
 
 use crate::lease::Lease;
+use crate::parts::Parts;
 
 /// The bytes of an operation. It moves: user → operation → completion → user, and nobody else keeps any of it.
 #[derive(Default)]
@@ -25,13 +26,16 @@ pub enum Buffer {
     Static(&'static [u8]),
     /// A buffer lent by the pool; its length is what was received.
     Lease(Lease),
+    /// Several buffers, one after the other: to send them in one go, a header and a shared body without a copy.
+    Parts(Parts),
 }
 
 impl Buffer {
-    /// The bytes. Of a lease, those that were received.
+    /// The bytes. Of a lease, those that were received; of several parts, none, as they do not lie in one piece:
+    /// see [`chunks`](Buffer::chunks).
     pub fn as_slice(&self) -> &[u8] {
         match self {
-            Buffer::None => &[],
+            Buffer::None | Buffer::Parts(_) => &[],
             Buffer::Vec(bytes) => bytes,
             Buffer::Boxed(bytes) => bytes,
             Buffer::Bytes(bytes) => bytes,
@@ -40,9 +44,21 @@ impl Buffer {
         }
     }
 
+    /// The bytes, piece by piece: one piece, unless there are several parts.
+    pub fn chunks(&self) -> impl Iterator<Item = &[u8]> {
+        let parts = match self {
+            Buffer::Parts(parts) => parts.as_slice(),
+            whole => core::slice::from_ref(whole),
+        };
+        parts.iter().map(Buffer::as_slice)
+    }
+
     /// How many bytes there are.
     pub fn len(&self) -> usize {
-        self.as_slice().len()
+        match self {
+            Buffer::Parts(parts) => parts.len_bytes(),
+            whole => whole.as_slice().len(),
+        }
     }
 
     /// Whether there are none.
@@ -61,7 +77,7 @@ impl Buffer {
             Buffer::Vec(bytes) => bytes,
             Buffer::Boxed(bytes) => bytes,
             Buffer::Lease(lease) => lease.space(),
-            Buffer::None | Buffer::Bytes(_) | Buffer::Static(_) => &mut [],
+            Buffer::None | Buffer::Bytes(_) | Buffer::Static(_) | Buffer::Parts(_) => &mut [],
         }
     }
 
@@ -71,11 +87,12 @@ impl Buffer {
             Buffer::Vec(bytes) => bytes.len(),
             Buffer::Boxed(bytes) => bytes.len(),
             Buffer::Lease(lease) => lease.capacity(),
-            Buffer::None | Buffer::Bytes(_) | Buffer::Static(_) => 0,
+            Buffer::None | Buffer::Bytes(_) | Buffer::Static(_) | Buffer::Parts(_) => 0,
         }
     }
 
-    /// Turns the buffer into shared bytes without copying. A lease goes home when the last of them is dropped.
+    /// Turns the buffer into shared bytes, without copying unless it has several parts. A lease goes home when
+    /// the last of them is dropped.
     pub fn into_bytes(self) -> Bytes {
         match self {
             Buffer::None => Bytes::new(),
@@ -84,6 +101,7 @@ impl Buffer {
             Buffer::Bytes(bytes) => bytes,
             Buffer::Static(bytes) => Bytes::from_static(bytes),
             Buffer::Lease(lease) => lease.into(),
+            Buffer::Parts(parts) => parts.as_slice().iter().flat_map(Buffer::as_slice).copied().collect(),
         }
     }
 
@@ -100,12 +118,6 @@ impl Buffer {
     }
 }
 
-impl AsRef<[u8]> for Buffer {
-    fn as_ref(&self) -> &[u8] {
-        self.as_slice()
-    }
-}
-
 /// Shows the kind and the length, never the bytes: they are the user's secrets.
 impl fmt::Debug for Buffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -116,6 +128,7 @@ impl fmt::Debug for Buffer {
             Buffer::Bytes(_) => "Bytes",
             Buffer::Static(_) => "Static",
             Buffer::Lease(_) => "Lease",
+            Buffer::Parts(_) => "Parts",
         };
         write!(f, "{kind}({} bytes)", self.len())
     }
@@ -137,6 +150,7 @@ from! {
     Bytes => Bytes,
     &'static [u8] => Static,
     Lease => Lease,
+    Parts => Parts,
 }
 
 impl<const N: usize> From<&'static [u8; N]> for Buffer {

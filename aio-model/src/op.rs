@@ -188,7 +188,10 @@ pub struct Send {
 }
 
 impl Send {
-    /// Sends all of `buffer`: a `Vec<u8>`, `Bytes`, a lease, static bytes…
+    /// Sends all of `buffer`: a `Vec<u8>`, `Bytes`, a lease, static bytes, or several of them as [`Parts`], such as
+    /// a header and a shared body, without copying them together.
+    ///
+    /// [`Parts`]: crate::Parts
     pub fn new(buffer: impl Into<Buffer>) -> Send {
         Send { buffer: buffer.into(), start: 0, end: None, deadline: None }
     }

@@ -9,6 +9,7 @@ use core::ops::{BitOr, BitOrAssign};
 
 use crate::error::SystemError;
 use crate::id::ConnId;
+use crate::parts::Slices;
 use crate::time::Instant;
 
 /// One non-blocking attempt. The bytes are lent for this one call.
@@ -27,6 +28,13 @@ pub enum Syscall<'a> {
         conn: ConnId,
         /// What.
         bytes: &'a [u8],
+    },
+    /// Send `slices`, as if they were one, without raising SIGPIPE. Answer: [`Outcome::Transferred`], not 0.
+    SendVectored {
+        /// Where to.
+        conn: ConnId,
+        /// What.
+        slices: Slices<'a>,
     },
     /// Accept one connection from `listener` and know it as `conn` from now on: non-blocking, close-on-exec,
     /// registered for readiness. Answer: [`Outcome::Done`]; after any other, `conn` is not known.
@@ -54,6 +62,7 @@ impl Syscall<'_> {
         match self {
             Syscall::Recv { conn, .. }
             | Syscall::Send { conn, .. }
+            | Syscall::SendVectored { conn, .. }
             | Syscall::ShutdownWrite { conn }
             | Syscall::Close { conn } => *conn,
             Syscall::Accept { listener, .. } => *listener,

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use aio_model::Outcome::{Done, Exhausted, Failed, Interrupted, Transferred, WouldBlock};
 use aio_model::{
-    Accept, Buffer, Close, Deadline, IdError, Instant, Kind, Limit, Limits, OpIdError, OpenError, Readiness,
-    Recv, ResumeError, Send, Shutdown, SubmitErrorKind, SystemError, SystemErrorKind,
+    Accept, Buffer, Close, Deadline, IdError, Instant, Kind, Limit, Limits, OpIdError, OpenError, Parts,
+    Readiness, Recv, ResumeError, Send, Shutdown, SubmitErrorKind, SystemError, SystemErrorKind,
 };
 use common::{Asked, Bench, MS, limits};
 
@@ -541,4 +541,23 @@ fn k3_a_shutdown_that_failed_shuts_nothing() {
     bench.submit(conn, Send::new("x"), "more");
     let reset = "System(ConnectionReset)";
     assert_eq!(bench.ended(), ["fin", "send", "again", "more"].map(|context| ended(context, 0, reset)));
+}
+
+#[test]
+fn c4_parts_are_sent_as_one_in_as_few_calls_as_the_kernel_allows() {
+    let mut bench = Bench::new();
+    let conn = bench.stream();
+    let parts: Parts = (0..1500).map(|_| Buffer::from("ab")).chain([Buffer::from(vec![7; 9])]).collect();
+    bench.submit(conn, Send::new(parts), "parts");
+    // The first call takes 1,024 slices, and the kernel all of them but one byte.
+    let asked = bench.round(NO_TIME, &[Transferred(2047)]);
+    assert_eq!(asked, [Asked::SendVectored(conn, 1024, 2048)]);
+    bench.model.on_ready(conn, Readiness::WRITABLE);
+    assert_eq!(bench.round(NO_TIME, &[Transferred(962)]), [Asked::SendVectored(conn, 478, 962)]);
+    let done = bench.completions().pop().unwrap();
+    assert_eq!((done.bytes, done.buffer.len(), done.buffer.chunks().count()), (3009, 3009, 1501));
+    let empty: Parts = ["", ""].map(Buffer::from).into_iter().collect();
+    assert_eq!(bench.try_submit(conn, Send::new(empty), "").unwrap_err().kind, SubmitErrorKind::EmptyBuffer);
+    let parts = Parts::from(vec![Buffer::from("ab")]);
+    assert_eq!(bench.try_submit(conn, Recv::into(parts), "").unwrap_err().kind, SubmitErrorKind::NotWritable);
 }

@@ -1,14 +1,15 @@
 //! The seam, call by call.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use aio_model::{
-    ConnId, Instant, Kind, Outcome, Readiness, Rearm, Syscall, System, SystemError, SystemErrorKind,
+    ConnId, Instant, Kind, Outcome, Readiness, Rearm, SLICES_MAX, Slices, Syscall, System, SystemError,
+    SystemErrorKind,
 };
 use mio::Interest;
-use rustix::net::{RecvFlags, Shutdown, SocketAddrAny};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, Shutdown, SocketAddrAny};
 
 use crate::clock::Clock;
 use crate::engine::Engine;
@@ -108,7 +109,36 @@ impl Os {
         let Some(entry) = self.table.get(conn) else {
             return UNKNOWN;
         };
-        match rustix::net::send(&entry.fd, bytes, platform::SEND_FLAGS) {
+        let sent = rustix::net::send(&entry.fd, bytes, platform::SEND_FLAGS);
+        self.sent(conn, sent)
+    }
+
+    fn send_vectored(&mut self, conn: ConnId, slices: Slices<'_>) -> Outcome {
+        let Some(entry) = self.table.get(conn) else {
+            return UNKNOWN;
+        };
+        // Most have a header and a body; room for as many as there can be costs more to clear than those to send.
+        let few = &mut [IoSlice::new(&[]); 8];
+        let mut many;
+        let io_slices = if slices.iter().nth(few.len()).is_none() {
+            few.as_mut_slice()
+        } else {
+            many = [IoSlice::new(&[]); SLICES_MAX];
+            many.as_mut_slice()
+        };
+        let mut count = 0;
+        for (io_slice, slice) in io_slices.iter_mut().zip(slices.iter()) {
+            *io_slice = IoSlice::new(slice);
+            count += 1;
+        }
+        let mut no_ancillary = SendAncillaryBuffer::default();
+        let sent =
+            rustix::net::sendmsg(&entry.fd, &io_slices[..count], &mut no_ancillary, platform::SEND_FLAGS);
+        self.sent(conn, sent)
+    }
+
+    fn sent(&mut self, conn: ConnId, sent: rustix::io::Result<usize>) -> Outcome {
+        match sent {
             Ok(count) => Outcome::Transferred(count),
             Err(errno) if platform::is_passing_send_error(errno) => Outcome::Interrupted,
             Err(errno) => self.blocked(conn, Interest::WRITABLE, errno::outcome(errno)),
@@ -234,6 +264,7 @@ impl System for Os {
         match call {
             Syscall::Recv { conn, buffer } => self.recv(conn, buffer),
             Syscall::Send { conn, bytes } => self.send(conn, bytes),
+            Syscall::SendVectored { conn, slices } => self.send_vectored(conn, slices),
             Syscall::Accept { listener, conn } => self.accept(listener, conn),
             Syscall::ShutdownWrite { conn } => self.shutdown_write(conn),
             Syscall::Close { conn } => self.close(conn),

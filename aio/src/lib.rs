@@ -35,8 +35,8 @@ mod traced;
 
 pub use aio_model::{
     Accept, AcceptMany, Buffer, Close, CloseReason, Completion, ConnId, Deadline, Done, IdError, Instant,
-    Lease, Limit, OpError, OpId, OpIdError, Operation, PoolId, Recv, Request, ResumeError, Send, Shutdown,
-    Stats, SubmitError, SubmitErrorKind, System, SystemError, SystemErrorKind,
+    Lease, Limit, OpError, OpId, OpIdError, Operation, Parts, PoolId, Recv, Request, ResumeError, Send,
+    Shutdown, Stats, SubmitError, SubmitErrorKind, System, SystemError, SystemErrorKind,
 };
 pub use aio_sys::{Os, Socket};
 pub use builder::{AdoptError, BuildError, Builder};

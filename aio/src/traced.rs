@@ -69,7 +69,7 @@ impl<S: System> System for Traced<'_, S> {
 
     #[inline]
     fn perform(&mut self, call: Syscall<'_>) -> Outcome {
-        if let Syscall::Recv { .. } | Syscall::Send { .. } = call {
+        if let Syscall::Recv { .. } | Syscall::Send { .. } | Syscall::SendVectored { .. } = call {
             // The hot calls, on the shortest path.
             if !enabled!(Level::TRACE) {
                 return self.system.perform(call);
@@ -93,7 +93,7 @@ impl<S: System> Traced<'_, S> {
         let conn = call.conn();
         let (name, opened, closed) = match &call {
             Syscall::Recv { .. } => ("recv", None, None),
-            Syscall::Send { .. } => ("send", None, None),
+            Syscall::Send { .. } | Syscall::SendVectored { .. } => ("send", None, None),
             Syscall::Accept { conn, .. } => ("accept", Some(*conn), None),
             Syscall::ShutdownWrite { .. } => ("shutdown", None, None),
             Syscall::Close { conn } => ("close", None, Some(*conn)),

@@ -1,6 +1,6 @@
 //! System calls: checked at the border, struck by faults, then answered as Linux would.
 
-use aio_model::{ConnId, Outcome, Syscall, SystemError};
+use aio_model::{ConnId, Outcome, SLICES_MAX, Syscall, SystemError};
 
 use crate::engine::Direction;
 use crate::errno::{EBADF, ECONNRESET, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC, ETIMEDOUT};
@@ -19,6 +19,7 @@ impl Call {
         match call {
             Syscall::Recv { buffer, .. } => Call::Recv(buffer.len()),
             Syscall::Send { bytes, .. } => Call::Send(bytes.len()),
+            Syscall::SendVectored { slices, .. } => Call::Send(slices.len()),
             Syscall::Accept { conn, .. } => Call::Accept(*conn),
             Syscall::ShutdownWrite { .. } => Call::ShutdownWrite,
             Syscall::Close { .. } => Call::Close,
@@ -118,6 +119,14 @@ impl World {
             }
             (Syscall::Send { bytes, .. }, &Socket { what: What::Stream(end), .. }) => {
                 self.send(socket, end, bytes)
+            }
+            (Syscall::SendVectored { slices, .. }, &Socket { what: What::Stream(end), .. }) => {
+                if slices.iter().count() > SLICES_MAX {
+                    return Outcome::Failed(EINVAL);
+                }
+                // To the kernel they are one: only the copy into its buffers differs.
+                let bytes: Vec<u8> = slices.iter().flatten().copied().collect();
+                self.send(socket, end, &bytes)
             }
             (Syscall::ShutdownWrite { .. }, &Socket { what: What::Stream(end), .. }) => self.shutdown(end),
             (_, _) => Outcome::Failed(EINVAL),

@@ -55,6 +55,12 @@ impl System for Watched<'_> {
                 self.oracle.on_send(conn, bytes, outcome);
                 outcome
             }
+            Syscall::SendVectored { conn, slices } => {
+                let outcome = self.os.perform(call);
+                let bytes: Vec<u8> = slices.iter().flatten().copied().collect();
+                self.oracle.on_send(conn, &bytes, outcome);
+                outcome
+            }
             Syscall::Accept { listener, conn } => {
                 let outcome = self.os.perform(call);
                 let serial = self.os.net().peer_of(conn).map(crate::peer::PeerId::serial);

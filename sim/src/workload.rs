@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use aio_model::{
-    Accept, Buffer, Close, Completion, ConnId, Deadline, Done, Instant, Kind, OpId, Operation, PoolId, Recv,
-    Request, Send, Shutdown, System,
+    Accept, Buffer, Close, Completion, ConnId, Deadline, Done, Instant, Kind, OpId, Operation, Parts, PoolId,
+    Recv, Request, Send, Shutdown, System,
 };
 
 use crate::choice::Choice;
@@ -101,6 +101,11 @@ fn remember<T>(memory: &mut Vec<T>, item: T) {
         memory.remove(0);
     }
     memory.push(item);
+}
+
+/// What a buffer holds, in one piece.
+fn all_bytes(buffer: &Buffer) -> Vec<u8> {
+    buffer.chunks().flatten().copied().collect()
 }
 
 /// When a deadline is, for somebody who submits at `now`.
@@ -253,14 +258,14 @@ impl Episode {
             other => {
                 self.workload.leases.extend(other);
                 let bytes = self.bytes(context, self.size());
-                if self.choose(|choice| choice.below(2)) == 0 {
-                    bytes.into()
-                } else {
-                    Buffer::Bytes(bytes.into())
+                match self.choose(|choice| choice.below(3)) {
+                    0 => bytes.into(),
+                    1 => Buffer::Bytes(bytes.into()),
+                    _ => self.cut(&bytes).into(),
                 }
             }
         };
-        let bytes = buffer.as_slice().to_vec();
+        let bytes = all_bytes(&buffer);
         // Now and then a part of the buffer, or one that does not lie within it.
         let (start, end) = self.choose(|choice| match choice.below(8) {
             7 => (choice.index(bytes.len() + 2), choice.index(bytes.len() + 2)),
@@ -268,6 +273,20 @@ impl Episode {
         });
         let send = Send::new(buffer).skip(start).first(end);
         self.submit(Task::Send { start, end }, send.into_request(), context, bytes);
+    }
+
+    /// The same bytes, in pieces; some of them may be empty.
+    fn cut(&self, bytes: &[u8]) -> Parts {
+        let pieces = self.choose(|choice| choice.within(1..=5));
+        let mut rest = bytes;
+        let mut parts = Parts::default();
+        for _ in 1..pieces {
+            let (piece, after) = rest.split_at(self.choose(|choice| choice.index(rest.len() + 1)));
+            parts.extend([Buffer::from(piece.to_vec())]);
+            rest = after;
+        }
+        parts.extend([Buffer::from(rest.to_vec())]);
+        parts
     }
 
     fn submit_accept(&mut self) {
@@ -323,7 +342,7 @@ impl Episode {
 
     /// A buffer that came back: its bytes, and if it is a lease it is the user's again.
     fn reclaim(&mut self, buffer: Buffer) -> Vec<u8> {
-        let bytes = buffer.as_slice().to_vec();
+        let bytes = all_bytes(&buffer);
         if let Buffer::Lease(_) = buffer {
             self.workload.leases.push(buffer);
         }

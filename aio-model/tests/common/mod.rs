@@ -34,6 +34,8 @@ pub(crate) struct Bench {
 pub(crate) enum Asked {
     Recv(ConnId, usize),
     Send(ConnId, usize),
+    /// Where to, in how many slices, how many bytes.
+    SendVectored(ConnId, usize, usize),
     Accept(ConnId),
     Shutdown(ConnId),
     Close(ConnId),
@@ -161,6 +163,9 @@ fn answer(call: Syscall<'_>, outcomes: &mut VecDeque<Outcome>) -> (Asked, Outcom
             (Asked::Recv(conn, buffer.len()), outcome)
         }
         Syscall::Send { conn, bytes } => (Asked::Send(conn, bytes.len()), next()),
+        Syscall::SendVectored { conn, slices } => {
+            (Asked::SendVectored(conn, slices.iter().count(), slices.len()), next())
+        }
         Syscall::Accept { listener, .. } => (Asked::Accept(listener), next()),
         Syscall::ShutdownWrite { conn } => (Asked::Shutdown(conn), next()),
         Syscall::Close { conn } => (Asked::Close(conn), Outcome::Done),
