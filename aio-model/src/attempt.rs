@@ -133,7 +133,7 @@ impl<C> Model<C> {
                 Outcome::Done => self.end(head, Ok(Done::ShutDown)),
                 other => self.hindered(lane, other),
             },
-            Work::Close { .. } => unreachable!("a close queues in no lane"),
+            Work::Close { .. } | Work::Sleep | Work::Post => unreachable!("it queues in no lane"),
         }
         self.settle(lane);
     }

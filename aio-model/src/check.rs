@@ -140,7 +140,9 @@ impl<C> Model<C> {
         let in_lanes: u32 =
             self.conns.iter().flat_map(|(_, conn)| &conn.lanes).map(|lane| lane.ops.len()).sum();
         let closers = self.conns.iter().filter(|(_, conn)| conn.closer != NIL).count();
-        let held = u64::from(in_lanes) + u64::from(self.ended.len()) + closers as u64;
+        check_list(&self.sleeping, &self.ops, "T1")?;
+        let queued = u64::from(in_lanes) + u64::from(self.sleeping.len());
+        let held = queued + u64::from(self.ended.len()) + closers as u64;
         ensure(u64::from(self.ops.len()) == held, "C1", || {
             format!("{} operations, {held} found", self.ops.len())
         })?;

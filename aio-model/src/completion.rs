@@ -12,7 +12,7 @@ use crate::id::{ConnId, OpId};
 pub struct Completion<C> {
     /// The value that was submitted with the operation.
     pub context: C,
-    /// The connection that it was submitted on.
+    /// The connection that it was submitted on; for a sleep or a post the proactor's own id.
     pub conn: ConnId,
     /// The operation; its id is stale from now on, unless there is [`more`](Completion::more).
     pub op: OpId,
@@ -52,6 +52,10 @@ pub enum Done {
     ShutDown,
     /// The connection is closed; this is its last completion.
     Closed,
+    /// The time of a sleep has come.
+    Elapsed,
+    /// What was posted is here.
+    Posted,
 }
 
 /// Why an operation failed. [`Completion::bytes`] counts what it had moved before.

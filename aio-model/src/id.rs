@@ -95,6 +95,13 @@ id! {
     ConnId, "c"
 }
 
+impl ConnId {
+    /// What stands for the proactor itself, where an operation is of no connection.
+    pub(crate) const fn own(realm: u32) -> ConnId {
+        ConnId { key: Key::new(u32::MAX, NonZeroU32::MIN), realm }
+    }
+}
+
 id! {
     /// Names one operation of one proactor, from its submission until its final completion has been taken.
     OpId, "o"

@@ -47,7 +47,7 @@ pub use id::{ConnId, Key, OpId};
 pub use lease::{Home, Lease, Returned};
 pub use limits::Limits;
 pub use model::{Config, Model};
-pub use op::{Accept, AcceptMany, Close, Operation, Recv, Request, Send, Shutdown};
+pub use op::{Accept, AcceptMany, Close, Operation, Post, Recv, Request, Send, Shutdown, Sleep};
 pub use parts::{Parts, SLICES_MAX, Slices};
 pub use pool::{PoolId, PoolSize};
 pub use stats::Stats;

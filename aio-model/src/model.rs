@@ -50,6 +50,8 @@ pub struct Model<C> {
     pub(crate) run: List,
     /// The accept lanes that wait for a free connection or credit.
     pub(crate) held: List,
+    /// The operations that wait for nothing but time.
+    pub(crate) sleeping: List,
     /// The operations that have ended, in the order in which they did.
     pub(crate) ended: List,
     pub(crate) round: Round,
@@ -88,6 +90,7 @@ impl<C> Model<C> {
             pools: pools.collect(),
             run: List::EMPTY,
             held: List::EMPTY,
+            sleeping: List::EMPTY,
             ended: List::EMPTY,
             round: Round::OVER,
             now: Instant::ZERO,
@@ -155,8 +158,12 @@ impl<C> Model<C> {
             match owner {
                 Owner::Op(index) => {
                     self.ops[index].timer = None;
-                    self.stats.expired += 1;
-                    self.end_early(index, OpError::Deadline);
+                    if matches!(self.ops[index].work(), Work::Sleep) {
+                        self.end(index, Ok(Done::Elapsed));
+                    } else {
+                        self.stats.expired += 1;
+                        self.end_early(index, OpError::Deadline);
+                    }
                 }
                 Owner::Lane(lane) => {
                     self.conns[lane].backoff_timer = None;
@@ -211,6 +218,12 @@ impl<C> Model<C> {
     /// The next deadline, exactly: how long a turn may sleep if nothing happens.
     pub fn next_deadline(&mut self) -> Option<Instant> {
         self.timers.earliest().map(|tick| tick.start())
+    }
+
+    /// The id that stands for this proactor itself: what is of no connection ([`Sleep`](crate::Sleep),
+    /// [`Post`](crate::Post)) is submitted on it, and completes with it.
+    pub fn own(&self) -> ConnId {
+        ConnId::own(self.realm)
     }
 
     /// The time last told.
@@ -355,6 +368,10 @@ impl<C> Model<C> {
         if matches!(work, Work::RecvPooled { .. }) && op.bytes == 0 {
             unused = Some(core::mem::take(&mut op.buffer));
         }
+        if matches!(work, Work::Sleep) {
+            self.sleeping.remove(&mut self.ops, index);
+        }
+        let op = &mut self.ops[index];
         if let Some(direction) = work.direction() {
             let lane = LaneId::new(op.conn.index(), direction);
             self.conns[lane].ops.remove(&mut self.ops, index);

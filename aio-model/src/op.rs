@@ -60,6 +60,10 @@ pub(crate) enum Work<C> {
     Shutdown,
     /// Close the connection: at once, or when its queued sends are done.
     Close { flush: bool },
+    /// Wait for a point in time.
+    Sleep,
+    /// Complete at once.
+    Post,
 }
 
 // By hand: a derive would ask the same of the context, which is not in here.
@@ -83,17 +87,19 @@ impl<C> fmt::Debug for Work<C> {
             Work::Shutdown => f.write_str("shutdown"),
             Work::Close { flush: false } => f.write_str("close"),
             Work::Close { flush: true } => f.write_str("close_flush"),
+            Work::Sleep => f.write_str("sleep"),
+            Work::Post => f.write_str("post"),
         }
     }
 }
 
 impl<C> Work<C> {
-    /// The lane that it queues in. A close queues in none.
+    /// The lane that it queues in. A close queues in none, nor does what is of no connection.
     pub(crate) fn direction(&self) -> Option<Direction> {
         match self {
             Work::Recv { .. } | Work::RecvPooled { .. } | Work::Accept { .. } => Some(Direction::Receive),
             Work::Send { .. } | Work::Shutdown => Some(Direction::Send),
-            Work::Close { .. } => None,
+            Work::Close { .. } | Work::Sleep | Work::Post => None,
         }
     }
 }
@@ -318,6 +324,59 @@ impl<C> Operation<C> for Close {
     }
 }
 
+/// Waits for a point in time, and ends with `Elapsed` in the first turn at or after it, rounded up to the
+/// millisecond. It is of no connection: submit it on the proactor's [own](crate::Model::own) id.
+#[derive(Debug)]
+#[must_use = "submit it"]
+pub struct Sleep {
+    deadline: Deadline,
+}
+
+impl Sleep {
+    /// Waits that long from its submission. `Duration::MAX` never comes.
+    pub fn new(span: Duration) -> Sleep {
+        Sleep { deadline: Deadline::Within(span) }
+    }
+
+    /// Waits until `at`.
+    pub fn until(at: Instant) -> Sleep {
+        Sleep { deadline: Deadline::At(at) }
+    }
+}
+
+impl<C> Operation<C> for Sleep {
+    fn into_request(self) -> Request<C> {
+        Request { work: Work::Sleep, buffer: Buffer::None, deadline: Some(self.deadline) }
+    }
+}
+
+/// Completes in the next turn with `Posted`, and whatever context and buffer it was given: a message of the
+/// program to itself, in line with the other completions. It is of no connection: submit it on the proactor's
+/// [own](crate::Model::own) id.
+#[derive(Debug, Default)]
+#[must_use = "submit it"]
+pub struct Post {
+    buffer: Buffer,
+}
+
+impl Post {
+    /// A message without bytes.
+    pub fn new() -> Post {
+        Post::default()
+    }
+
+    /// A message with bytes.
+    pub fn with(buffer: impl Into<Buffer>) -> Post {
+        Post { buffer: buffer.into() }
+    }
+}
+
+impl<C> Operation<C> for Post {
+    fn into_request(self) -> Request<C> {
+        Request { work: Work::Post, buffer: self.buffer, deadline: None }
+    }
+}
+
 /// An accepted operation, from its submission until its completion is taken. Its slab entry *is* the credit:
 /// the place that its completion waits in, so that completing can neither fail nor allocate (C6).
 #[derive(Debug)]
@@ -335,7 +394,7 @@ pub(crate) struct Op<C> {
 
 #[derive(Debug)]
 pub(crate) enum Stage<C> {
-    /// In its lane, or for a close, at its connection.
+    /// In its lane; for a close, at its connection; for a sleep, among the sleeping.
     Queued(Work<C>),
     /// In the queue of completions.
     Ended {

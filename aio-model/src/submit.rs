@@ -1,7 +1,7 @@
 //! What the user asks for: submit, cancel, resume, close. Nothing here makes a system call, so all of it is
 //! legal anywhere, at any time (C7).
 
-use crate::completion::{CloseReason, OpError};
+use crate::completion::{CloseReason, Done, OpError};
 use crate::conn::Phase;
 use crate::error::{IdError, Limit, OpIdError, ResumeError, SubmitError, SubmitErrorKind};
 use crate::id::{ConnId, OpId};
@@ -28,7 +28,9 @@ impl<C> Model<C> {
     ) -> Result<OpId, SubmitError<C>> {
         let Request { work, buffer, deadline } = op.into_request();
         let request = Request { work, buffer, deadline };
-        if let Err(kind) = self.admit(conn, &request) {
+        let own = conn == self.own();
+        let admitted = if own { self.admit_own(&request) } else { self.admit(conn, &request) };
+        if let Err(kind) = admitted {
             self.stats.refused += 1;
             return Err(SubmitError { kind, context, buffer: request.buffer });
         }
@@ -41,6 +43,7 @@ impl<C> Model<C> {
         let key = self.ops.insert(op);
         match direction {
             Some(direction) => self.enqueue(LaneId::new(conn.index(), direction), key.index(), deadline),
+            None if own => self.begin_own(key.index(), deadline),
             None => self.begin_close(conn.index(), key.index(), deadline),
         }
         Ok(OpId::new(key, self.realm))
@@ -76,6 +79,26 @@ impl<C> Model<C> {
         Ok(())
     }
 
+    /// Whether a request of no connection is acceptable.
+    fn admit_own(&self, request: &Request<C>) -> Result<(), SubmitErrorKind> {
+        match request.work {
+            _ if self.shut_down => Err(SubmitErrorKind::ShutDown),
+            Work::Sleep | Work::Post if self.has_credit() => Ok(()),
+            Work::Sleep | Work::Post => Err(SubmitErrorKind::Busy(Limit::Ops)),
+            _ => Err(SubmitErrorKind::WrongKind),
+        }
+    }
+
+    /// A sleep or a post was accepted.
+    fn begin_own(&mut self, index: u32, deadline: Instant) {
+        if matches!(self.ops[index].work(), Work::Post) {
+            self.end(index, Ok(Done::Posted));
+            return;
+        }
+        self.sleeping.push_back(&mut self.ops, index);
+        self.arm(index, deadline);
+    }
+
     /// Whether an operation makes sense in itself, and fits the kind of thing it is submitted on.
     fn admit_work(&self, kind: Kind, request: &Request<C>) -> Result<(), SubmitErrorKind> {
         match (kind, &request.work) {
@@ -95,7 +118,9 @@ impl<C> Model<C> {
                 _ if start == end => Err(SubmitErrorKind::EmptyBuffer),
                 _ => Ok(()),
             },
-            (Kind::Listener, _) | (Kind::Stream, Work::Accept { .. }) => Err(SubmitErrorKind::WrongKind),
+            (Kind::Listener, _) | (Kind::Stream, Work::Accept { .. } | Work::Sleep | Work::Post) => {
+                Err(SubmitErrorKind::WrongKind)
+            }
         }
     }
 
@@ -234,6 +259,9 @@ impl<C> Model<C> {
     /// the end come sooner.
     pub fn shut_down(&mut self, flush_until: Option<Instant>) {
         self.shut_down = true;
+        while let Some(index) = self.sleeping.front() {
+            self.end(index, Err(OpError::Closed(CloseReason::ShutDown)));
+        }
         for index in 0..self.conns.index_bound() {
             let Some(conn) = self.conns.at(index) else { continue };
             match (conn.phase, flush_until) {
@@ -303,8 +331,11 @@ impl<C> Model<C> {
     /// Ends a queued operation before it is complete: its deadline came, or it was cancelled.
     pub(crate) fn end_early(&mut self, index: u32, error: OpError) {
         let op = &self.ops[index];
-        let direction =
-            op.work().direction().expect("a close has no deadline of its own and can not be cancelled");
+        let Some(direction) = op.work().direction() else {
+            // A sleep is in no lane; a close has no deadline of its own and can not be cancelled.
+            self.end(index, Err(error));
+            return;
+        };
         let lane = LaneId::new(op.conn.index(), direction);
         let was_head = self.conns[lane].ops.front() == Some(index);
         let partial = was_head && self.head_is_partial_send(lane);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use aio_model::Outcome::{Done, Exhausted, Failed, Interrupted, Transferred, WouldBlock};
 use aio_model::{
     Accept, Buffer, Close, Deadline, IdError, Instant, Kind, Limit, Limits, OpIdError, OpenError, Parts,
-    Readiness, Recv, ResumeError, Send, Shutdown, SubmitErrorKind, SystemError, SystemErrorKind,
+    Post, Readiness, Recv, ResumeError, Send, Shutdown, Sleep, SubmitErrorKind, SystemError, SystemErrorKind,
 };
 use common::{Asked, Bench, MS, limits};
 
@@ -560,4 +560,30 @@ fn c4_parts_are_sent_as_one_in_as_few_calls_as_the_kernel_allows() {
     assert_eq!(bench.try_submit(conn, Send::new(empty), "").unwrap_err().kind, SubmitErrorKind::EmptyBuffer);
     let parts = Parts::from(vec![Buffer::from("ab")]);
     assert_eq!(bench.try_submit(conn, Recv::into(parts), "").unwrap_err().kind, SubmitErrorKind::NotWritable);
+}
+
+#[test]
+fn c1_what_is_of_no_connection_completes_too() {
+    let mut bench = Bench::new();
+    let own = bench.model.own();
+    bench.submit(own, Sleep::new(5 * MS), "sleep");
+    let op = bench.submit(own, Sleep::until(Instant::MAX), "cancelled");
+    bench.submit(own, Post::with(vec![1, 2]), "post");
+    let moved = bench.submit(own, Sleep::new(Duration::MAX), "moved");
+    assert_eq!(bench.ended(), [ended("post", 0, "Posted")]);
+    bench.model.cancel(op).unwrap();
+    bench.model.set_deadline(moved, Some(Deadline::At(Instant::ZERO + 4 * MS)), || Instant::ZERO).unwrap();
+    assert_eq!(bench.model.next_deadline(), Some(Instant::ZERO + 4 * MS));
+    bench.round(5 * MS, &[]);
+    let order =
+        [ended("cancelled", 0, "Cancelled"), ended("moved", 0, "Elapsed"), ended("sleep", 0, "Elapsed")];
+    assert_eq!(bench.ended(), order);
+    assert_eq!(bench.try_submit(own, Recv::pooled(), "").unwrap_err().kind, SubmitErrorKind::WrongKind);
+    let stream = bench.stream();
+    assert_eq!(bench.try_submit(stream, Sleep::new(MS), "").unwrap_err().kind, SubmitErrorKind::WrongKind);
+    assert_eq!(bench.model.close(own), Err(IdError::Stale));
+    bench.submit(own, Sleep::new(MS), "last");
+    bench.model.shut_down(None);
+    assert_eq!(bench.try_submit(own, Post::new(), "").unwrap_err().kind, SubmitErrorKind::ShutDown);
+    assert_eq!(bench.ended(), [ended("last", 0, "Closed(ShutDown)")]);
 }

@@ -1,7 +1,7 @@
 //! A proactor network library: submit operations, get completions.
 //!
-//! Start with [`Proactor`]. The operations are [`Recv`], [`Send`], [`Accept`], [`Shutdown`] and [`Close`]; what
-//! comes back is a [`Completion`].
+//! Start with [`Proactor`]. The operations are [`Recv`], [`Send`], [`Accept`], [`Shutdown`] and [`Close`] on a
+//! connection, [`Sleep`] and [`Post`] on the proactor itself; what comes back is a [`Completion`].
 //!
 //! # What may be relied on
 //!
@@ -35,8 +35,8 @@ mod traced;
 
 pub use aio_model::{
     Accept, AcceptMany, Buffer, Close, CloseReason, Completion, ConnId, Deadline, Done, IdError, Instant,
-    Lease, Limit, OpError, OpId, OpIdError, Operation, Parts, PoolId, Recv, Request, ResumeError, Send,
-    Shutdown, Stats, SubmitError, SubmitErrorKind, System, SystemError, SystemErrorKind,
+    Lease, Limit, OpError, OpId, OpIdError, Operation, Parts, PoolId, Post, Recv, Request, ResumeError, Send,
+    Shutdown, Sleep, Stats, SubmitError, SubmitErrorKind, System, SystemError, SystemErrorKind,
 };
 pub use aio_sys::{Os, Socket};
 pub use builder::{AdoptError, BuildError, Builder};

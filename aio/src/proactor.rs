@@ -160,6 +160,28 @@ impl<C, S: System> Proactor<C, S> {
         submitted
     }
 
+    /// The id that stands for this proactor itself: what is of no connection is submitted on it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use aio::{Done, Proactor, Sleep};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let mut aio = Proactor::new()?;
+    /// aio.submit(aio.own(), Sleep::new(Duration::from_millis(5)), "tick")?;
+    /// let mut batch = Vec::new();
+    /// while batch.is_empty() {
+    ///     aio.turn(&mut batch, None)?;
+    /// }
+    /// assert_eq!((batch[0].context, batch[0].result), ("tick", Ok(Done::Elapsed)));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn own(&self) -> ConnId {
+        self.model.own()
+    }
+
     /// Takes one bounded turn: waits for something to do, at most `timeout` long (`None`: until there is
     /// something; zero: not at all), does it, and appends completions to `batch`. Returns false once the proactor
     /// was shut down and every completion has been delivered.

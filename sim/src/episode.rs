@@ -208,6 +208,7 @@ impl Episode {
         self.note(|| "the faults heal".to_owned());
         self.net.heal();
         self.close_listeners();
+        self.wake_all();
         for turn in 0..TURNS_TO_SETTLE {
             self.take_all();
             if self.oracle.ops() == 0 || !self.goes_on() {

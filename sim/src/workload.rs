@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aio_model::{
     Accept, Buffer, Close, Completion, ConnId, Deadline, Done, Instant, Kind, OpId, Operation, Parts, PoolId,
-    Recv, Request, Send, Shutdown, System,
+    Post, Recv, Request, Send, Shutdown, Sleep, System,
 };
 
 use crate::choice::Choice;
@@ -53,6 +53,8 @@ pub(crate) enum Action {
     Close,
     /// A peer ends its side.
     PeerEnd,
+    /// Submit a sleep or a post.
+    Own,
 }
 
 impl Action {
@@ -75,6 +77,7 @@ impl Action {
         Action::Shut,
         Action::Close,
         Action::PeerEnd,
+        Action::Own,
     ];
 }
 
@@ -86,6 +89,8 @@ pub(crate) struct Workload {
     listeners: Vec<(ConnId, SocketId)>,
     /// Operations, those that have ended included.
     ops: Vec<(OpId, u64)>,
+    /// Sleeps, those that are over included.
+    sleeps: Vec<(OpId, u64)>,
     pub(crate) leases: Vec<Buffer>,
     pub(crate) peers: Vec<PeerId>,
     contexts: u64,
@@ -125,6 +130,7 @@ impl Episode {
             Action::Send => self.submit_send(),
             Action::Accept => self.submit_accept(),
             Action::Shut => self.submit_shut(),
+            Action::Own => self.submit_own(),
             Action::Take => {
                 let count = 1 + self.choose(|choice| choice.magnitude(15));
                 (0..count).for_each(|_| drop(self.take()));
@@ -309,13 +315,33 @@ impl Episode {
         self.submit(task, request, context, Vec::new());
     }
 
+    fn submit_own(&mut self) {
+        let context = self.context();
+        if self.choose(|choice| choice.below(3)) == 2 {
+            let bytes = self.bytes(context, self.size());
+            self.submit(Task::Post, Post::with(bytes.clone()).into_request(), context, bytes);
+        } else {
+            // When it falls due is drawn like any deadline.
+            self.submit(Task::Sleep, Sleep::new(Duration::MAX).into_request(), context, Vec::new());
+        }
+    }
+
+    /// Ends every sleep: some would go on for ever.
+    pub(crate) fn wake_all(&mut self) {
+        for (op, context) in std::mem::take(&mut self.workload.sleeps) {
+            let done = self.model.cancel(op).is_ok();
+            self.oracle.on_cancel(context, done);
+        }
+    }
+
     fn submit(&mut self, task: Task, request: Request<u64>, context: u64, bytes: Vec<u8>) {
         let listener = matches!(task, Task::AcceptOne | Task::AcceptMany);
         let listeners: Vec<ConnId> = self.workload.listeners.iter().map(|(conn, _)| *conn).collect();
         let wrong = self.choose(|choice| choice.below(16)) == 15;
         let among = if listener != wrong { &listeners } else { &self.workload.conns };
-        let Some(conn) = self.pick(among) else { return };
-        let deadline = self.deadline();
+        let own = matches!(task, Task::Sleep | Task::Post).then(|| self.model.own());
+        let Some(conn) = own.or_else(|| self.pick(among)) else { return };
+        let deadline = if task == Task::Post { None } else { self.deadline() };
         let request = match deadline {
             Some(deadline) => request.with_deadline(deadline),
             None => request,
@@ -330,6 +356,9 @@ impl Episode {
         self.note(|| format!("submits {task:?} on {conn} as {context}, deadline {deadline:?}: {answer:?}"));
         if let Ok(id) = answer {
             remember(&mut self.workload.ops, (id, context));
+            if task == Task::Sleep {
+                self.workload.sleeps.push((id, context));
+            }
         }
         let submission = Submission { conn, task, context, bytes, lease, deadline };
         let answer = answer.map_err(|error| Refused {

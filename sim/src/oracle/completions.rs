@@ -71,6 +71,10 @@ impl Oracle {
 
     /// What the contract says to a submission: `None`, it is accepted.
     fn expected_refusal(&self, submission: &Submission) -> Option<SubmitErrorKind> {
+        let busy = self.credits() >= self.limits.ops_max.get();
+        if matches!(submission.task, Task::Sleep | Task::Post) {
+            return busy.then_some(SubmitErrorKind::Busy(Limit::Ops));
+        }
         let Some(conn) = self.conns.get(&submission.conn) else { return Some(SubmitErrorKind::Stale) };
         if self.shut_down {
             return Some(SubmitErrorKind::ShutDown);
@@ -105,23 +109,27 @@ impl Oracle {
                 return Some(SubmitErrorKind::Busy(Limit::LaneOps));
             }
         }
-        (self.credits() >= self.limits.ops_max.get()).then_some(SubmitErrorKind::Busy(Limit::Ops))
+        busy.then_some(SubmitErrorKind::Busy(Limit::Ops))
     }
 
     fn accepted(&mut self, submission: Submission, id: OpId) {
         let Submission { conn, task, context, bytes, lease, deadline } = submission;
         let due = deadline.and_then(due_tick).map(|tick| (tick, self.armed));
         self.armed += 1;
-        let op_due = if task.lane().is_some() { due } else { None };
+        let op_due = if task.can_change() { due } else { None };
         self.ops.insert(
             context,
             Op { id, conn, task, due: op_due, submitted: bytes, lease, moved: 0, verdict: None },
         );
         let Some(lane) = task.lane() else {
-            if let Some(conn) = self.conns.get_mut(&conn) {
+            if matches!(task, Task::Close { .. })
+                && let Some(conn) = self.conns.get_mut(&conn)
+            {
                 conn.closer = Some(context);
             }
             return match task {
+                Task::Sleep => {}
+                Task::Post => self.end(context, Ok(Done::Posted)),
                 Task::Close { flush: true } => self.flush(conn, CloseReason::Requested, due),
                 _ => self.abort(conn, CloseReason::Requested),
             };
@@ -146,7 +154,7 @@ impl Oracle {
     /// `cancel` was called.
     pub fn on_cancel(&mut self, context: u64, done: bool) {
         let op = self.ops.get(&context);
-        let queued = op.is_some_and(|op| op.verdict.is_none() && op.task.lane().is_some());
+        let queued = op.is_some_and(|op| op.verdict.is_none() && op.task.can_change());
         self.ensure(done == queued, "C1", || {
             format!("cancel says {done} of operation {context}, queued: {queued}")
         });
@@ -159,7 +167,7 @@ impl Oracle {
     pub fn on_set_deadline(&mut self, context: u64, deadline: Option<Instant>, done: bool) {
         let (armed, due) = (self.armed, deadline.and_then(due_tick));
         self.armed += 1;
-        let op = self.ops.get_mut(&context).filter(|op| op.verdict.is_none() && op.task.lane().is_some());
+        let op = self.ops.get_mut(&context).filter(|op| op.verdict.is_none() && op.task.can_change());
         let queued = op.is_some();
         if let Some(op) = op {
             op.due = due.map(|tick| (tick, armed));
@@ -206,6 +214,10 @@ impl Oracle {
     /// `shut_down` was called, without a deadline.
     pub fn on_shut_down(&mut self) {
         self.shut_down = true;
+        let sleeps = self.ops.iter().filter(|(_, op)| op.task == Task::Sleep && op.verdict.is_none());
+        for context in sleeps.map(|(context, _)| *context).collect::<Vec<_>>() {
+            self.end(context, Err(OpError::Closed(CloseReason::ShutDown)));
+        }
         let conns: Vec<ConnId> = self.conns.keys().copied().collect();
         for conn in conns {
             self.abort(conn, CloseReason::ShutDown);

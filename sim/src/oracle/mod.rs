@@ -155,6 +155,10 @@ pub enum Task {
         /// After the queued sends.
         flush: bool,
     },
+    /// Wait for a point in time.
+    Sleep,
+    /// Complete at once.
+    Post,
 }
 
 const RECEIVE: usize = 0;
@@ -168,8 +172,13 @@ impl Task {
                 Some(RECEIVE)
             }
             Task::Send { .. } | Task::Shutdown => Some(SEND),
-            Task::Close { .. } => None,
+            Task::Close { .. } | Task::Sleep | Task::Post => None,
         }
+    }
+
+    /// Whether it can be cancelled and given another deadline: all but a close.
+    fn can_change(self) -> bool {
+        !matches!(self, Task::Close { .. })
     }
 
     fn is_recv(self) -> bool {
@@ -298,7 +307,10 @@ impl Oracle {
     fn end_early(&mut self, serial: u64, error: OpError) {
         let Some(op) = self.ops.get(&serial) else { return };
         let (conn, task, moved) = (op.conn, op.task, op.moved);
-        let Some(lane) = task.lane() else { return };
+        let Some(lane) = task.lane() else {
+            let elapsed = task == Task::Sleep && error == OpError::Deadline;
+            return self.end(serial, if elapsed { Ok(Done::Elapsed) } else { Err(error) });
+        };
         self.end(serial, Err(error));
         if matches!(task, Task::Send { .. }) && moved > 0 {
             self.end_lane(conn, lane, |_| Err(OpError::Tainted));
