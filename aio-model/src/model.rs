@@ -8,6 +8,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::num::NonZeroU32;
 
 use crate::attempt::Round;
 use crate::buffer::Buffer;
@@ -65,6 +66,9 @@ pub struct Model<C> {
     pub(crate) stats: Stats,
 }
 
+/// As many connections or operations as indices are made for: far more than memory has room for.
+const INDEX_MAX: NonZeroU32 = NonZeroU32::MIN.saturating_add((1 << 30) - 1);
+
 /// Whose timer it is. By index: the timer is cancelled before its owner goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owner {
@@ -80,7 +84,10 @@ impl<C> Model<C> {
     /// A model with nothing in it. Leases that are dropped go to `home`, whose contents the caller passes to
     /// [`give_back`](Model::give_back).
     pub fn new(config: Config, home: &Arc<dyn Home>) -> Model<C> {
-        let Config { limits, pools, realm, rearm } = config;
+        let Config { mut limits, pools, realm, rearm } = config;
+        // A lane's id is its connection's index and a bit, and a timer's has a bit to spare.
+        limits.connections_max = limits.connections_max.min(INDEX_MAX);
+        limits.ops_max = limits.ops_max.min(INDEX_MAX);
         let pools =
             (0..).zip(pools).map(|(index, size)| Pool::new(PoolId::new(index), size, Arc::clone(home)));
         Model {

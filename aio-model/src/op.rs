@@ -144,6 +144,8 @@ enum RecvInto {
 impl Recv {
     /// Receives at least one byte into `buffer`: a `Vec<u8>` or a `Box<[u8]>`, into its length, not its capacity;
     /// or a lease, into all of its [capacity](crate::Lease::capacity).
+    ///
+    /// A vector comes back as long as it was: send `Send::new(buffer).first(count)` to send what was received.
     pub fn into(buffer: impl Into<Buffer>) -> Recv {
         Recv { source: RecvInto::Any(buffer.into()), deadline: None }
     }
@@ -316,7 +318,20 @@ impl Close {
     }
 }
 
-deadline!(Close);
+impl Close {
+    /// Ends the flushing after that long: what is not sent by then ends with [`OpError::Closed`]. A close itself
+    /// always ends with `Closed`.
+    pub fn within(mut self, span: Duration) -> Close {
+        self.deadline = Some(Deadline::Within(span));
+        self
+    }
+
+    /// Ends the flushing at `at`, as [`within`](Close::within) does.
+    pub fn deadline(mut self, at: Instant) -> Close {
+        self.deadline = Some(Deadline::At(at));
+        self
+    }
+}
 
 impl<C> Operation<C> for Close {
     fn into_request(self) -> Request<C> {

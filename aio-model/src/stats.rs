@@ -1,6 +1,6 @@
 //! Counters: what a model has done so far.
 
-/// What has happened since the start. Monotone; a snapshot is a copy.
+/// What has happened since the start; a snapshot is a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::completion::OpError;
 use crate::error::{
     IdError, OpIdError, OpenError, ResumeError, SubmitError, SubmitErrorKind, SystemError, SystemErrorKind,
 };
@@ -70,4 +71,30 @@ macro_rules! into_io {
     };
 }
 
-into_io!(OpIdError, IdError, OpenError, ResumeError);
+into_io!(OpIdError, IdError, ResumeError);
+
+impl From<OpenError> for io::Error {
+    fn from(error: OpenError) -> io::Error {
+        let kind = match error {
+            OpenError::Busy(_) => io::ErrorKind::ResourceBusy,
+            OpenError::ShutDown => io::ErrorKind::NotConnected,
+        };
+        io::Error::new(kind, error)
+    }
+}
+
+/// So that `done.result?` works in a function that returns `io::Result`.
+impl From<OpError> for io::Error {
+    fn from(error: OpError) -> io::Error {
+        let kind = match error {
+            OpError::System(error) => return error.into(),
+            OpError::Deadline => io::ErrorKind::TimedOut,
+            // Not `Interrupted`, which callers take as an invitation to try again.
+            OpError::Cancelled => io::ErrorKind::Other,
+            OpError::Closed(_) => io::ErrorKind::NotConnected,
+            OpError::Tainted => io::ErrorKind::BrokenPipe,
+            OpError::UnexpectedEof => io::ErrorKind::UnexpectedEof,
+        };
+        io::Error::new(kind, error)
+    }
+}

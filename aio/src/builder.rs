@@ -86,6 +86,11 @@ limits! {
 }
 
 impl Builder {
+    /// The defaults.
+    pub fn new() -> Builder {
+        Builder::default()
+    }
+
     /// Adds a pool of at most `buffers_max` buffers of `buffer_bytes` each. The first one added is the default
     /// pool; without any, it has 1,024 buffers of 16 KiB. Buffers are made when first needed.
     ///

@@ -38,7 +38,13 @@ pub use aio_model::{
     Lease, Limit, OpError, OpId, OpIdError, Operation, Parts, PoolId, Post, Recv, Request, ResumeError, Send,
     Shutdown, Sleep, Stats, SubmitError, SubmitErrorKind, System, SystemError, SystemErrorKind,
 };
+pub use aio_model::{Key, Model, OpenError, Violation};
 pub use aio_sys::{Os, Socket};
+
+/// What it takes to be the system below a [`Proactor`]: to simulate one, or to make a real one fail.
+pub mod system {
+    pub use aio_model::{Kind, Outcome, Readiness, Rearm, SLICES_MAX, Slices, Syscall, System, Wake};
+}
 pub use builder::{AdoptError, BuildError, Builder};
 pub use proactor::Proactor;
 

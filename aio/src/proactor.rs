@@ -14,7 +14,7 @@ use tracing::trace;
 
 use crate::builder::{AdoptError, BuildError, Builder};
 use crate::mailbox::Mailbox;
-use crate::traced::{Spans, Traced};
+use crate::traced::{Spans, TARGET, Traced};
 
 /// How many completions a turn delivers into a vector without free capacity.
 const BATCH_DEFAULT: usize = 256;
@@ -154,8 +154,8 @@ impl<C, S: System> Proactor<C, S> {
     ) -> Result<OpId, SubmitError<C>> {
         let submitted = self.model.submit(conn, op, context, || self.system.now());
         self.spans.trace(conn, || match &submitted {
-            Ok(op) => trace!(%op, "submitted"),
-            Err(error) => trace!(reason = %error.kind, "refused"),
+            Ok(op) => trace!(target: TARGET, %op, "submitted"),
+            Err(error) => trace!(target: TARGET, reason = %error.kind, "refused"),
         });
         submitted
     }
@@ -217,7 +217,7 @@ impl<C, S: System> Proactor<C, S> {
         while batch.len() < batch.capacity() {
             let Some(done) = self.model.next_completion() else { break };
             self.spans.trace(done.conn, || {
-                trace!(op = %done.op, bytes = done.bytes, result = ?done.result, "completed");
+                trace!(target: TARGET, op = %done.op, bytes = done.bytes, result = ?done.result, "completed");
             });
             batch.push(done);
         }
@@ -226,9 +226,15 @@ impl<C, S: System> Proactor<C, S> {
 
     /// Brings the leases that were dropped since the last turn home.
     fn fetch_leases(&mut self) {
-        self.mailbox.fetch(&mut self.fetched, self.model.has_parked());
-        for buffer in self.fetched.drain(..) {
-            self.model.give_back(buffer);
+        loop {
+            self.mailbox.fetch(&mut self.fetched, self.model.has_parked());
+            if self.fetched.is_empty() {
+                return;
+            }
+            for buffer in self.fetched.drain(..) {
+                self.model.give_back(buffer);
+            }
+            // What came home may be of another pool than what is waited for, so the next fetch leaves word again.
         }
     }
 
@@ -273,7 +279,9 @@ impl<C, S: System> Proactor<C, S> {
 
     /// Closes a connection or listener at once: every queued operation ends with
     /// [`OpError::Closed`](crate::OpError::Closed), and the next turn closes the descriptor. Returns whether it
-    /// was there to be closed; closing what is closed, is being closed, or belongs to another proactor does
+    /// was there to be closed. A connection that flushes because of a [`Close`](crate::Close) is cut off, one that
+    /// does because of [`shut_down_within`](Proactor::shut_down_within) is not. Closing what is closed, or
+    /// belongs to another proactor, does
     /// nothing. Submit a [`Close`](crate::Close) instead to flush first, or to know when it is done.
     pub fn close(&mut self, conn: ConnId) -> bool {
         self.model.close(conn).is_ok()
@@ -288,7 +296,8 @@ impl<C, S: System> Proactor<C, S> {
     /// [`shut_down`](Proactor::shut_down), but sends that are queued may go on for `span`; everything else ends
     /// at once.
     pub fn shut_down_within(&mut self, span: Duration) {
-        let until = self.system.now() + span;
+        // A clock that stepped back must not make the end come sooner.
+        let until = self.system.now().max(self.model.now()) + span;
         self.model.shut_down(Some(until));
     }
 

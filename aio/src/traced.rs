@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 use aio_model::{ConnId, Instant, Kind, Outcome, Readiness, Rearm, Syscall, System, SystemError};
 use tracing::{Level, Span, debug_span, enabled, trace};
 
+/// What every span and event is filtered by.
+pub(crate) const TARGET: &str = "aio";
+
 /// The spans of the connections that were opened while somebody listened.
 #[derive(Debug, Default)]
 pub(crate) struct Spans {
@@ -14,7 +17,7 @@ pub(crate) struct Spans {
 
 impl Spans {
     pub(crate) fn open(&mut self, conn: ConnId) {
-        let span = debug_span!("connection", %conn);
+        let span = debug_span!(target: TARGET, "connection", %conn);
         if !span.is_disabled() {
             self.open.insert(conn, span);
         }
@@ -29,7 +32,7 @@ impl Spans {
     /// Runs `event` in the span of a connection, if anybody listens at TRACE.
     #[inline]
     pub(crate) fn trace(&self, conn: ConnId, event: impl FnOnce()) {
-        if enabled!(Level::TRACE) {
+        if enabled!(target: TARGET, Level::TRACE) {
             self.open.get(&conn).unwrap_or(&Span::none()).in_scope(event);
         }
     }
@@ -71,7 +74,7 @@ impl<S: System> System for Traced<'_, S> {
     fn perform(&mut self, call: Syscall<'_>) -> Outcome {
         if let Syscall::Recv { .. } | Syscall::Send { .. } | Syscall::SendVectored { .. } = call {
             // The hot calls, on the shortest path.
-            if !enabled!(Level::TRACE) {
+            if !enabled!(target: TARGET, Level::TRACE) {
                 return self.system.perform(call);
             }
         }
@@ -99,7 +102,7 @@ impl<S: System> Traced<'_, S> {
             Syscall::Close { conn } => ("close", None, Some(*conn)),
         };
         let outcome = self.system.perform(call);
-        self.spans.trace(conn, || trace!(call = name, ?outcome, "attempt"));
+        self.spans.trace(conn, || trace!(target: TARGET, call = name, ?outcome, "attempt"));
         if let (Some(opened), Outcome::Done) = (opened, outcome) {
             self.spans.open(opened);
         }

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use aio::{Accept, ConnId, Done, Proactor, Recv, Send, System};
+use aio::{Accept, ConnId, Done, OpError, Proactor, Recv, Send, System};
 
 /// What an operation was for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,8 +74,11 @@ pub(crate) fn serve<S: System>(
                     stopping = true;
                     None
                 }
-                // The listener is closed; or it failed, and nobody new will come.
-                (Ctx::Accept, _) => None,
+                // The listener was closed, by us.
+                (Ctx::Accept, Err(OpError::Closed(_))) => None,
+                // It failed, and nobody new will come.
+                (Ctx::Accept, Err(error)) => return Err(error.into()),
+                (Ctx::Accept, Ok(_)) => None,
             };
             failed.map(|conn| aio.close(conn));
         }
