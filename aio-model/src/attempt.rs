@@ -165,10 +165,10 @@ impl<C> Model<C> {
         let left = space.len();
         match outcome {
             Outcome::Transferred(0) => self.finish(lane, End::EndOfStream),
-            Outcome::Transferred(count) if count <= lent => {
+            Outcome::Transferred(count) | Outcome::Partial(count) if (1..=lent).contains(&count) => {
                 op.bytes += count as u64;
                 self.stats.bytes_received += count as u64;
-                self.transferred(lane, count < lent);
+                self.transferred(lane, outcome == Outcome::Transferred(count) && count < lent);
                 if !exact || count == left {
                     self.end(head, Ok(Done::Received { end_of_stream: false }));
                 }
@@ -284,7 +284,7 @@ impl<C> Model<C> {
             Outcome::Failed(error) => self.finish(lane, End::Fault(error)),
             // More than was lent, or the answer to another call than the one that was made: a system that does so is broken, but its
             // user's connections end with an error, not with a panic.
-            Outcome::Done | Outcome::Transferred(_) => {
+            Outcome::Done | Outcome::Transferred(_) | Outcome::Partial(_) => {
                 self.finish(lane, End::Fault(SystemError::from_kind(SystemErrorKind::Other)));
             }
         }

@@ -75,6 +75,9 @@ impl Syscall<'_> {
 pub enum Outcome {
     /// That many bytes went through, at most as many as were lent.
     Transferred(usize),
+    /// That many bytes were received, at least one; and if they are fewer than there was room for, that is no sign
+    /// that no more are at hand: the kernel had another reason to stop there.
+    Partial(usize),
     /// It happened.
     Done,
     /// It would have blocked. An event follows when it is worth another try.
@@ -163,7 +166,8 @@ impl fmt::Debug for Readiness {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rearm {
     /// Anything new that arrives, or space that frees up after a send found too little: epoll with EPOLLET,
-    /// kqueue with `EV_CLEAR`. A short transfer then proves that the direction is drained.
+    /// kqueue with `EV_CLEAR`. A short transfer then proves that the direction is drained, unless it is a
+    /// [`Partial`](Outcome::Partial) one.
     OnArrival,
     /// An attempt that would block: mio over poll(2). Only [`Outcome::WouldBlock`] promises another event.
     OnWouldBlock,

@@ -5,7 +5,7 @@ mod common;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use aio_model::Outcome::{Done, Exhausted, Failed, Interrupted, Transferred, WouldBlock};
+use aio_model::Outcome::{Done, Exhausted, Failed, Interrupted, Partial, Transferred, WouldBlock};
 use aio_model::{
     Accept, Buffer, Close, Deadline, IdError, Instant, Kind, Limit, Limits, OpIdError, OpenError, Parts,
     Post, Readiness, Recv, ResumeError, Send, Shutdown, Sleep, SubmitErrorKind, SystemError, SystemErrorKind,
@@ -586,4 +586,26 @@ fn c1_what_is_of_no_connection_completes_too() {
     bench.model.shut_down(None);
     assert_eq!(bench.try_submit(own, Post::new(), "").unwrap_err().kind, SubmitErrorKind::ShutDown);
     assert_eq!(bench.ended(), [ended("last", 0, "Closed(ShutDown)")]);
+}
+
+#[test]
+fn c6_a_partial_receive_proves_nothing() {
+    let mut bench = Bench::new();
+    let conn = bench.stream();
+    bench.submit(conn, Recv::into(vec![0; 8]), "first");
+    bench.submit(conn, Recv::into(vec![0; 8]), "second");
+    bench.readable(conn);
+    bench.round(NO_TIME, &[Partial(3), Transferred(3)]);
+    let received = "Received { end_of_stream: false }";
+    assert_eq!(bench.ended(), [ended("first", 3, received), ended("second", 3, received)]);
+}
+
+#[test]
+fn k7_a_system_that_claims_too_much_ends_its_connection_and_nothing_else() {
+    let mut bench = Bench::new();
+    let conn = bench.stream();
+    bench.submit(conn, Send::new("ab"), "send");
+    bench.submit(conn, Recv::into(vec![0; 8]), "recv");
+    bench.round(NO_TIME, &[Transferred(3)]);
+    assert_eq!(bench.ended(), [ended("send", 0, "System(Other)")]);
 }

@@ -71,11 +71,12 @@ impl Engine {
         let _ = self.poll.registry().deregister(&mut SourceFd(&fd.as_fd().as_raw_fd()));
     }
 
-    /// Sleeps until there is an event, for `timeout`, or until woken, and reports every event at hand.
+    /// Sleeps until there is an event, for `timeout`, or until woken, and reports every event at hand, and whether
+    /// there are urgent data.
     pub(crate) fn wait(
         &mut self,
         timeout: Option<Duration>,
-        mut on_event: impl FnMut(Token, Readiness),
+        mut on_event: impl FnMut(Token, Readiness, bool),
     ) -> Result<(), SystemError> {
         let timeout = if self.waker.lower() { Some(Duration::ZERO) } else { timeout };
         let waited = self.poll.poll(&mut self.events, timeout);
@@ -86,7 +87,7 @@ impl Engine {
             Err(error) => return Err(errno::from_io(&error)),
         }
         for event in self.events.iter().filter(|event| event.token() != token::WAKE) {
-            on_event(event.token(), readiness(event));
+            on_event(event.token(), readiness(event), event.is_priority());
         }
         Ok(())
     }
@@ -94,7 +95,7 @@ impl Engine {
 
 fn readiness(event: &Event) -> Readiness {
     let bits = [
-        (event.is_readable(), Readiness::READABLE),
+        (event.is_readable() || event.is_priority(), Readiness::READABLE),
         (event.is_writable(), Readiness::WRITABLE),
         (event.is_read_closed(), Readiness::READ_CLOSED),
         (event.is_write_closed(), Readiness::WRITE_CLOSED),
@@ -119,7 +120,7 @@ mod tests {
         engine.deregister(&socket);
         engine.rearm(&socket, key, Interest::WRITABLE).unwrap();
         let mut events = Vec::new();
-        engine.wait(None, |token, readiness| events.push((Some(token), readiness))).unwrap();
+        engine.wait(None, |token, readiness, _| events.push((Some(token), readiness))).unwrap();
         assert_eq!(events, [(token::pack(key), Readiness::WRITABLE)]);
     }
 }

@@ -100,6 +100,7 @@ impl Os {
             return UNKNOWN;
         };
         match rustix::net::recv(&entry.fd, buffer, RecvFlags::empty()) {
+            Ok((_, count)) if count > 0 && !entry.short_proves => Outcome::Partial(count),
             Ok((_, count)) => Outcome::Transferred(count),
             Err(errno) => self.blocked(conn, Interest::READABLE, errno::outcome(errno)),
         }
@@ -149,7 +150,7 @@ impl Os {
         let Some(entry) = self.table.get(listener) else {
             return UNKNOWN;
         };
-        let nodelay = entry.nodelay;
+        let (nodelay, short_proves) = (entry.nodelay, entry.short_proves);
         let fd = match platform::accept(entry.fd.as_fd()) {
             Ok(fd) => fd,
             Err(errno) => return self.blocked(listener, Interest::READABLE, errno::accept_outcome(errno)),
@@ -158,7 +159,7 @@ impl Os {
             // Fails only if the peer has gone already, which the first receive will tell.
             let _ = rustix::net::sockopt::set_tcp_nodelay(&fd, true);
         }
-        match self.enter(conn, fd, Kind::Stream) {
+        match self.enter(conn, fd, Kind::Stream, short_proves) {
             Ok(()) => Outcome::Done,
             Err((error, _closed)) => errno::refusal(error),
         }
@@ -185,18 +186,31 @@ impl Os {
     }
 
     /// Registers a descriptor and knows it as `conn` from now on. On failure everything is as it was before.
-    fn enter(&mut self, conn: ConnId, fd: OwnedFd, kind: Kind) -> Result<(), (SystemError, OwnedFd)> {
+    fn enter(
+        &mut self,
+        conn: ConnId,
+        fd: OwnedFd,
+        kind: Kind,
+        short_proves: bool,
+    ) -> Result<(), (SystemError, OwnedFd)> {
         if !self.table.is_vacant(conn) {
             return Err((SystemError::from_kind(SystemErrorKind::InvalidInput), fd));
         }
         let interest = match kind {
-            Kind::Stream => Interest::READABLE.add(Interest::WRITABLE),
+            Kind::Stream => platform::STREAM_INTEREST,
             Kind::Listener => Interest::READABLE,
         };
         if let Err(error) = self.engine.register(&fd, conn.key(), interest) {
             return Err((error, fd));
         }
-        self.table.insert(Entry { conn, fd, shared: false, nodelay: false, awaited: Some(interest) });
+        self.table.insert(Entry {
+            conn,
+            fd,
+            shared: false,
+            nodelay: false,
+            short_proves,
+            awaited: Some(interest),
+        });
         Ok(())
     }
 
@@ -249,7 +263,8 @@ impl System for Os {
             Err(error) => return Err((error, socket)),
         };
         let nodelay = socket.wants_nodelay();
-        self.enter(conn, OwnedFd::from(socket), kind)
+        let short_proves = platform::TELLS_URGENT && socket.is_internet();
+        self.enter(conn, OwnedFd::from(socket), kind, short_proves)
             .map_err(|(error, fd)| (error, Socket::from(fd).nodelay(nodelay)))?;
         if let Some(entry) = self.table.get_mut(conn) {
             // Whoever made the socket may have a clone of it.
@@ -278,8 +293,9 @@ impl System for Os {
     ) -> Result<Instant, SystemError> {
         let timeout = self.clock.timeout(until);
         let Os { engine, table, stale_events, .. } = self;
-        engine.wait(timeout, |token, readiness| match table.of_event(token) {
+        engine.wait(timeout, |token, readiness, urgent| match table.of_event(token) {
             Some(entry) => {
+                entry.short_proves &= !urgent;
                 entry.on_event(readiness);
                 on_ready(entry.conn, readiness);
             }
@@ -306,7 +322,7 @@ mod tests {
     fn an_open_file_that_outlives_its_descriptor_is_not_heard_of() {
         let (mut os, mut ids) = (Os::new().unwrap(), Ids::new());
         let (old, (ours, mut peer)) = (ids.open(), UnixStream::pair().unwrap());
-        os.enter(old, ours.into(), Kind::Stream).unwrap();
+        os.enter(old, ours.into(), Kind::Stream, false).unwrap();
         // What a fork would do, unseen: the open file outlives its descriptor, and so does its registration.
         let orphan = os.table.get(old).unwrap().fd.try_clone().unwrap();
         os.close(old);

@@ -1,5 +1,6 @@
 //! Everything that differs from system to system, and nothing else.
 
+use mio::Interest;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::io::{Errno, FdFlags, Result};
@@ -32,6 +33,17 @@ pub(crate) const SEND_FLAGS: SendFlags = {
     #[cfg(any(target_vendor = "apple", target_os = "redox", target_os = "vita"))]
     let flags = SendFlags::empty();
     flags
+};
+
+/// Whether the engine tells of urgent data, at whose mark a receive stops although more bytes are at hand.
+pub(crate) const TELLS_URGENT: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+/// What a stream is registered for.
+pub(crate) const STREAM_INTEREST: Interest = {
+    let both = Interest::READABLE.add(Interest::WRITABLE);
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let both = both.add(Interest::PRIORITY);
+    both
 };
 
 /// Accepts a connection: non-blocking, close-on-exec, and silent on a broken pipe.

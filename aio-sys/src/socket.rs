@@ -1,5 +1,6 @@
 //! What can be adopted.
 
+use rustix::net::AddressFamily;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -63,6 +64,12 @@ impl Socket {
         }
         let listens = platform::is_listener(self.as_fd()).map_err(errno::from_errno)?;
         Ok(if listens { Kind::Listener } else { Kind::Stream })
+    }
+
+    /// Whether it is of the internet, not of Unix.
+    pub(crate) fn is_internet(&self) -> bool {
+        let family = rustix::net::getsockname(self.as_fd()).map(|address| address.address_family());
+        matches!(family, Ok(AddressFamily::INET | AddressFamily::INET6))
     }
 
     pub(crate) fn wants_nodelay(&self) -> bool {

@@ -16,6 +16,9 @@ pub(crate) struct Entry {
     pub(crate) shared: bool,
     /// Of a listener: whether what it accepts gets `TCP_NODELAY`.
     pub(crate) nodelay: bool,
+    /// Whether a receive that is short has found all there is. Not on a Unix socket, where it ends behind a message
+    /// that carried a descriptor; and not on a TCP socket on which urgent data may be, where it ends at their mark.
+    pub(crate) short_proves: bool,
     /// The directions that an event is due for: not reported since they were registered or would have blocked.
     /// Only kept up for the engines that are [one-shot](crate::platform::ONE_SHOT).
     pub(crate) awaited: Option<Interest>,

@@ -141,11 +141,14 @@ impl World {
         if self.link(end).can_hold_back(end.side) {
             self.hold_back(end, buffer.len());
         }
-        match self.link_mut(end).receive(end.side, buffer) {
+        let reach = self.link(end).sent_by(!end.side).arrived().min(buffer.len());
+        let partial = reach > 1 && self.dice.strikes(Fault::RecvPartial);
+        let stop = if partial { 1 + self.dice.choice.index(reach - 1) } else { buffer.len() };
+        match self.link_mut(end).receive(end.side, &mut buffer[..stop]) {
             Ok(count) => {
                 // There may be room now for what is in flight.
                 self.flow(end.far());
-                Outcome::Transferred(count)
+                if partial && count > 0 { Outcome::Partial(count) } else { Outcome::Transferred(count) }
             }
             Err(refusal) => self.refuse(socket, Direction::Receive, refusal),
         }

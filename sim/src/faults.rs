@@ -48,6 +48,8 @@ macro_rules! faults {
 faults! {
     /// A receive finds only a part of what has arrived; the rest arrives again.
     recv_short RecvShort,
+    /// A receive stops short although more is at hand, and says so; no event follows.
+    recv_partial RecvPartial,
     /// A receive finds nothing of what has arrived; it arrives again.
     recv_would_block RecvWouldBlock,
     /// A send finds less room than there was, until the pressure is off.

@@ -71,16 +71,18 @@ impl User {
         if echo.readable && echo.unsent.is_empty() {
             let mut buffer = [0; 64];
             let size = 1 + self.rig.net.choose(|choice| choice.index(64));
-            match self.rig.os.perform(Syscall::Recv { conn, buffer: &mut buffer[..size] }) {
+            let outcome = self.rig.os.perform(Syscall::Recv { conn, buffer: &mut buffer[..size] });
+            match outcome {
                 Outcome::Transferred(0) => echo.over = true,
-                Outcome::Transferred(count) => {
+                Outcome::Transferred(count) | Outcome::Partial(count) => {
                     let peer = echo.peer;
                     let mismatch =
                         pattern::mismatch(peer.serial(), peer.side(), echo.received, &buffer[..count]);
                     assert_eq!(mismatch, None, "{conn} received what was not sent");
                     echo.received += count as u64;
                     echo.unsent.extend(&buffer[..count]);
-                    let full = count == size && self.broken != Broken::PartialReads;
+                    let partial = outcome == Outcome::Partial(count);
+                    let full = (count == size || partial) && self.broken != Broken::PartialReads;
                     let hinted = echo.hints_end && self.broken != Broken::HintsIgnored;
                     echo.readable = full || self.rearm == Rearm::OnWouldBlock || hinted;
                 }
@@ -97,7 +99,7 @@ impl User {
                 }
                 Outcome::WouldBlock => echo.writable = false,
                 Outcome::Interrupted | Outcome::Exhausted(_) => {}
-                Outcome::Failed(_) | Outcome::Done => echo.over = true,
+                Outcome::Failed(_) | Outcome::Done | Outcome::Partial(_) => echo.over = true,
             }
         }
         self.check(conn);

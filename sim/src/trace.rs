@@ -184,6 +184,7 @@ fn hash_outcome<H: Hasher>(outcome: Outcome, to: &mut H) {
         Outcome::Interrupted => (3, 0, None),
         Outcome::Exhausted(error) => (4, 0, Some(error)),
         Outcome::Failed(error) => (5, 0, Some(error)),
+        Outcome::Partial(count) => (6, count, None),
     };
     (number, count, error).hash(to);
 }

@@ -157,7 +157,7 @@ fn answer(call: Syscall<'_>, outcomes: &mut VecDeque<Outcome>) -> (Asked, Outcom
     match call {
         Syscall::Recv { conn, buffer } => {
             let outcome = next();
-            if let Outcome::Transferred(count) = outcome {
+            if let Outcome::Transferred(count) | Outcome::Partial(count) = outcome {
                 (1..).zip(&mut buffer[..count]).for_each(|(value, byte)| *byte = value);
             }
             (Asked::Recv(conn, buffer.len()), outcome)

@@ -97,7 +97,7 @@ impl Oracle {
             }
             Outcome::Exhausted(_) => state.exhausted_at = Some(now),
             Outcome::Failed(error) => self.finish(conn, lane, End::Fault(error)),
-            Outcome::Interrupted | Outcome::Done | Outcome::Transferred(_) => {}
+            Outcome::Interrupted | Outcome::Done | Outcome::Transferred(_) | Outcome::Partial(_) => {}
         }
     }
 
@@ -130,7 +130,9 @@ impl Oracle {
         });
         match outcome {
             Outcome::Transferred(0) => self.finish(conn, RECEIVE, End::EndOfStream),
-            Outcome::Transferred(count) => {
+            Outcome::Transferred(count) | Outcome::Partial(count) => {
+                // A partial receive proves nothing: as if it had been whole.
+                let lent = if outcome == Outcome::Partial(count) { count } else { lent };
                 self.transferred(conn, RECEIVE, serial, count, lent);
                 if task != Task::RecvExact || count == left {
                     self.end(serial, Ok(Done::Received { end_of_stream: false }));
