@@ -99,8 +99,9 @@ impl Os {
         let Some(entry) = self.table.get(conn) else {
             return UNKNOWN;
         };
+        let room = buffer.len();
         match rustix::net::recv(&entry.fd, buffer, RecvFlags::empty()) {
-            Ok((_, count)) if count > 0 && !entry.short_proves => Outcome::Partial(count),
+            Ok((_, count)) if (1..room).contains(&count) && !entry.short_proves => Outcome::Partial(count),
             Ok((_, count)) => Outcome::Transferred(count),
             Err(errno) => self.blocked(conn, Interest::READABLE, errno::outcome(errno)),
         }

@@ -118,7 +118,7 @@ fn an_id_in_use_is_refused() {
     assert_eq!(error.kind(), SystemErrorKind::InvalidInput);
     assert_eq!(OwnedFd::from(socket).as_raw_fd(), number);
     peer.write_all(b"mine").unwrap();
-    assert_eq!(rig.recv(taken, &mut [0; 8]), Outcome::Transferred(4));
+    assert_eq!(rig.recv(taken, &mut [0; 4]), Outcome::Transferred(4));
 }
 
 #[test]

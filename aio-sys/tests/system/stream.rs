@@ -24,7 +24,8 @@ fn bytes_go_both_ways() {
         peer.write_all(b"ping").unwrap();
         rig.await_ready(conn, Readiness::READABLE);
         assert_eq!(rig.recv(conn, &mut buffer[..3]), Outcome::Transferred(3));
-        assert_eq!(rig.recv(conn, &mut buffer[3..]), Outcome::Transferred(1));
+        let short = if conn == tcp { Outcome::Transferred(1) } else { Outcome::Partial(1) };
+        assert_eq!(rig.recv(conn, &mut buffer[3..]), short);
         assert_eq!(&buffer[..4], b"ping");
         assert_eq!(rig.recv(conn, &mut buffer), Outcome::WouldBlock);
 
@@ -93,7 +94,7 @@ fn both_directions_can_wait_at_once() {
         rig.await_ready(conn, Readiness::READABLE);
         peer.read_exact(&mut vec![0; sent]).unwrap();
         rig.await_ready(conn, Readiness::WRITABLE);
-        assert_eq!(rig.recv(conn, &mut [0; 8]), Outcome::Transferred(4));
+        assert_eq!(rig.recv(conn, &mut [0; 4]), Outcome::Transferred(4));
         assert_eq!(rig.send(conn, b"pong"), Outcome::Transferred(4));
     }
 }
