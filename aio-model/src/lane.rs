@@ -125,9 +125,11 @@ impl Lane {
         }
     }
 
-    /// Whether there is something to attempt.
+    /// Whether there is something to attempt. A shutdown is its lane's last operation; once it is the only one, it
+    /// needs no room in the kernel's buffers.
     pub(crate) fn is_runnable(&self) -> bool {
-        self.ready && !self.ops.is_empty()
+        let shuts_down = self.fin == Fin::Queued && self.ops.len() == 1;
+        (self.ready || shuts_down) && !self.ops.is_empty()
     }
 }
 

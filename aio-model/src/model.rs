@@ -296,9 +296,7 @@ impl<C> Model<C> {
         if conn.phase == Phase::Closing {
             return;
         }
-        let state = &mut self.conns[lane];
-        // A shutdown is its lane's last operation, and needs no room in the kernel's buffers.
-        state.ready |= state.fin == Fin::Queued && state.ops.len() == 1;
+        let state = &self.conns[lane];
         match (state.place, state.is_runnable()) {
             (Place::Idle, true) => {
                 self.conns[lane].place = Place::Running;

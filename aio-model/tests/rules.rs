@@ -609,3 +609,16 @@ fn k7_a_system_that_claims_too_much_ends_its_connection_and_nothing_else() {
     bench.round(NO_TIME, &[Transferred(3)]);
     assert_eq!(bench.ended(), [ended("send", 0, "System(Other)")]);
 }
+
+#[test]
+fn k6_a_shutdown_that_was_taken_back_leaves_no_needless_call() {
+    let mut bench = Bench::new();
+    let conn = bench.stream();
+    let send = bench.submit(conn, Send::new("ab"), "send");
+    bench.round(NO_TIME, &[WouldBlock]);
+    bench.model.cancel(send).unwrap();
+    let fin = bench.submit(conn, Shutdown::write(), "fin");
+    bench.model.cancel(fin).unwrap();
+    bench.submit(conn, Send::new("cd"), "more");
+    assert_eq!(bench.round(NO_TIME, &[]), [], "there is still no room");
+}
