@@ -274,6 +274,8 @@ impl Oracle {
             if lane.queue.is_empty() {
                 // What is submitted next is a try of the user's own.
                 lane.exhausted_at = None;
+                // And begins at the back of the line.
+                lane.turns_passed_over = 0;
             }
             if op.task == Task::Shutdown {
                 // One that did not happen shuts nothing down.
