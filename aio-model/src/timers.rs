@@ -11,6 +11,11 @@
 //! * the minimum is found by following lowest set bits, then scanning at most `SCAN_MAX` timers,
 //! * a timer moves at most `LEVELS` times in its life, whatever is armed and cancelled around it.
 //!
+//! The price: the one call that finds a long list at the front moves all of it, at about 20 ns a timer, and once
+//! more for each level that it stays together. A million deadlines that fall into one second cost the turn that
+//! first looks at them some 20 ms. And a timer that is left alone in the nodes of a burst list keeps them: up to
+//! `LEVELS` − 1 nodes of 280 bytes.
+//!
 //! A timing wheel has the first two, but knows only the *slot* of its minimum and wakes early to find out; a
 //! heap has the third, but costs more the more timers there are. Nothing here depends on the current time: a
 //! deadline in the past is simply the smallest one.
