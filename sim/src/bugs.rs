@@ -81,14 +81,15 @@ impl Copy {
         Ok(patches)
     }
 
-    /// Applies a patch, looks for the bug from `seeds` seeds, each for up to `steps` steps, and takes it back.
+    /// Applies a patch, looks for the bug from `seeds` seeds, each for up to `steps` steps, and takes it back. The
+    /// tape of the first seed is made short and kept, if it is to `shrink`.
     ///
     /// # Errors
     ///
     /// When the patch does not apply, or what it makes does not build.
-    pub fn hunt(&self, patch: &Path, seeds: usize, steps: u64) -> io::Result<Hunt> {
+    pub fn hunt(&self, patch: &Path, seeds: usize, steps: u64, shrink: bool) -> io::Result<Hunt> {
         self.apply(patch, &[])?;
-        let hunted = self.build().and_then(|program| self.look(&program, name(patch), seeds, steps));
+        let hunted = self.build().and_then(|program| self.look(&program, name(patch), seeds, steps, shrink));
         self.apply(patch, &["-R"])?;
         hunted
     }
@@ -119,14 +120,14 @@ impl Copy {
         Ok(())
     }
 
-    fn look(&self, program: &Path, name: String, seeds: usize, steps: u64) -> io::Result<Hunt> {
+    fn look(&self, program: &Path, name: String, seeds: usize, steps: u64, shrink: bool) -> io::Result<Hunt> {
         let mut hunt = Hunt { name, found: 0, seeds, times: Vec::new(), rule: String::new(), choices: None };
         for seed in 0..seeds {
             let tapes = self.copy.join("target/tapes");
             let _ = fs::remove_dir_all(&tapes);
             let mut sim = Command::new(program);
             sim.args(["run", "--steps", &steps.to_string(), "--seed", &(seed + 1).to_string()]);
-            if seed > 0 {
+            if seed > 0 || !shrink {
                 sim.arg("--no-shrink");
             }
             let start = Instant::now();

@@ -45,6 +45,10 @@ struct BugOptions {
     /// For how many steps to look from each seed
     #[arg(long, default_value_t = 100_000_000)]
     steps: u64,
+
+    /// Leave the tapes as long as they are: four times as fast
+    #[arg(long)]
+    no_shrink: bool,
 }
 
 #[derive(Debug, Args)]
@@ -195,7 +199,7 @@ fn bugs(options: &BugOptions) -> io::Result<bool> {
     println!("{:48} {:>7} {:>10} {:>10} {:>8}  rule", "bug", "found", "median", "worst", "choices");
     let mut all = true;
     for patch in &patches {
-        let hunt = copy.hunt(patch, options.seeds, options.steps)?;
+        let hunt = copy.hunt(patch, options.seeds, options.steps, !options.no_shrink)?;
         let (median, worst) = (hunt.median().as_secs_f64(), hunt.worst().as_secs_f64());
         let choices = hunt.choices.map_or("-".to_owned(), |choices| choices.to_string());
         let found = format!("{}/{}", hunt.found, hunt.seeds);
