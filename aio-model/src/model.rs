@@ -174,8 +174,7 @@ impl<C> Model<C> {
                 }
                 Owner::Lane(lane) => {
                     self.conns[lane].backoff_timer = None;
-                    self.conns[lane].place = Place::Idle;
-                    self.settle(lane);
+                    self.come_back(lane);
                 }
                 Owner::Conn(index) => {
                     self.conns[index].flush_timer = None;
@@ -199,8 +198,7 @@ impl<C> Model<C> {
         };
         let head = self.conns[lane].ops.front().expect("a parked lane has an operation");
         self.ops[head].buffer = buffer.lend().into();
-        self.conns[lane].place = Place::Idle;
-        self.settle(lane);
+        self.come_back(lane);
     }
 
     /// Takes the next completion, in the order in which the operations ended.
@@ -318,6 +316,12 @@ impl<C> Model<C> {
         }
     }
 
+    /// What a lane waited for is here, and it is in no list any more: it goes where its state belongs.
+    fn come_back(&mut self, lane: LaneId) {
+        self.conns[lane].place = Place::Idle;
+        self.settle(lane);
+    }
+
     /// Takes a lane out of whatever list it is in.
     pub(crate) fn displace(&mut self, lane: LaneId) {
         let state = &mut self.conns[lane];
@@ -351,8 +355,7 @@ impl<C> Model<C> {
             return;
         }
         while let Some(lane) = self.held.pop_front(&mut self.conns).map(LaneId::from_index) {
-            self.conns[lane].place = Place::Idle;
-            self.settle(lane);
+            self.come_back(lane);
         }
     }
 

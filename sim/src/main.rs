@@ -176,11 +176,7 @@ fn replay(path: &Path) -> io::Result<bool> {
         let report = run(Choice::tape(tape::load(path)?), setup);
         return Ok(report.broken.is_none());
     }
-    let mut tapes: Vec<PathBuf> = std::fs::read_dir(path)?
-        .map(|entry| entry.map(|entry| entry.path()))
-        .filter(|path| path.as_ref().is_ok_and(|path| path.extension().is_some_and(|end| end == "tape")))
-        .collect::<io::Result<_>>()?;
-    tapes.sort();
+    let tapes = tape::list(path)?;
     let mut good = true;
     for path in &tapes {
         let report = run(Choice::tape(tape::load(path)?), Setup::default());

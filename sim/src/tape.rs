@@ -1,7 +1,7 @@
 //! Tapes on disk, and how to make a failing one short.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
@@ -42,6 +42,19 @@ pub fn load(path: &Path) -> io::Result<Vec<u64>> {
         io::Error::new(io::ErrorKind::InvalidData, what)
     };
     numbers.map(|word| word.parse().map_err(|_| invalid(word))).collect()
+}
+
+/// The tapes in a folder, by name.
+///
+/// # Errors
+///
+/// When the folder can not be read.
+pub fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let paths = fs::read_dir(folder)?.map(|entry| Ok(entry?.path()));
+    let mut tapes = paths.collect::<io::Result<Vec<PathBuf>>>()?;
+    tapes.retain(|path| path.extension().is_some_and(|end| end == "tape"));
+    tapes.sort();
+    Ok(tapes)
 }
 
 /// Makes a tape shorter and its numbers smaller, as long as the same rule stays broken.

@@ -56,16 +56,12 @@ fn the_same_seed_gives_the_same_run_and_its_tape_too() {
 #[test]
 fn the_kept_tapes_pass() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions");
-    let mut played = 0;
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|end| end == "tape") {
-            let report = run(Choice::tape(tape::load(&path).unwrap()), Setup::default());
-            assert_eq!(report.broken, None, "{}", path.display());
-            played += 1;
-        }
+    let tapes = tape::list(&folder).unwrap();
+    for path in &tapes {
+        let report = run(Choice::tape(tape::load(path).unwrap()), Setup::default());
+        assert_eq!(report.broken, None, "{}", path.display());
     }
-    assert!(played > 0, "there are regressions to play");
+    assert!(!tapes.is_empty(), "there are regressions to play");
 }
 
 proptest! {

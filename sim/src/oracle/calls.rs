@@ -105,7 +105,6 @@ impl Oracle {
     fn transferred(&mut self, conn: ConnId, lane: usize, serial: u64, count: usize, lent: usize) -> u64 {
         let drains = self.rearm == Rearm::OnArrival;
         if let Some(state) = self.lane(conn, lane) {
-            state.moved += count as u64;
             state.ready &= !(drains && count < lent && !state.end_hinted);
         }
         let op = self.ops.get_mut(&serial);

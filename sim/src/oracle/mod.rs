@@ -83,8 +83,6 @@ struct Lane {
     fin: bool,
     /// When the system was last exhausted, if no call was made since.
     exhausted_at: Option<Instant>,
-    /// Bytes that outcomes have moved.
-    moved: u64,
     /// Turns in a row in which it could have gone on, and was not served.
     turns_passed_over: usize,
     /// How many operations have ended in order.
@@ -240,11 +238,6 @@ impl Oracle {
     /// Whether a connection exists, as far as the user can know.
     pub fn knows(&self, conn: ConnId) -> bool {
         self.conns.contains_key(&conn)
-    }
-
-    /// The connections that exist.
-    pub fn connections(&self) -> usize {
-        self.conns.len()
     }
 
     /// The operations whose final completion was not taken.
