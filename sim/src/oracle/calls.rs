@@ -7,7 +7,8 @@ use super::{End, Oracle, Phase, RECEIVE, SEND, Task};
 impl Oracle {
     /// A turn begins.
     pub fn on_turn(&mut self) {
-        self.turn = super::TurnCounts::default();
+        let place_free = self.conns.len() < self.limits.connections_max.get() as usize;
+        self.turn = super::TurnCounts { place_free, ..super::TurnCounts::default() };
     }
 
     /// Somebody said what time it is.

@@ -49,6 +49,9 @@ pub struct Oracle {
 #[derive(Debug, Default)]
 struct TurnCounts {
     calls: u32,
+    /// There was room for a connection from the beginning of the turn, and none was opened in it: whoever accepts
+    /// had no other to lose the place to.
+    place_free: bool,
     by_lane: BTreeMap<(ConnId, usize), u32>,
 }
 
@@ -229,6 +232,7 @@ impl Oracle {
 
     /// A socket was adopted.
     pub fn on_adopted(&mut self, conn: ConnId, kind: Kind, serial: Option<u64>) {
+        self.turn.place_free = false;
         let known = self.conns.contains_key(&conn);
         self.ensure(!known, "K1", || format!("{conn} names two connections at once"));
         let lanes = [Lane::default(), Lane { ready: true, ..Lane::default() }];

@@ -84,8 +84,12 @@ impl Oracle {
             for (index, lane) in conn.lanes.iter().enumerate() {
                 let Some(head) = lane.queue.front().map(|head| self.ops[head].task) else { continue };
                 let served = self.turn.by_lane.contains_key(&(*id, index));
-                let could =
-                    lane.ready && conn.phase != Phase::Closing && !self.waits(lane, head, outstanding);
+                // A place that became free in this very turn may be taken by the user before the next.
+                let placed = self.turn.place_free || !matches!(head, Task::AcceptOne | Task::AcceptMany);
+                let could = placed
+                    && lane.ready
+                    && conn.phase != Phase::Closing
+                    && !self.waits(lane, head, outstanding);
                 passed_over.push((*id, index, could && !served));
             }
         }
