@@ -2,17 +2,16 @@
 //! applies the outcome. An outcome can neither be forgotten nor given twice.
 
 use crate::buffer::Buffer;
-use crate::completion::{Done, OpError};
-use crate::conn::{Conn, Phase};
+use crate::completion::{CloseReason, Done, OpError};
+use crate::conn::Phase;
 use crate::error::{SystemError, SystemErrorKind};
 use crate::id::ConnId;
 use crate::lane::{End, LaneId, Place};
 use crate::list::Link;
 use crate::model::{Model, Owner};
 use crate::op::{Op, Stage, Work};
-use crate::parts::Slices;
 use crate::slab::NIL;
-use crate::system::{Kind, Outcome, Rearm, Syscall};
+use crate::system::{Outcome, Rearm, Syscall};
 use crate::time::Tick;
 
 /// The most bytes that one call is given: kernels cut longer ones short or refuse them, and a call that was cut
@@ -82,10 +81,10 @@ impl<C> Model<C> {
     /// Sees to it that the operation at the head of a lane has what its call needs. Otherwise moves the lane to
     /// where it waits for that.
     fn equip(&mut self, lane: LaneId) -> bool {
-        if self.conns[lane.conn()].phase == Phase::Closing {
+        let Some(head) = self.conns[lane].ops.front() else {
+            // It is to close, or to linger.
             return true;
-        }
-        let head = self.conns[lane].ops.front().expect("a lane that runs has operations");
+        };
         match *self.ops[head].work() {
             Work::RecvPooled { pool } if self.ops[head].buffer.capacity() == 0 => {
                 if let Some(lease) = self.pools[pool.index()].lend() {
@@ -114,24 +113,61 @@ impl<C> Model<C> {
 
     fn serve(&mut self, lane: LaneId, perform: impl FnOnce(Syscall<'_>) -> Outcome) {
         let conn = self.conn_id(lane.conn());
-        if self.conns[lane.conn()].phase == Phase::Closing {
-            perform(Syscall::Close { conn });
-            self.closed(lane);
-            return;
-        }
-        let head = self.conns[lane].ops.front().expect("a lane that runs has operations");
-        match *self.ops[head].work() {
-            Work::Recv { exact } => self.receive(lane, conn, head, exact, perform),
-            Work::RecvPooled { .. } => self.receive(lane, conn, head, false, perform),
-            Work::Send { start, end } => self.send(lane, conn, head, start..end, perform),
-            Work::Accept { many } => self.accept(lane, conn, head, many, perform),
+        let Some(head) = self.conns[lane].ops.front() else {
+            return self.wind_up(lane, conn, perform);
+        };
+        match self.ops[head].work() {
+            &Work::Recv { exact, space } => self.receive(lane, head, space, exact, perform),
+            Work::RecvPooled { .. } => {
+                let space = self.ops[head].buffer.capacity();
+                self.receive(lane, head, space, false, perform);
+            }
+            &Work::Send { start, end } => self.send(lane, head, start..end, perform),
+            &Work::Accept { many } => self.accept(lane, head, many, perform),
+            Work::Connect { target } => {
+                let outcome = perform(Syscall::Connect { conn, target });
+                return self.connected(lane, head, outcome);
+            }
             Work::Shutdown => match perform(Syscall::ShutdownWrite { conn }) {
                 Outcome::Done => self.end(head, Ok(Done::ShutDown)),
                 other => self.hindered(lane, other),
             },
-            Work::Close { .. } | Work::Sleep | Work::Post => unreachable!("it queues in no lane"),
+            Work::RecvOwnPool | Work::Close { .. } | Work::Sleep | Work::Post => {
+                unreachable!("it queues in no lane")
+            }
         }
         self.settle(lane);
+    }
+
+    /// The calls of a connection that has no operations left: the last ones.
+    fn wind_up(&mut self, lane: LaneId, conn: ConnId, perform: impl FnOnce(Syscall<'_>) -> Outcome) {
+        let index = lane.conn();
+        match self.conns[index].phase {
+            Phase::Lingering { reason, fin_due: Some(millis) } => {
+                match perform(Syscall::ShutdownWrite { conn }) {
+                    Outcome::Done => {
+                        self.conns[index].phase = Phase::Lingering { reason, fin_due: None };
+                        self.end_within(index, millis);
+                    }
+                    Outcome::Interrupted => self.stats.interrupts += 1,
+                    _ => self.abort(index, reason),
+                }
+                self.settle(lane);
+            }
+            Phase::Lingering { reason, fin_due: None } => {
+                match perform(Syscall::Discard { conn }) {
+                    Outcome::Transferred(1..) | Outcome::Partial(_) => {}
+                    Outcome::WouldBlock => self.would_block(lane),
+                    Outcome::Interrupted => self.stats.interrupts += 1,
+                    _ => self.abort(index, reason),
+                }
+                self.settle(lane);
+            }
+            _ => {
+                perform(Syscall::Close { conn });
+                self.closed(lane);
+            }
+        }
     }
 
     /// After an attempt: the lane stays at the front while it has work, and budget is left for it and for the
@@ -152,23 +188,29 @@ impl<C> Model<C> {
     fn receive(
         &mut self,
         lane: LaneId,
-        conn: ConnId,
         head: u32,
+        space: usize,
         exact: bool,
         perform: impl FnOnce(Syscall<'_>) -> Outcome,
     ) {
+        let conn = self.conn_id(lane.conn());
         let op = &mut self.ops[head];
         let filled = position(op.bytes);
-        let space = &mut op.buffer.space()[filled..];
-        let lent = space.len().min(CALL_BYTES_MAX);
-        let outcome = perform(Syscall::Recv { conn, buffer: &mut space[..lent] });
-        let left = space.len();
+        let left = space - filled;
+        let (lent, outcome) = if let Buffer::Parts(parts) = &mut op.buffer {
+            let slices = parts.lend_space(filled, CALL_BYTES_MAX);
+            (slices.len(), perform(Syscall::RecvVectored { conn, slices }))
+        } else {
+            let lent = left.min(CALL_BYTES_MAX);
+            let buffer = &mut op.buffer.space()[filled..filled + lent];
+            (lent, perform(Syscall::Recv { conn, buffer }))
+        };
         match outcome {
             Outcome::Transferred(0) => self.finish(lane, End::EndOfStream),
             Outcome::Transferred(count) | Outcome::Partial(count) if (1..=lent).contains(&count) => {
                 op.bytes += count as u64;
                 self.stats.bytes_received += count as u64;
-                self.transferred(lane, outcome == Outcome::Transferred(count) && count < lent);
+                self.transferred(lane, count, outcome == Outcome::Transferred(count) && count < lent);
                 if !exact || count == left {
                     self.end(head, Ok(Done::Received { end_of_stream: false }));
                 }
@@ -180,16 +222,16 @@ impl<C> Model<C> {
     fn send(
         &mut self,
         lane: LaneId,
-        conn: ConnId,
         head: u32,
         range: core::ops::Range<usize>,
         perform: impl FnOnce(Syscall<'_>) -> Outcome,
     ) {
+        let conn = self.conn_id(lane.conn());
         let op = &mut self.ops[head];
         let (start, end) = (range.start + position(op.bytes), range.end);
         let left = end - start;
-        let (lent, outcome) = if let Buffer::Parts(parts) = &op.buffer {
-            let slices = Slices::lend(parts.as_slice(), start, end, CALL_BYTES_MAX);
+        let (lent, outcome) = if let Buffer::Parts(parts) = &mut op.buffer {
+            let slices = parts.lend(start, end, CALL_BYTES_MAX);
             (slices.len(), perform(Syscall::SendVectored { conn, slices }))
         } else {
             let lent = left.min(CALL_BYTES_MAX);
@@ -204,7 +246,7 @@ impl<C> Model<C> {
             Outcome::Transferred(count) if count <= lent => {
                 op.bytes += count as u64;
                 self.stats.bytes_sent += count as u64;
-                self.transferred(lane, count < lent);
+                self.transferred(lane, count, count < lent);
                 if count == left {
                     self.end(head, Ok(Done::Sent));
                 }
@@ -216,15 +258,17 @@ impl<C> Model<C> {
     fn accept(
         &mut self,
         lane: LaneId,
-        listener: ConnId,
         head: u32,
         many: Option<fn(&C) -> C>,
         perform: impl FnOnce(Syscall<'_>) -> Outcome,
     ) {
-        let conn = ConnId::new(self.conns.insert(Conn::new(Kind::Stream)), self.realm);
+        let listener = self.conn_id(lane.conn());
+        let stream = self.new_stream(self.conns[lane.conn()].pool);
+        let conn = ConnId::new(self.conns.insert(stream), self.realm);
         match perform(Syscall::Accept { listener, conn }) {
             Outcome::Done => {
                 self.conns[lane].backoffs = 0;
+                self.conns[lane].woken = false;
                 self.stats.accepted += 1;
                 self.stats.opened += 1;
                 let done = Ok(Done::Accepted(conn));
@@ -239,6 +283,41 @@ impl<C> Model<C> {
                 self.hindered(lane, other);
             }
         }
+    }
+
+    /// A connect was answered.
+    fn connected(&mut self, lane: LaneId, head: u32, outcome: Outcome) {
+        let index = lane.conn();
+        match outcome {
+            Outcome::Done => {
+                self.conns[index].phase = Phase::Open;
+                self.conns[lane].woken = false;
+                self.stats.connected += 1;
+                self.end(head, Ok(Done::Connected));
+            }
+            Outcome::WouldBlock => {
+                self.conns[index].phase = Phase::Connecting { known: true };
+                self.would_block(lane);
+            }
+            Outcome::Interrupted => self.stats.interrupts += 1,
+            Outcome::Exhausted(_) => {
+                self.conns[index].phase = Phase::Connecting { known: false };
+                self.stats.exhaustions += 1;
+                self.back_off(lane);
+            }
+            Outcome::Failed(error) => return self.not_connected(lane, head, error),
+            Outcome::Transferred(_) | Outcome::Partial(_) => {
+                return self.not_connected(lane, head, SystemError::from_kind(SystemErrorKind::Other));
+            }
+        }
+        self.settle(lane);
+    }
+
+    /// A connection could not be made, and the system does not know it any more.
+    fn not_connected(&mut self, lane: LaneId, head: u32, error: SystemError) {
+        self.conns[lane.conn()].phase = Phase::Connecting { known: false };
+        self.end(head, Err(OpError::System(error)));
+        self.abort(lane.conn(), CloseReason::Requested);
     }
 
     /// Posts one of many completions of an accept, into a place that [`equip`](Model::equip) found free.
@@ -259,20 +338,29 @@ impl<C> Model<C> {
 
     /// Bytes went through. A short transfer proves that there is no more, if the engine reports arrivals, and
     /// unless an end may be waiting behind the bytes.
-    fn transferred(&mut self, lane: LaneId, short: bool) {
+    fn transferred(&mut self, lane: LaneId, count: usize, short: bool) {
         let drained = short && self.rearm == Rearm::OnArrival && !self.conns[lane].end_hinted;
         let lane = &mut self.conns[lane];
         lane.ready &= !drained;
+        lane.woken = false;
         lane.backoffs = 0;
+        lane.bytes += count as u64;
+    }
+
+    /// There was nothing to be had: an event is due before the next attempt.
+    fn would_block(&mut self, lane: LaneId) {
+        let lane = &mut self.conns[lane];
+        self.stats.would_blocks += 1;
+        self.stats.events_spurious += u64::from(core::mem::take(&mut lane.woken));
+        lane.ready = false;
+        lane.end_hinted = false;
     }
 
     /// An attempt that moved nothing.
     fn hindered(&mut self, lane: LaneId, outcome: Outcome) {
         match outcome {
             Outcome::WouldBlock => {
-                self.stats.would_blocks += 1;
-                self.conns[lane].ready = false;
-                self.conns[lane].end_hinted = false;
+                self.would_block(lane);
                 self.return_unused(lane);
             }
             Outcome::Interrupted => self.stats.interrupts += 1,
@@ -320,7 +408,6 @@ impl<C> Model<C> {
     /// The descriptor is closed: the connection is gone.
     fn closed(&mut self, lane: LaneId) {
         self.displace(lane);
-        self.stats.closed += 1;
         let closer = self.conns[lane.conn()].closer;
         if closer != NIL {
             self.end(closer, Ok(Done::Closed));

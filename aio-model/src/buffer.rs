@@ -26,7 +26,8 @@ pub enum Buffer {
     Static(&'static [u8]),
     /// A buffer lent by the pool; its length is what was received.
     Lease(Lease),
-    /// Several buffers, one after the other: to send them in one go, a header and a shared body without a copy.
+    /// Several buffers, one after the other: to send them in one go, a header and a shared body without a copy; or
+    /// to receive into them.
     Parts(Parts),
 }
 
@@ -68,10 +69,14 @@ impl Buffer {
 
     /// Whether a receive can write into it.
     pub(crate) fn is_writable(&self) -> bool {
-        matches!(self, Buffer::Vec(_) | Buffer::Boxed(_) | Buffer::Lease(_))
+        match self {
+            Buffer::Vec(_) | Buffer::Boxed(_) | Buffer::Lease(_) => true,
+            Buffer::Parts(parts) => parts.as_slice().iter().all(Buffer::is_writable),
+            Buffer::None | Buffer::Bytes(_) | Buffer::Static(_) => false,
+        }
     }
 
-    /// All that a receive can write into: of a lease its whole capacity.
+    /// All that a receive can write into, in one piece: of a lease its whole capacity, of several parts none.
     pub(crate) fn space(&mut self) -> &mut [u8] {
         match self {
             Buffer::Vec(bytes) => bytes,
@@ -81,13 +86,23 @@ impl Buffer {
         }
     }
 
-    /// How much [`space`](Buffer::space) there is.
+    /// How much can be received into it.
     pub(crate) fn capacity(&self) -> usize {
         match self {
             Buffer::Vec(bytes) => bytes.len(),
             Buffer::Boxed(bytes) => bytes.len(),
             Buffer::Lease(lease) => lease.capacity(),
-            Buffer::None | Buffer::Bytes(_) | Buffer::Static(_) | Buffer::Parts(_) => 0,
+            Buffer::Parts(parts) => parts.capacity(),
+            Buffer::None | Buffer::Bytes(_) | Buffer::Static(_) => 0,
+        }
+    }
+
+    /// Says how many bytes were received into it: only a lease remembers.
+    pub(crate) fn fill(&mut self, count: usize) {
+        match self {
+            Buffer::Lease(lease) => lease.fill(count),
+            Buffer::Parts(parts) => parts.fill(count),
+            Buffer::None | Buffer::Vec(_) | Buffer::Boxed(_) | Buffer::Bytes(_) | Buffer::Static(_) => {}
         }
     }
 

@@ -10,8 +10,8 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::buffer::Buffer;
-use crate::conn::Phase;
-use crate::lane::{Direction, Lane, LaneId, Place};
+use crate::conn::{Conn, Phase};
+use crate::lane::{Direction, LaneId, Place};
 use crate::list::{Links, List};
 use crate::model::{Model, Owner};
 use crate::op::{Stage, Work};
@@ -61,6 +61,13 @@ impl<C> Model<C> {
             format!("{} operations", self.ops.len())
         })?;
         let conns = self.conns.len();
+        let net = self.stats.opened - self.stats.closed;
+        ensure(net == u64::from(conns), "C6", || {
+            format!("{conns} connections, {net} opened and not closed")
+        })?;
+        let queued = self.queued.total();
+        let found = self.ops.len() - self.ended.len();
+        ensure(queued == found, "C1", || format!("{queued} operations counted, {found} queued"))?;
         ensure(conns <= self.limits.connections_max.get(), "C6", || format!("{conns} connections"))
     }
 
@@ -101,14 +108,15 @@ impl<C> Model<C> {
                         format!("{key:?} {direction:?} queues operation {index} of another")
                     })?;
                 }
-                self.check_lane(lane, conn.phase, direction)
+                self.check_lane(conn, direction)
                     .map_err(|v| Violation { what: format!("{key:?} {direction:?}: {}", v.what), ..v })?;
             }
         }
         Ok(())
     }
 
-    fn check_lane(&self, lane: &Lane, phase: Phase, direction: Direction) -> Check {
+    fn check_lane(&self, conn: &Conn, direction: Direction) -> Check {
+        let lane = &conn.lanes[direction as usize];
         let limit = self.limits.lane_ops_max.get();
         ensure(lane.ops.len() <= limit, "C6", || format!("{} operations in a lane", lane.ops.len()))?;
         ensure(lane.end.is_none() || lane.ops.is_empty(), "K4", || {
@@ -117,20 +125,31 @@ impl<C> Model<C> {
         ensure(!lane.tainted || lane.ops.is_empty(), "C5", || "tainted, yet operations".into())?;
         let timer = lane.backoff_timer.is_some() == (lane.place == Place::BackingOff);
         ensure(timer, "K5", || format!("backing-off timer {:?} while {:?}", lane.backoff_timer, lane.place))?;
-        match phase {
+        match conn.phase {
             Phase::Closing => {
                 let stands = if direction == Direction::Receive { Place::Running } else { Place::Idle };
                 ensure(lane.ops.is_empty(), "K2", || "operations on a closing connection".into())?;
                 return ensure(lane.place == stands, "K2", || format!("closing, yet {:?}", lane.place));
             }
-            Phase::Flushing(_) => {
+            Phase::Connecting { .. } => {
+                let ops = u32::from(direction == Direction::Send);
+                ensure(lane.ops.len() == ops, "C1", || {
+                    format!("connecting with {} operations", lane.ops.len())
+                })?;
+            }
+            Phase::Lingering { .. } => {
+                ensure(lane.ops.is_empty(), "K2", || {
+                    format!("lingering with {} operations", lane.ops.len())
+                })?;
+            }
+            Phase::Flushing { .. } => {
                 let flushing = (direction == Direction::Send) != lane.ops.is_empty();
                 ensure(flushing, "K2", || format!("flushing with {} operations", lane.ops.len()))?;
             }
             Phase::Open => {}
         }
         let idle = lane.place == Place::Idle;
-        ensure(idle != lane.is_runnable(), "K6", || {
+        ensure(idle != conn.is_runnable(direction), "K6", || {
             format!("{:?} with {} operations and ready = {}", lane.place, lane.ops.len(), lane.ready)
         })
     }
@@ -164,7 +183,7 @@ impl<C> Model<C> {
     fn check_timers(&self) -> Check {
         let ops = self.ops.iter().filter_map(|(key, op)| Some((op.timer?, Owner::Op(key.index()))));
         let conns =
-            self.conns.iter().filter_map(|(key, conn)| Some((conn.flush_timer?, Owner::Conn(key.index()))));
+            self.conns.iter().filter_map(|(key, conn)| Some((conn.end_timer?, Owner::Conn(key.index()))));
         let lanes = self.conns.iter().flat_map(|(key, conn)| {
             let directions = [Direction::Receive, Direction::Send].into_iter();
             let lanes = directions.map(move |direction| LaneId::new(key.index(), direction));

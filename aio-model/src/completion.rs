@@ -12,7 +12,8 @@ use crate::id::{ConnId, OpId};
 pub struct Completion<C> {
     /// The value that was submitted with the operation.
     pub context: C,
-    /// The connection that it was submitted on; for a sleep or a post the proactor's own id.
+    /// The connection that it was submitted on; of a connect the new one; for a sleep or a post the proactor's
+    /// own id.
     pub conn: ConnId,
     /// The operation; its id is stale from now on, unless there is [`more`](Completion::more).
     pub op: OpId,
@@ -27,7 +28,8 @@ pub struct Completion<C> {
 }
 
 impl<C> Completion<C> {
-    /// The bytes that a receive brought, whatever its result.
+    /// The bytes that a receive brought, whatever its result. Not those of several parts, which do not lie in one
+    /// piece: see [`Buffer::chunks`].
     pub fn received(&self) -> &[u8] {
         let bytes = self.buffer.as_slice();
         let count = usize::try_from(self.bytes).unwrap_or(usize::MAX).min(bytes.len());
@@ -48,6 +50,8 @@ pub enum Done {
     Sent,
     /// A connection was accepted, and this is its id.
     Accepted(ConnId),
+    /// The connection was made, and [`Completion::conn`] is its id.
+    Connected,
     /// FIN was sent.
     ShutDown,
     /// The connection is closed; this is its last completion.
@@ -88,15 +92,18 @@ pub enum OpError {
 pub enum CloseReason {
     /// `close`, or a [`Close`](crate::Close) operation.
     Requested,
+    /// The same, for a reason of the program's own: a number that means something to it.
+    Code(u32),
     /// The proactor was shut down.
     ShutDown,
 }
 
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            CloseReason::Requested => "as requested",
-            CloseReason::ShutDown => "the proactor was shut down",
-        })
+        match self {
+            CloseReason::Requested => f.write_str("as requested"),
+            CloseReason::Code(code) => write!(f, "for the program's reason {code}"),
+            CloseReason::ShutDown => f.write_str("the proactor was shut down"),
+        }
     }
 }

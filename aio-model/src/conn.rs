@@ -1,17 +1,24 @@
 //! A connection: two lanes, and where it is between being opened and being gone.
 //!
 //! ```text
-//!            close now, or flush with nothing queued
-//!          ┌──────────────────────────────────────────┐
-//!          │                                          ▼      close call
-//! open ─▶ Open ──── close after flush ──▶ Flushing ─▶ Closing ──────────▶ gone (the id is stale)
-//!                                          sends done, deadline, close now
+//!   connect ─▶ Connecting ── failed, deadline, cancel ──▶ gone, or Closing if there is a descriptor
+//!                  │ connected
+//!                  ▼     close now; close flush with nothing queued
+//! adopt, accept ─▶ Open ───────────────────────────────────────┐
+//!                  │ close flush, close linger                 ▼      close call
+//!                  ▼                                        Closing ─────────────▶ gone (the id is stale)
+//!              Flushing ── sends done, deadline, close now ──▶ ▲
+//!                  │ sends done, if it is to linger            │
+//!                  ▼                                           │
+//!              Lingering ── peer ended, time up, close now ────┘
 //! ```
 
 use crate::completion::CloseReason;
 use crate::lane::{Direction, Lane};
+use crate::pool::PoolId;
 use crate::slab::NIL;
 use crate::system::Kind;
+use crate::time::Instant;
 use crate::timers::TimerId;
 
 #[derive(Debug)]
@@ -19,31 +26,61 @@ pub(crate) struct Conn {
     pub(crate) lanes: [Lane; 2],
     pub(crate) kind: Kind,
     pub(crate) phase: Phase,
+    /// Where its pooled receives take from, and those of the connections that it accepts.
+    pub(crate) pool: PoolId,
     /// The `Close` operation that completes when the connection is gone, or [`NIL`].
     pub(crate) closer: u32,
-    /// When flushing ends at the latest.
-    pub(crate) flush_timer: Option<TimerId>,
+    /// When flushing or lingering ends at the latest.
+    pub(crate) end_timer: Option<TimerId>,
+    pub(crate) opened_at: Instant,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
+    /// It is being made, and its id is nobody's yet. Its send lane has one operation, the connect.
+    Connecting {
+        /// Whether the system knows it: there is a descriptor to be closed.
+        known: bool,
+    },
     /// Operations are welcome.
     Open,
-    /// No new operations; the queued sends go on, then it closes.
-    Flushing(CloseReason),
+    /// No new operations; the queued sends go on, then it lingers or closes.
+    Flushing {
+        reason: CloseReason,
+        /// For how many milliseconds to linger after that.
+        linger: Option<u32>,
+    },
+    /// No operations are left; after a FIN, what the peer still sends is thrown away until it ends too. Its
+    /// receive lane makes the calls for that.
+    Lingering {
+        reason: CloseReason,
+        /// The FIN is yet to be sent, and for how many milliseconds to linger then.
+        fin_due: Option<u32>,
+    },
     /// No operations are left; the descriptor waits to be closed. Its receive lane stands in the run queue
     /// for that.
     Closing,
 }
 
 impl Conn {
-    pub(crate) fn new(kind: Kind) -> Conn {
+    pub(crate) fn new(kind: Kind, pool: PoolId, now: Instant) -> Conn {
         Conn {
             lanes: [Lane::new(Direction::Receive), Lane::new(Direction::Send)],
             kind,
             phase: Phase::Open,
+            pool,
             closer: NIL,
-            flush_timer: None,
+            end_timer: None,
+            opened_at: now,
+        }
+    }
+
+    /// Whether a lane has something to attempt.
+    pub(crate) fn is_runnable(&self, direction: Direction) -> bool {
+        let lane = &self.lanes[direction as usize];
+        match (self.phase, direction) {
+            (Phase::Lingering { fin_due, .. }, Direction::Receive) => fin_due.is_some() || lane.ready,
+            (_, _) => lane.is_runnable(),
         }
     }
 }

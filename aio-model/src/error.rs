@@ -95,6 +95,10 @@ kinds! {
     Unsupported => "not a stream socket or a listener",
     /// EACCES, EPERM.
     PermissionDenied => "permission denied",
+    /// ENOENT: there is no such Unix socket.
+    NotFound => "no such socket",
+    /// TCP connected a socket to itself, as it does now and then when nobody listens on a local port: refused.
+    SelfConnected => "connected to itself",
     /// EADDRINUSE.
     AddressInUse => "address in use",
     /// EADDRNOTAVAIL.
@@ -161,8 +165,12 @@ pub enum SubmitErrorKind {
     /// The range of a send does not lie within its buffer.
     #[error("the range lies outside of the buffer")]
     OutOfRange,
-    /// A listener does not receive or send, a stream does not accept.
-    #[error("the operation does not fit: listeners accept, streams receive, send and shut down")]
+    /// A listener does not receive or send, a stream does not accept, and what is of no connection is submitted on
+    /// the proactor's own id.
+    #[error(
+        "the operation does not fit: listeners accept; streams receive, send and shut down; \
+         connects, sleeps and posts are the proactor's own"
+    )]
     WrongKind,
     /// There is no pool of that number.
     #[error("there is no such pool")]
@@ -239,4 +247,19 @@ pub enum ResumeError {
     /// No send of this connection ended after a part of its bytes.
     #[error("the lane is not tainted")]
     NotTainted,
+}
+
+/// Why a connection can not be given another pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetPoolError {
+    /// The connection is gone.
+    #[error("the connection id is stale: its connection was closed")]
+    Stale,
+    /// Another proactor gave the id out.
+    #[error("the id belongs to another proactor")]
+    Foreign,
+    /// There is no pool of that number.
+    #[error("there is no such pool")]
+    NoPool,
 }

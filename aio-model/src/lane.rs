@@ -29,9 +29,9 @@ use crate::timers::TimerId;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
     /// Receives, or a listener's accepts.
-    Receive,
-    /// Sends.
-    Send,
+    Receive = 0,
+    /// Sends, and the connect before them.
+    Send = 1,
 }
 
 /// Names a lane: the index of its connection, and the direction in the lowest bit.
@@ -69,6 +69,8 @@ pub(crate) struct Lane {
     pub(crate) place: Place,
     /// Whether an attempt may succeed. False only after an outcome said so, and an event is then due.
     pub(crate) ready: bool,
+    /// It is ready because of an event that no attempt has been made for yet.
+    pub(crate) woken: bool,
     /// An event hinted at an end of stream or an error: a short transfer then proves nothing.
     pub(crate) end_hinted: bool,
     /// A send ended after a part of its bytes, and the user has not resumed the lane (C5).
@@ -80,6 +82,8 @@ pub(crate) struct Lane {
     /// How often in a row the system was exhausted.
     pub(crate) backoffs: u8,
     pub(crate) backoff_timer: Option<TimerId>,
+    /// Bytes that went through, ever.
+    pub(crate) bytes: u64,
 }
 
 /// Which list a lane is in.
@@ -94,8 +98,11 @@ pub(crate) enum Place {
 
 /// What a lane ended with. Sticky: every operation from now on ends with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
+#[non_exhaustive]
+pub enum End {
+    /// The peer has sent all it ever will.
     EndOfStream,
+    /// An error of the system.
     Fault(SystemError),
 }
 
@@ -116,12 +123,14 @@ impl Lane {
             place: Place::Idle,
             // A send is worth a try at once. A receive waits for the event that the registration will cause.
             ready: direction == Direction::Send,
+            woken: false,
             end_hinted: false,
             tainted: false,
             fin: Fin::None,
             end: None,
             backoffs: 0,
             backoff_timer: None,
+            bytes: 0,
         }
     }
 
@@ -137,7 +146,7 @@ impl End {
     /// What an operation ends with in a lane that has ended like this.
     pub(crate) fn result<C>(self, work: &Work<C>) -> Result<Done, OpError> {
         match (self, work) {
-            (End::EndOfStream, Work::Recv { exact: true }) => Err(OpError::UnexpectedEof),
+            (End::EndOfStream, Work::Recv { exact: true, .. }) => Err(OpError::UnexpectedEof),
             (End::EndOfStream, _) => Ok(Done::Received { end_of_stream: true }),
             (End::Fault(error), _) => Err(OpError::System(error)),
         }

@@ -16,13 +16,16 @@ mod buffer;
 mod check;
 mod completion;
 mod conn;
+mod connect;
 mod error;
 mod id;
+mod info;
 mod lane;
 mod lease;
 mod limits;
 mod list;
 mod model;
+mod noun;
 mod op;
 mod parts;
 mod pool;
@@ -39,18 +42,22 @@ mod turn;
 pub use buffer::Buffer;
 pub use check::Violation;
 pub use completion::{CloseReason, Completion, Done, OpError};
+pub use connect::{Address, Target};
 pub use error::{
-    IdError, Limit, OpIdError, OpenError, ResumeError, SubmitError, SubmitErrorKind, SystemError,
-    SystemErrorKind,
+    IdError, Limit, OpIdError, OpenError, ResumeError, SetPoolError, SubmitError, SubmitErrorKind,
+    SystemError, SystemErrorKind,
 };
 pub use id::{ConnId, Key, OpId};
+pub use info::{ConnInfo, ConnPhase, LaneInfo, LanePlace};
+pub use lane::End as LaneEnd;
 pub use lease::{Home, Lease, Returned};
 pub use limits::Limits;
 pub use model::{Config, Model};
-pub use op::{Accept, AcceptMany, Close, Operation, Post, Recv, Request, Send, Shutdown, Sleep};
-pub use parts::{Parts, SLICES_MAX, Slices};
+pub use noun::{Accept, AcceptMany, Close, Connect, Post, Recv, Send, Shutdown, Sleep};
+pub use op::{Operation, Request};
+pub use parts::{Parts, SLICES_MAX, Slices, SlicesMut};
 pub use pool::{PoolId, PoolSize};
-pub use stats::Stats;
+pub use stats::{Counters, Queued, Stats};
 pub use system::{Kind, Outcome, Readiness, Rearm, Syscall, System, Wake};
 pub use time::{Deadline, Instant, Tick};
 pub use turn::{Turn, turn};

@@ -7,7 +7,6 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt;
 use core::num::NonZeroU32;
 
 use crate::attempt::Round;
@@ -23,7 +22,7 @@ use crate::list::List;
 use crate::op::{Op, Stage, Work};
 use crate::pool::{Pool, PoolId, PoolSize};
 use crate::slab::{NIL, Slab};
-use crate::stats::Stats;
+use crate::stats::{Counters, Queued};
 use crate::system::{Kind, Readiness, Rearm};
 use crate::time::Instant;
 use crate::timers::Timers;
@@ -63,7 +62,9 @@ pub struct Model<C> {
     pub(crate) shut_down: bool,
     /// Whether the last turn asked for events.
     pub(crate) waited: bool,
-    pub(crate) stats: Stats,
+    pub(crate) stats: Counters,
+    /// The queued operations, by what they do.
+    pub(crate) queued: Queued,
 }
 
 /// As many connections or operations as indices are made for: far more than memory has room for.
@@ -106,7 +107,8 @@ impl<C> Model<C> {
             realm,
             shut_down: false,
             waited: false,
-            stats: Stats::default(),
+            stats: Counters::default(),
+            queued: Queued::default(),
         }
     }
 
@@ -123,20 +125,22 @@ impl<C> Model<C> {
             return Err(OpenError::Busy(Limit::Connections));
         }
         self.stats.opened += 1;
-        Ok(ConnId::new(self.conns.insert(Conn::new(kind)), self.realm))
+        let conn = Conn::new(kind, PoolId::DEFAULT, self.now);
+        Ok(ConnId::new(self.conns.insert(conn), self.realm))
     }
 
     /// Takes an [`open`](Model::open) back: the system did not adopt the socket.
     pub fn unopen(&mut self, conn: ConnId) {
         if self.conn_index(conn).is_ok() {
-            self.stats.opened -= 1;
             self.remove_conn(conn.index());
+            self.stats.opened -= 1;
+            self.stats.closed -= 1;
         }
     }
 
     /// Tells what an event said about a connection. Sets flags, nothing more: the work is a turn's (K6).
     pub fn on_ready(&mut self, conn: ConnId, readiness: Readiness) {
-        let Ok(index) = self.conn_index(conn) else {
+        let Ok(index) = self.known_index(conn) else {
             self.stats.events_stale += 1;
             return;
         };
@@ -145,10 +149,12 @@ impl<C> Model<C> {
             [(Direction::Receive, readiness.wakes_receive()), (Direction::Send, readiness.wakes_send())];
         for (direction, wakes) in directions {
             if wakes {
-                let lane = LaneId::new(index, direction);
-                self.conns[lane].ready = true;
-                self.conns[lane].end_hinted |= readiness.hints_end();
-                self.settle(lane);
+                let id = LaneId::new(index, direction);
+                let lane = &mut self.conns[id];
+                lane.woken |= !lane.ready;
+                lane.ready = true;
+                lane.end_hinted |= readiness.hints_end();
+                self.settle(id);
             }
         }
     }
@@ -177,8 +183,8 @@ impl<C> Model<C> {
                     self.come_back(lane);
                 }
                 Owner::Conn(index) => {
-                    self.conns[index].flush_timer = None;
-                    self.abort_flush(index);
+                    self.conns[index].end_timer = None;
+                    self.cut_short(index);
                 }
             }
         }
@@ -206,6 +212,7 @@ impl<C> Model<C> {
         let index = self.ended.pop_front(&mut self.ops)?;
         let op = self.op_id(index);
         let completion = self.ops.remove_at(index).complete(op);
+        self.stats.completed += u64::from(!completion.more);
         self.release_held();
         Some(completion)
     }
@@ -234,11 +241,6 @@ impl<C> Model<C> {
     /// The time last told.
     pub fn now(&self) -> Instant {
         self.now
-    }
-
-    /// What has happened so far.
-    pub fn stats(&self) -> Stats {
-        self.stats
     }
 
     /// The limits in force.
@@ -272,8 +274,17 @@ impl<C> Model<C> {
         self.pools.iter().any(|pool| !pool.parked.is_empty())
     }
 
-    /// The index of a live connection.
+    /// The index of a connection that is the user's: one that is still being made is nobody's.
     pub(crate) fn conn_index(&self, conn: ConnId) -> Result<u32, IdError> {
+        let index = self.known_index(conn)?;
+        match self.conns[index].phase {
+            Phase::Connecting { .. } => Err(IdError::Stale),
+            _ => Ok(index),
+        }
+    }
+
+    /// The index of a connection that exists.
+    fn known_index(&self, conn: ConnId) -> Result<u32, IdError> {
         if conn.realm() != self.realm {
             return Err(IdError::Foreign);
         }
@@ -294,8 +305,8 @@ impl<C> Model<C> {
         if conn.phase == Phase::Closing {
             return;
         }
-        let state = &self.conns[lane];
-        match (state.place, state.is_runnable()) {
+        let runnable = conn.is_runnable(lane.direction());
+        match (self.conns[lane].place, runnable) {
             (Place::Idle, true) => {
                 self.conns[lane].place = Place::Running;
                 self.run.push_back(&mut self.conns, lane.index());
@@ -303,15 +314,14 @@ impl<C> Model<C> {
             (Place::Idle, false) | (_, true) => {}
             (_, false) => self.displace(lane),
         }
-        let flushing = matches!(self.conns[lane.conn()].phase, Phase::Flushing(_));
-        if flushing && lane.direction() == Direction::Send && self.conns[lane].ops.is_empty() {
-            self.abort_flush(lane.conn());
+        if lane.direction() == Direction::Send && self.conns[lane].ops.is_empty() {
+            self.flushed(lane.conn());
         }
     }
 
-    /// Flushing is over, one way or the other.
-    fn abort_flush(&mut self, conn: u32) {
-        if let Phase::Flushing(reason) = self.conns[conn].phase {
+    /// The time for flushing or lingering is up.
+    fn cut_short(&mut self, conn: u32) {
+        if let Phase::Flushing { reason, .. } | Phase::Lingering { reason, .. } = self.conns[conn].phase {
             self.abort(conn, reason);
         }
     }
@@ -369,9 +379,10 @@ impl<C> Model<C> {
         let Stage::Queued(work) = core::mem::replace(&mut op.stage, Stage::Ended { result, of: None }) else {
             unreachable!("an operation ends once");
         };
+        *self.queued.of_mut(&work) -= 1;
         let mut unused = None;
-        if let (Work::Recv { .. } | Work::RecvPooled { .. }, Buffer::Lease(lease)) = (&work, &mut op.buffer) {
-            lease.fill(usize::try_from(op.bytes).unwrap_or(usize::MAX));
+        if matches!(work, Work::Recv { .. } | Work::RecvPooled { .. }) {
+            op.buffer.fill(usize::try_from(op.bytes).unwrap_or(usize::MAX));
         }
         if matches!(work, Work::RecvPooled { .. }) && op.bytes == 0 {
             unused = Some(core::mem::take(&mut op.buffer));
@@ -407,23 +418,7 @@ impl<C> Model<C> {
         let conn = self.conns.remove_at(index);
         debug_assert!(conn.lanes.iter().all(|lane| lane.ops.is_empty()));
         debug_assert!(conn.closer == NIL || conn.phase == Phase::Closing);
+        self.stats.closed += 1;
         self.release_held();
-    }
-}
-
-/// A summary: how much of everything there is.
-impl<C> fmt::Debug for Model<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Model")
-            .field("now", &self.now)
-            .field("connections", &self.conns.len())
-            .field("ops", &self.ops.len())
-            .field("completions", &self.ended.len())
-            .field("runnable", &self.run.len())
-            .field("held", &self.held.len())
-            .field("timers", &self.timers.len())
-            .field("leases", &self.outstanding())
-            .field("shut_down", &self.shut_down)
-            .finish_non_exhaustive()
     }
 }

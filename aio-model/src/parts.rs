@@ -1,12 +1,16 @@
-//! Several buffers as one, to be sent in one go without being copied together.
+//! Several buffers as one, to be sent or received into in one go, without being copied together.
 
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Range;
 
 use crate::buffer::Buffer;
 
 /// As many slices as every kernel takes in one call (`IOV_MAX` of Linux, the BSDs and macOS).
 pub const SLICES_MAX: usize = 1024;
+
+/// As many parts as one call looks at: there may be any number of empty ones among them.
+const PARTS_MAX: usize = 4 * SLICES_MAX;
 
 /// Buffers, one after the other. There may be more of them than one system call takes.
 ///
@@ -21,7 +25,19 @@ pub const SLICES_MAX: usize = 1024;
 pub struct Parts {
     /// None of them has parts itself.
     buffers: Vec<Buffer>,
+    /// Where the last call began: the next one goes on from there, without walking all parts again.
+    cursor: Cursor,
 }
+
+/// A part, and how many bytes are in those before it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Cursor {
+    part: usize,
+    before: usize,
+}
+
+/// How long a part is: what it holds, or what it has space for.
+type Measure = fn(&Buffer) -> usize;
 
 impl Parts {
     /// The buffers, in order.
@@ -34,11 +50,75 @@ impl Parts {
         self.buffers
     }
 
+    /// Forgets where the last call began: another operation begins.
+    pub(crate) fn rewind(&mut self) {
+        self.cursor = Cursor::default();
+    }
+
     /// How many bytes they have together.
     pub(crate) fn len_bytes(&self) -> usize {
-        // The same shared bytes may stand here often enough to exceed what memory holds.
-        self.buffers.iter().fold(0, |sum: usize, part| sum.saturating_add(part.len()))
+        self.sum(Buffer::len)
     }
+
+    /// How many bytes can be received into them together.
+    pub(crate) fn capacity(&self) -> usize {
+        self.sum(Buffer::capacity)
+    }
+
+    fn sum(&self, measure: Measure) -> usize {
+        // The same shared bytes may stand here often enough to exceed what memory holds.
+        self.buffers.iter().fold(0, |sum: usize, part| sum.saturating_add(measure(part)))
+    }
+
+    /// Says how many bytes were received into them, from the first one on.
+    pub(crate) fn fill(&mut self, mut count: usize) {
+        for part in &mut self.buffers {
+            let here = part.capacity().min(count);
+            part.fill(here);
+            count -= here;
+        }
+    }
+
+    /// Bytes `start..end`, as much of them as one call of at most `bytes_max` may take.
+    pub(crate) fn lend(&mut self, start: usize, end: usize, bytes_max: usize) -> Slices<'_> {
+        let Cut { parts, skip, len } = self.cut(start, end.saturating_sub(start).min(bytes_max), Buffer::len);
+        Slices { parts: &self.buffers[parts], skip, len }
+    }
+
+    /// The space from byte `start` on, as much of it as one call of at most `bytes_max` may fill.
+    pub(crate) fn lend_space(&mut self, start: usize, bytes_max: usize) -> SlicesMut<'_> {
+        let Cut { parts, skip, len } = self.cut(start, bytes_max, Buffer::capacity);
+        SlicesMut { parts: &mut self.buffers[parts], skip, len }
+    }
+
+    /// Finds the parts from `start` on that have `bytes_max` bytes together, or as many of them as a call takes.
+    fn cut(&mut self, start: usize, bytes_max: usize, measure: Measure) -> Cut {
+        if start < self.cursor.before {
+            self.cursor = Cursor::default();
+        }
+        let Cursor { part: mut first, mut before } = self.cursor;
+        while first < self.buffers.len() && start - before >= measure(&self.buffers[first]) {
+            before += measure(&self.buffers[first]);
+            first += 1;
+        }
+        self.cursor = Cursor { part: first, before };
+        let (skip, mut len, mut count) = (start - before, 0, 0);
+        let mut last = first;
+        while last < self.buffers.len() && len < bytes_max && count < SLICES_MAX && last - first < PARTS_MAX {
+            let here = measure(&self.buffers[last]) - if last == first { skip } else { 0 };
+            len += here.min(bytes_max - len);
+            count += usize::from(here > 0);
+            last += 1;
+        }
+        Cut { parts: first..last, skip, len }
+    }
+}
+
+/// What a call is lent of the parts: all of these, but for the first `skip` bytes, and up to `len`.
+struct Cut {
+    parts: Range<usize>,
+    skip: usize,
+    len: usize,
 }
 
 /// Parts of parts become parts.
@@ -86,23 +166,6 @@ pub struct Slices<'a> {
 }
 
 impl<'a> Slices<'a> {
-    /// As much of bytes `start..end` of `parts` as one call of at most `bytes_max` bytes may take.
-    pub(crate) fn lend(parts: &'a [Buffer], start: usize, end: usize, bytes_max: usize) -> Slices<'a> {
-        let (mut first, mut skip) = (0, start);
-        while skip > 0 && skip >= parts[first].len() {
-            skip -= parts[first].len();
-            first += 1;
-        }
-        let (bytes_max, mut len, mut count, mut last) = ((end - start).min(bytes_max), 0, 0, first);
-        while len < bytes_max && count < SLICES_MAX {
-            let here = parts[last].len() - if last == first { skip } else { 0 };
-            len += here.min(bytes_max - len);
-            count += usize::from(here > 0);
-            last += 1;
-        }
-        Slices { parts: &parts[first..last], skip, len }
-    }
-
     /// The slices, in order.
     pub fn iter(self) -> impl Iterator<Item = &'a [u8]> {
         let (mut skip, mut left) = (self.skip, self.len);
@@ -132,24 +195,92 @@ impl fmt::Debug for Slices<'_> {
     }
 }
 
+/// What one vectored receive is lent to fill: at least one byte and at most 2³⁰, in at most [`SLICES_MAX`] slices,
+/// none of them empty.
+pub struct SlicesMut<'a> {
+    parts: &'a mut [Buffer],
+    /// Bytes of the first part that were filled before.
+    skip: usize,
+    /// Bytes in all.
+    len: usize,
+}
+
+impl SlicesMut<'_> {
+    /// The slices, in order.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
+        let (mut skip, mut left) = (self.skip, self.len);
+        let slices = self.parts.iter_mut().map(move |part| {
+            let space = &mut part.space()[core::mem::take(&mut skip)..];
+            let here = space.len().min(left);
+            left -= here;
+            &mut space[..here]
+        });
+        slices.filter(|slice| !slice.is_empty())
+    }
+
+    /// How many bytes they have together.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Never.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+impl fmt::Debug for SlicesMut<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SlicesMut({} bytes)", self.len)
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use alloc::vec;
+
     use super::*;
+
+    fn lend(parts: &mut Parts, start: usize, end: usize, max: usize) -> Vec<Vec<u8>> {
+        let slices = parts.lend(start, end, max);
+        assert_eq!(slices.iter().map(<[u8]>::len).sum::<usize>(), slices.len());
+        slices.iter().map(<[u8]>::to_vec).collect()
+    }
 
     #[test]
     fn slices_are_cut_by_bytes_and_by_count_and_never_empty() {
-        let parts: Parts = ["ab", "", "cde", "", "f"].map(Buffer::from).into_iter().collect();
-        let lend = |start, end, max| {
-            let slices = Slices::lend(parts.as_slice(), start, end, max);
-            assert_eq!(slices.iter().map(<[u8]>::len).sum::<usize>(), slices.len());
-            slices.iter().map(<[u8]>::to_vec).collect::<Vec<_>>()
+        let mut parts: Parts = ["ab", "", "cde", "", "f"].map(Buffer::from).into_iter().collect();
+        assert_eq!(lend(&mut parts, 0, 6, 100), [b"ab".to_vec(), b"cde".to_vec(), b"f".to_vec()]);
+        assert_eq!(lend(&mut parts, 2, 6, 2), [b"cd".to_vec()]);
+        assert_eq!(lend(&mut parts, 5, 6, 100), [b"f".to_vec()]);
+        assert_eq!(lend(&mut parts, 1, 5, 100), [b"b".to_vec(), b"cde".to_vec()], "back again");
+        let mut many: Parts = (0..3000).map(|_| Buffer::from("xy")).collect();
+        assert_eq!(many.lend(1, 6000, usize::MAX).len(), 2 * SLICES_MAX - 1);
+        assert_eq!(lend(&mut many, 5999, 6000, usize::MAX), [b"y".to_vec()]);
+    }
+
+    #[test]
+    fn any_number_of_empty_parts_costs_a_call_no_more_than_a_few() {
+        let empty = || Buffer::from("");
+        let parts = core::iter::repeat_with(empty).take(100_000);
+        let mut parts: Parts = [Buffer::from("a")].into_iter().chain(parts).collect();
+        parts.extend([Buffer::from("b")]);
+        assert!(parts.lend(0, 2, usize::MAX).parts.len() <= PARTS_MAX);
+        assert_eq!(lend(&mut parts, 0, 2, usize::MAX), [b"a".to_vec()]);
+        assert_eq!(lend(&mut parts, 1, 2, usize::MAX), [b"b".to_vec()]);
+    }
+
+    #[test]
+    fn space_is_filled_from_the_first_part_on() {
+        let mut parts: Parts = [vec![0; 2], vec![], vec![0; 3]].map(Buffer::from).into_iter().collect();
+        let mut fill = |start: usize, max: usize, byte: u8| {
+            let mut space = parts.lend_space(start, max);
+            let len = space.len();
+            space.iter_mut().for_each(|slice| slice.fill(byte));
+            len
         };
-        assert_eq!(lend(0, 6, 100), [b"ab".to_vec(), b"cde".to_vec(), b"f".to_vec()]);
-        assert_eq!(lend(1, 5, 100), [b"b".to_vec(), b"cde".to_vec()]);
-        assert_eq!(lend(2, 6, 2), [b"cd".to_vec()]);
-        assert_eq!(lend(5, 6, 100), [b"f".to_vec()]);
-        let many: Parts = (0..3000).map(|_| Buffer::from("xy")).collect();
-        assert_eq!(Slices::lend(many.as_slice(), 1, 6000, usize::MAX).len(), 2 * SLICES_MAX - 1);
-        assert_eq!(Slices::lend(many.as_slice(), 5999, 6000, usize::MAX).iter().collect::<Vec<_>>(), [b"y"]);
+        assert_eq!((fill(0, 1, b'a'), fill(1, 3, b'b'), fill(4, 9, b'c')), (1, 3, 1));
+        let filled: Vec<&[u8]> = parts.as_slice().iter().map(Buffer::as_slice).collect();
+        assert_eq!(filled, [b"ab".as_slice(), b"", b"bbc"]);
     }
 }

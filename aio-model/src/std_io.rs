@@ -4,7 +4,8 @@ use std::io;
 
 use crate::completion::OpError;
 use crate::error::{
-    IdError, OpIdError, OpenError, ResumeError, SubmitError, SubmitErrorKind, SystemError, SystemErrorKind,
+    IdError, OpIdError, OpenError, ResumeError, SetPoolError, SubmitError, SubmitErrorKind, SystemError,
+    SystemErrorKind,
 };
 
 /// With the `errno` as it came, where there is one.
@@ -16,7 +17,10 @@ impl From<SystemError> for io::Error {
         let kind = match error.kind() {
             SystemErrorKind::ConnectionReset => io::ErrorKind::ConnectionReset,
             SystemErrorKind::ConnectionAborted => io::ErrorKind::ConnectionAborted,
-            SystemErrorKind::ConnectionRefused => io::ErrorKind::ConnectionRefused,
+            SystemErrorKind::ConnectionRefused | SystemErrorKind::SelfConnected => {
+                io::ErrorKind::ConnectionRefused
+            }
+            SystemErrorKind::NotFound => io::ErrorKind::NotFound,
             SystemErrorKind::BrokenPipe => io::ErrorKind::BrokenPipe,
             SystemErrorKind::NotConnected => io::ErrorKind::NotConnected,
             SystemErrorKind::TimedOut => io::ErrorKind::TimedOut,
@@ -71,7 +75,7 @@ macro_rules! into_io {
     };
 }
 
-into_io!(OpIdError, IdError, ResumeError);
+into_io!(OpIdError, IdError, ResumeError, SetPoolError);
 
 impl From<OpenError> for io::Error {
     fn from(error: OpenError) -> io::Error {

@@ -1,14 +1,18 @@
 //! What the user asks for: submit, cancel, resume, close. Nothing here makes a system call, so all of it is
 //! legal anywhere, at any time (C7).
 
+use core::time::Duration;
+
+use crate::buffer::Buffer;
 use crate::completion::{CloseReason, Done, OpError};
-use crate::conn::Phase;
-use crate::error::{IdError, Limit, OpIdError, ResumeError, SubmitError, SubmitErrorKind};
+use crate::conn::{Conn, Phase};
+use crate::error::{IdError, Limit, OpIdError, ResumeError, SetPoolError, SubmitError, SubmitErrorKind};
 use crate::id::{ConnId, OpId};
 use crate::lane::{Direction, Fin, LaneId, Place};
 use crate::list::Link;
 use crate::model::{Model, Owner};
-use crate::op::{Op, Operation, Request, Stage, Work};
+use crate::op::{Manner, Op, Operation, Request, Stage, Work};
+use crate::pool::PoolId;
 use crate::system::Kind;
 use crate::time::{Deadline, Instant};
 
@@ -26,8 +30,7 @@ impl<C> Model<C> {
         context: C,
         clock: impl FnOnce() -> Instant,
     ) -> Result<OpId, SubmitError<C>> {
-        let Request { work, buffer, deadline } = op.into_request();
-        let request = Request { work, buffer, deadline };
+        let request = op.into_request();
         let own = conn == self.own();
         let admitted = if own { self.admit_own(&request) } else { self.admit(conn, &request) };
         if let Err(kind) = admitted {
@@ -35,15 +38,22 @@ impl<C> Model<C> {
             return Err(SubmitError { kind, context, buffer: request.buffer });
         }
         self.stats.submitted += 1;
-        let Request { work, buffer, deadline } = request;
+        let Request { mut work, mut buffer, deadline } = request;
         let deadline = self.resolve(deadline, clock);
+        if let Work::RecvOwnPool = work {
+            work = Work::RecvPooled { pool: self.conns[conn.index()].pool };
+        }
+        if let Buffer::Parts(parts) = &mut buffer {
+            parts.rewind();
+        }
+        *self.queued.of_mut(&work) += 1;
         let direction = work.direction();
         let stage = Stage::Queued(work);
         let op = Op { context, buffer, bytes: 0, conn, link: Link::UNLINKED, timer: None, stage };
         let key = self.ops.insert(op);
         match direction {
+            _ if own => self.begin_own(key.index(), deadline),
             Some(direction) => self.enqueue(LaneId::new(conn.index(), direction), key.index(), deadline),
-            None if own => self.begin_own(key.index(), deadline),
             None => self.begin_close(conn.index(), key.index(), deadline),
         }
         Ok(OpId::new(key, self.realm))
@@ -59,9 +69,12 @@ impl<C> Model<C> {
         match conn.phase {
             _ if self.shut_down => return Err(SubmitErrorKind::ShutDown),
             Phase::Open => {}
-            Phase::Flushing(_) | Phase::Closing => return Err(SubmitErrorKind::Closing),
+            Phase::Connecting { .. } => return Err(SubmitErrorKind::Stale),
+            Phase::Flushing { .. } | Phase::Lingering { .. } | Phase::Closing => {
+                return Err(SubmitErrorKind::Closing);
+            }
         }
-        self.admit_work(conn.kind, request)?;
+        self.admit_work(conn, request)?;
         if let Some(direction) = request.work.direction() {
             let lane = &self.conns[LaneId::new(index, direction)];
             match direction {
@@ -83,45 +96,83 @@ impl<C> Model<C> {
     fn admit_own(&self, request: &Request<C>) -> Result<(), SubmitErrorKind> {
         match request.work {
             _ if self.shut_down => Err(SubmitErrorKind::ShutDown),
-            Work::Sleep | Work::Post if self.has_credit() => Ok(()),
-            Work::Sleep | Work::Post => Err(SubmitErrorKind::Busy(Limit::Ops)),
+            Work::Connect { .. } if !self.has_place() => Err(SubmitErrorKind::Busy(Limit::Connections)),
+            Work::Sleep | Work::Post | Work::Connect { .. } if self.has_credit() => Ok(()),
+            Work::Sleep | Work::Post | Work::Connect { .. } => Err(SubmitErrorKind::Busy(Limit::Ops)),
             _ => Err(SubmitErrorKind::WrongKind),
         }
     }
 
-    /// A sleep or a post was accepted.
+    /// A connect, a sleep or a post was accepted.
     fn begin_own(&mut self, index: u32, deadline: Instant) {
-        if matches!(self.ops[index].work(), Work::Post) {
-            self.end(index, Ok(Done::Posted));
-            return;
+        match self.ops[index].work() {
+            Work::Post => self.end(index, Ok(Done::Posted)),
+            Work::Connect { .. } => {
+                let conn =
+                    Conn { phase: Phase::Connecting { known: false }, ..self.new_stream(PoolId::DEFAULT) };
+                let key = self.conns.insert(conn);
+                self.stats.opened += 1;
+                self.ops[index].conn = ConnId::new(key, self.realm);
+                self.enqueue(LaneId::new(key.index(), Direction::Send), index, deadline);
+            }
+            _ => {
+                self.sleeping.push_back(&mut self.ops, index);
+                self.arm(index, deadline);
+            }
         }
-        self.sleeping.push_back(&mut self.ops, index);
-        self.arm(index, deadline);
+    }
+
+    /// A connection that is about to be accepted or made.
+    pub(crate) fn new_stream(&self, pool: PoolId) -> Conn {
+        Conn::new(Kind::Stream, pool, self.now)
     }
 
     /// Whether an operation makes sense in itself, and fits the kind of thing it is submitted on.
-    fn admit_work(&self, kind: Kind, request: &Request<C>) -> Result<(), SubmitErrorKind> {
-        match (kind, &request.work) {
+    fn admit_work(&self, conn: &Conn, request: &Request<C>) -> Result<(), SubmitErrorKind> {
+        match (conn.kind, &request.work) {
             (Kind::Listener, Work::Accept { .. } | Work::Close { .. })
             | (Kind::Stream, Work::Shutdown | Work::Close { .. }) => Ok(()),
-            (Kind::Stream, Work::Recv { .. }) => match &request.buffer {
+            (Kind::Stream, Work::Recv { space, .. }) => match &request.buffer {
                 buffer if !buffer.is_writable() && !buffer.is_empty() => Err(SubmitErrorKind::NotWritable),
-                buffer if buffer.capacity() == 0 => Err(SubmitErrorKind::EmptyBuffer),
+                _ if *space == 0 => Err(SubmitErrorKind::EmptyBuffer),
                 _ => Ok(()),
             },
-            (Kind::Stream, Work::RecvPooled { pool }) => {
-                let pool = self.pools.get(pool.index()).ok_or(SubmitErrorKind::NoPool)?;
-                if pool.size().buffer_bytes == 0 { Err(SubmitErrorKind::EmptyBuffer) } else { Ok(()) }
-            }
+            (Kind::Stream, Work::RecvPooled { pool }) => self.admit_pool(*pool),
+            (Kind::Stream, Work::RecvOwnPool) => self.admit_pool(conn.pool),
             (Kind::Stream, Work::Send { start, end }) => match request.buffer.len() {
                 len if *end > len || start > end => Err(SubmitErrorKind::OutOfRange),
                 _ if start == end => Err(SubmitErrorKind::EmptyBuffer),
                 _ => Ok(()),
             },
-            (Kind::Listener, _) | (Kind::Stream, Work::Accept { .. } | Work::Sleep | Work::Post) => {
+            (Kind::Listener, _)
+            | (Kind::Stream, Work::Accept { .. } | Work::Connect { .. } | Work::Sleep | Work::Post) => {
                 Err(SubmitErrorKind::WrongKind)
             }
         }
+    }
+
+    /// Whether a pool can be received from.
+    fn admit_pool(&self, pool: PoolId) -> Result<(), SubmitErrorKind> {
+        let pool = self.pools.get(pool.index()).ok_or(SubmitErrorKind::NoPool)?;
+        if pool.size().buffer_bytes == 0 { Err(SubmitErrorKind::EmptyBuffer) } else { Ok(()) }
+    }
+
+    /// Lets the pooled receives that are submitted on a connection from now on take from another pool; on a
+    /// listener, those of the connections that it accepts from now on, too.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such pool, or the id is stale or foreign. Nothing happens then.
+    pub fn set_pool(&mut self, conn: ConnId, pool: PoolId) -> Result<(), SetPoolError> {
+        let index = self.conn_index(conn).map_err(|error| match error {
+            IdError::Stale => SetPoolError::Stale,
+            IdError::Foreign => SetPoolError::Foreign,
+        })?;
+        if pool.index() >= self.pools.len() {
+            return Err(SetPoolError::NoPool);
+        }
+        self.conns[index].pool = pool;
+        Ok(())
     }
 
     fn enqueue(&mut self, lane: LaneId, index: u32, deadline: Instant) {
@@ -248,16 +299,40 @@ impl<C> Model<C> {
     /// When the id is stale (it *is* closed) or foreign.
     pub fn close(&mut self, conn: ConnId) -> Result<(), IdError> {
         let index = self.conn_index(conn)?;
-        if self.conns[index].phase != Phase::Flushing(CloseReason::ShutDown) {
-            self.abort(index, CloseReason::Requested);
-        }
+        self.close_because(index, CloseReason::Requested);
         Ok(())
     }
 
-    /// Closes everything and accepts nothing any more. With `flush_until`, the sends that are queued may go on
-    /// until then; every other operation ends with [`OpError::Closed`] at once. Called again, it can only make
-    /// the end come sooner.
-    pub fn shut_down(&mut self, flush_until: Option<Instant>) {
+    /// [`close`](Model::close), for a reason of the program's own, which the operations that it ends are told.
+    ///
+    /// # Errors
+    ///
+    /// When the id is stale (it *is* closed) or foreign.
+    pub fn close_with(&mut self, conn: ConnId, code: u32) -> Result<(), IdError> {
+        let index = self.conn_index(conn)?;
+        self.close_because(index, CloseReason::Code(code));
+        Ok(())
+    }
+
+    fn close_because(&mut self, conn: u32, reason: CloseReason) {
+        if !matches!(self.conns[conn].phase, Phase::Flushing { reason: CloseReason::ShutDown, .. }) {
+            self.abort(conn, reason);
+        }
+    }
+
+    /// Closes everything and accepts nothing any more: every operation ends with [`OpError::Closed`].
+    pub fn shut_down(&mut self) {
+        self.end_everything(None);
+    }
+
+    /// [`shut_down`](Model::shut_down), but sends that are queued may go on until `deadline`. Called again, it can
+    /// only make the end come sooner.
+    pub fn shut_down_by(&mut self, deadline: Deadline, clock: impl FnOnce() -> Instant) {
+        let until = self.resolve(Some(deadline), clock);
+        self.end_everything(Some(until));
+    }
+
+    fn end_everything(&mut self, flush_until: Option<Instant>) {
         self.shut_down = true;
         while let Some(index) = self.sleeping.front() {
             self.end(index, Err(OpError::Closed(CloseReason::ShutDown)));
@@ -265,8 +340,10 @@ impl<C> Model<C> {
         for index in 0..self.conns.index_bound() {
             let Some(conn) = self.conns.at(index) else { continue };
             match (conn.phase, flush_until) {
-                (Phase::Open, Some(until)) => self.flush(index, CloseReason::ShutDown, until),
-                (Phase::Flushing(_), Some(until)) => self.flush_sooner(index, until),
+                (Phase::Open, Some(until)) => self.flush(index, CloseReason::ShutDown, None, until),
+                (Phase::Flushing { .. } | Phase::Lingering { .. }, Some(until)) => {
+                    self.end_sooner(index, until);
+                }
                 (_, _) => self.abort(index, CloseReason::ShutDown),
             }
         }
@@ -275,30 +352,60 @@ impl<C> Model<C> {
     /// A `Close` operation was accepted.
     fn begin_close(&mut self, conn: u32, op: u32, deadline: Instant) {
         self.conns[conn].closer = op;
-        if matches!(self.ops[op].work(), Work::Close { flush: true }) {
-            self.flush(conn, CloseReason::Requested, deadline);
-        } else {
-            self.abort(conn, CloseReason::Requested);
+        match *self.ops[op].work() {
+            Work::Close { manner: Manner::Flush, reason } => self.flush(conn, reason, None, deadline),
+            Work::Close { manner: Manner::Linger(ms), reason } => {
+                self.flush(conn, reason, Some(ms), deadline);
+            }
+            Work::Close { manner: Manner::Now, reason } => self.abort(conn, reason),
+            _ => unreachable!("a close is begun"),
         }
     }
 
     /// Ends the receives of a connection, and lets its queued sends go on until `deadline`.
-    fn flush(&mut self, conn: u32, reason: CloseReason, deadline: Instant) {
-        if self.conns[LaneId::new(conn, Direction::Send)].ops.is_empty() {
-            self.abort(conn, reason);
-            return;
-        }
-        self.conns[conn].phase = Phase::Flushing(reason);
-        self.flush_sooner(conn, deadline);
+    fn flush(&mut self, conn: u32, reason: CloseReason, linger: Option<u32>, deadline: Instant) {
+        let linger = linger.filter(|_| self.conns[conn].kind == Kind::Stream);
+        self.conns[conn].phase = Phase::Flushing { reason, linger };
+        self.end_sooner(conn, deadline);
         let receive = LaneId::new(conn, Direction::Receive);
         self.displace(receive);
         self.end_all(receive, |_| Err(OpError::Closed(reason)));
+        self.settle(LaneId::new(conn, Direction::Send));
     }
 
-    /// Ends flushing at `deadline`, unless it ends earlier anyway.
-    fn flush_sooner(&mut self, conn: u32, deadline: Instant) {
+    /// No sends are left: if the connection flushes, it goes on to linger or to close.
+    pub(crate) fn flushed(&mut self, conn: u32) {
+        let Phase::Flushing { reason, linger } = self.conns[conn].phase else { return };
+        let [receive, send] = &self.conns[conn].lanes;
+        let alive = receive.end.is_none() && send.end.is_none() && !send.tainted;
+        match linger {
+            Some(millis) if alive && !self.shut_down => self.linger(conn, reason, millis),
+            _ => self.abort(conn, reason),
+        }
+    }
+
+    /// Sends FIN, unless that has been done, and waits for the peer's.
+    fn linger(&mut self, conn: u32, reason: CloseReason, millis: u32) {
+        if let Some(timer) = self.conns[conn].end_timer.take() {
+            self.timers.cancel(timer);
+        }
+        let fin_sent = self.conns[conn].lanes[Direction::Send as usize].fin == Fin::Sent;
+        self.conns[conn].phase = Phase::Lingering { reason, fin_due: (!fin_sent).then_some(millis) };
+        if fin_sent {
+            self.end_within(conn, millis);
+        }
+        self.settle(LaneId::new(conn, Direction::Receive));
+    }
+
+    /// Ends lingering so many milliseconds from now.
+    pub(crate) fn end_within(&mut self, conn: u32, millis: u32) {
+        self.end_sooner(conn, self.now + Duration::from_millis(millis.into()));
+    }
+
+    /// Ends flushing or lingering at `deadline`, unless it ends earlier anyway.
+    fn end_sooner(&mut self, conn: u32, deadline: Instant) {
         let tick = deadline.tick_ceil();
-        let timer = self.conns[conn].flush_timer;
+        let timer = self.conns[conn].end_timer;
         let armed = timer.and_then(|timer| self.timers.get(timer)).map(|(at, _)| at);
         if deadline == Instant::MAX || armed.is_some_and(|at| at <= tick) {
             return;
@@ -306,22 +413,29 @@ impl<C> Model<C> {
         if let Some(timer) = timer {
             self.timers.cancel(timer);
         }
-        self.conns[conn].flush_timer = Some(self.timers.arm(tick, Owner::Conn(conn)));
+        self.conns[conn].end_timer = Some(self.timers.arm(tick, Owner::Conn(conn)));
     }
 
     /// Ends everything of a connection and queues its descriptor to be closed.
     pub(crate) fn abort(&mut self, conn: u32, reason: CloseReason) {
-        if self.conns[conn].phase == Phase::Closing {
-            return;
-        }
+        let known = match self.conns[conn].phase {
+            Phase::Closing => return,
+            Phase::Connecting { known } => known,
+            _ => true,
+        };
         self.conns[conn].phase = Phase::Closing;
-        if let Some(timer) = self.conns[conn].flush_timer.take() {
+        if let Some(timer) = self.conns[conn].end_timer.take() {
             self.timers.cancel(timer);
         }
         for direction in [Direction::Receive, Direction::Send] {
             let lane = LaneId::new(conn, direction);
             self.displace(lane);
             self.end_all(lane, |_| Err(OpError::Closed(reason)));
+        }
+        if !known {
+            // There is nothing to close.
+            self.remove_conn(conn);
+            return;
         }
         let lane = LaneId::new(conn, Direction::Receive);
         self.conns[lane].place = Place::Running;
@@ -336,6 +450,12 @@ impl<C> Model<C> {
             self.end(index, Err(error));
             return;
         };
+        if matches!(op.work(), Work::Connect { .. }) {
+            let conn = op.conn.index();
+            self.end(index, Err(error));
+            self.abort(conn, CloseReason::Requested);
+            return;
+        }
         let lane = LaneId::new(op.conn.index(), direction);
         let was_head = self.conns[lane].ops.front() == Some(index);
         let partial = was_head && self.head_is_partial_send(lane);

@@ -7,9 +7,10 @@
 use core::fmt;
 use core::ops::{BitOr, BitOrAssign};
 
+use crate::connect::Target;
 use crate::error::SystemError;
 use crate::id::ConnId;
-use crate::parts::Slices;
+use crate::parts::{Slices, SlicesMut};
 use crate::time::Instant;
 
 /// One non-blocking attempt. The bytes are lent for this one call.
@@ -21,6 +22,19 @@ pub enum Syscall<'a> {
         conn: ConnId,
         /// Where to.
         buffer: &'a mut [u8],
+    },
+    /// Receive into `slices`, as if they were one. Answer: [`Outcome::Transferred`], 0 at the end of stream.
+    RecvVectored {
+        /// Where from.
+        conn: ConnId,
+        /// Where to.
+        slices: SlicesMut<'a>,
+    },
+    /// Receive, and throw away, some of what is at hand. Answer: [`Outcome::Transferred`], 0 at the end of stream,
+    /// and short of nothing: only [`Outcome::WouldBlock`] says that there is no more.
+    Discard {
+        /// Where from.
+        conn: ConnId,
     },
     /// Send `bytes`, at least one and at most 2³⁰, without raising SIGPIPE. Answer: [`Outcome::Transferred`], not 0.
     Send {
@@ -44,6 +58,16 @@ pub enum Syscall<'a> {
         /// The name of the new connection.
         conn: ConnId,
     },
+    /// Make a connection, and know it as `conn` from now on: non-blocking, close-on-exec, registered for readiness.
+    /// Or, if that was answered with [`Outcome::WouldBlock`] before, say whether it is made. Answer:
+    /// [`Outcome::Done`] when it is; [`Outcome::WouldBlock`] while it is under way, and an event will follow;
+    /// [`Outcome::Interrupted`] when nothing has changed. After any other answer `conn` is not known (any more).
+    Connect {
+        /// The name of the new connection.
+        conn: ConnId,
+        /// Where to.
+        target: &'a Target,
+    },
     /// Send FIN: no more bytes will follow. Answer: [`Outcome::Done`].
     ShutdownWrite {
         /// Which connection.
@@ -61,6 +85,9 @@ impl Syscall<'_> {
     pub fn conn(&self) -> ConnId {
         match self {
             Syscall::Recv { conn, .. }
+            | Syscall::RecvVectored { conn, .. }
+            | Syscall::Discard { conn }
+            | Syscall::Connect { conn, .. }
             | Syscall::Send { conn, .. }
             | Syscall::SendVectored { conn, .. }
             | Syscall::ShutdownWrite { conn }
@@ -86,7 +113,8 @@ pub enum Outcome {
     /// is wrong with the connection that was to be accepted).
     Interrupted,
     /// The system is short of something that comes back by itself, without an event: try again later (EMFILE,
-    /// ENFILE, ENOBUFS, ENOMEM; at an accept, anything that does not mean that the listener is broken).
+    /// ENFILE, ENOBUFS, ENOMEM; at an accept, anything that does not mean that the listener is broken; at a connect
+    /// only that the other's queue is full: everything else is [`Failed`](Outcome::Failed), for the user to know).
     Exhausted(SystemError),
     /// It failed, and will fail again.
     Failed(SystemError),

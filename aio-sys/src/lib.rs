@@ -12,6 +12,7 @@
 //! | `engine` | mio: registration, re-arming, waiting |
 //! | `token` | what an event carries, so that a late one is known |
 //! | `waker` | [`OsWaker`] |
+//! | `connect` | making connections |
 //! | `clock` | the time, and how long to sleep |
 //! | `socket` | [`Socket`]: what can be adopted |
 //! | `errno` | every error number, mapped once |
@@ -22,6 +23,7 @@
 compile_error!("aio-sys needs a Unix: descriptors, and epoll, kqueue or poll");
 
 mod clock;
+mod connect;
 mod engine;
 mod errno;
 #[cfg(test)]

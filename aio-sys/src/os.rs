@@ -1,17 +1,18 @@
 //! The seam, call by call.
 
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use aio_model::{
-    ConnId, Instant, Kind, Outcome, Readiness, Rearm, SLICES_MAX, Slices, Syscall, System, SystemError,
-    SystemErrorKind,
+    Address, ConnId, Instant, Kind, Outcome, Readiness, Rearm, SLICES_MAX, Slices, SlicesMut, Syscall,
+    System, SystemError, SystemErrorKind, Target,
 };
 use mio::Interest;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, Shutdown, SocketAddrAny};
 
 use crate::clock::Clock;
+use crate::connect::{self, Progress, Refusal};
 use crate::engine::Engine;
 use crate::errno;
 use crate::platform;
@@ -100,10 +101,78 @@ impl Os {
             return UNKNOWN;
         };
         let room = buffer.len();
-        match rustix::net::recv(&entry.fd, buffer, RecvFlags::empty()) {
-            Ok((_, count)) if (1..room).contains(&count) && !entry.short_proves => Outcome::Partial(count),
-            Ok((_, count)) => Outcome::Transferred(count),
+        let received = rustix::net::recv(&entry.fd, buffer, RecvFlags::empty()).map(|(_, count)| count);
+        self.received(conn, room, received)
+    }
+
+    fn recv_vectored(&mut self, conn: ConnId, mut slices: SlicesMut<'_>) -> Outcome {
+        let Some(entry) = self.table.get(conn) else {
+            return UNKNOWN;
+        };
+        let room = slices.len();
+        // Most have a header and a body; as with sends.
+        let few = &mut std::array::from_fn::<_, FEW, _>(|_| IoSliceMut::new(&mut []));
+        let mut many;
+        let io_slices = if slices.iter_mut().nth(FEW).is_none() {
+            few.as_mut_slice()
+        } else {
+            many = std::array::from_fn::<_, SLICES_MAX, _>(|_| IoSliceMut::new(&mut []));
+            many.as_mut_slice()
+        };
+        let mut count = 0;
+        for (io_slice, slice) in io_slices.iter_mut().zip(slices.iter_mut()) {
+            *io_slice = IoSliceMut::new(slice);
+            count += 1;
+        }
+        let received = rustix::io::readv(&entry.fd, &mut io_slices[..count]);
+        self.received(conn, room, received)
+    }
+
+    fn received(&mut self, conn: ConnId, room: usize, received: rustix::io::Result<usize>) -> Outcome {
+        let short_proves = self.table.get(conn).is_some_and(|entry| entry.short_proves);
+        match received {
+            Ok(count) if (1..room).contains(&count) && !short_proves => Outcome::Partial(count),
+            Ok(count) => Outcome::Transferred(count),
             Err(errno) => self.blocked(conn, Interest::READABLE, errno::outcome(errno)),
+        }
+    }
+
+    fn discard(&mut self, conn: ConnId) -> Outcome {
+        self.recv(conn, &mut [0; 16 * 1024])
+    }
+
+    fn connect(&mut self, conn: ConnId, target: &Target) -> Outcome {
+        if let Some(entry) = self.table.get(conn) {
+            let progress = connect::finish(entry.fd.as_fd());
+            let outcome = self.progress(conn, progress);
+            if !matches!(outcome, Outcome::Done | Outcome::WouldBlock) {
+                self.close(conn);
+            }
+            return outcome;
+        }
+        let (fd, progress) = match connect::begin(target) {
+            Ok(begun) => begun,
+            Err(refusal) => return self.progress(conn, Err(refusal)),
+        };
+        let short_proves = platform::TELLS_URGENT && matches!(target.address(), Address::Internet(_));
+        match self.enter(conn, fd, Kind::Stream, short_proves) {
+            // An event is due in any case: registering reports the current state.
+            Ok(()) if progress == Progress::UnderWay => Outcome::WouldBlock,
+            Ok(()) => Outcome::Done,
+            Err((error, _closed)) => Outcome::Failed(error),
+        }
+    }
+
+    fn progress(&mut self, conn: ConnId, progress: Result<Progress, Refusal>) -> Outcome {
+        match progress {
+            Ok(Progress::Made) => Outcome::Done,
+            Ok(Progress::UnderWay) => match self.blocked(conn, Interest::WRITABLE, Outcome::WouldBlock) {
+                // Even what would pass is the user's to know here.
+                Outcome::Exhausted(error) => Outcome::Failed(error),
+                outcome => outcome,
+            },
+            Err(Refusal::Full(error)) => Outcome::Exhausted(error),
+            Err(Refusal::Failed(error)) => Outcome::Failed(error),
         }
     }
 
@@ -120,7 +189,7 @@ impl Os {
             return UNKNOWN;
         };
         // Most have a header and a body; room for as many as there can be costs more to clear than those to send.
-        let few = &mut [IoSlice::new(&[]); 8];
+        let few = &mut [IoSlice::new(&[]); FEW];
         let mut many;
         let io_slices = if slices.iter().nth(few.len()).is_none() {
             few.as_mut_slice()
@@ -231,6 +300,9 @@ impl Os {
     }
 }
 
+/// So many slices are sent or received at next to no cost for those that there are not.
+const FEW: usize = 8;
+
 /// The answer to a call on a connection that is not known.
 const UNKNOWN: Outcome = Outcome::Failed(SystemError::from_kind(SystemErrorKind::InvalidInput));
 
@@ -279,6 +351,9 @@ impl System for Os {
     fn perform(&mut self, call: Syscall<'_>) -> Outcome {
         match call {
             Syscall::Recv { conn, buffer } => self.recv(conn, buffer),
+            Syscall::RecvVectored { conn, slices } => self.recv_vectored(conn, slices),
+            Syscall::Discard { conn } => self.discard(conn),
+            Syscall::Connect { conn, target } => self.connect(conn, target),
             Syscall::Send { conn, bytes } => self.send(conn, bytes),
             Syscall::SendVectored { conn, slices } => self.send_vectored(conn, slices),
             Syscall::Accept { listener, conn } => self.accept(listener, conn),

@@ -34,16 +34,19 @@ mod sync;
 mod traced;
 
 pub use aio_model::{
-    Accept, AcceptMany, Buffer, Close, CloseReason, Completion, ConnId, Deadline, Done, IdError, Instant,
-    Lease, Limit, OpError, OpId, OpIdError, Operation, Parts, PoolId, Post, Recv, Request, ResumeError, Send,
-    Shutdown, Sleep, Stats, SubmitError, SubmitErrorKind, System, SystemError, SystemErrorKind,
+    Accept, AcceptMany, Address, Buffer, Close, CloseReason, Completion, ConnId, ConnInfo, ConnPhase,
+    Connect, Counters, Deadline, Done, IdError, Instant, Kind, LaneEnd, LaneInfo, LanePlace, Lease, Limit,
+    OpError, OpId, OpIdError, Operation, Parts, PoolId, Post, Queued, Recv, Request, ResumeError, Send,
+    SetPoolError, Shutdown, Sleep, Stats, SubmitError, SubmitErrorKind, System, SystemError, SystemErrorKind,
 };
 pub use aio_model::{Key, Model, OpenError, Violation};
 pub use aio_sys::{Os, Socket};
 
 /// What it takes to be the system below a [`Proactor`]: to simulate one, or to make a real one fail.
 pub mod system {
-    pub use aio_model::{Kind, Outcome, Readiness, Rearm, SLICES_MAX, Slices, Syscall, System, Wake};
+    pub use aio_model::{
+        Kind, Outcome, Readiness, Rearm, SLICES_MAX, Slices, SlicesMut, Syscall, System, Target, Wake,
+    };
 }
 pub use builder::{AdoptError, BuildError, Builder};
 pub use proactor::Proactor;

@@ -6,8 +6,9 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use aio_model::{
-    Completion, Config, ConnId, Deadline, Home, IdError, Instant, Limits, Model, OpId, OpIdError, Operation,
-    PoolSize, ResumeError, Returned, Stats, SubmitError, System, SystemError, turn,
+    Completion, Config, ConnId, ConnInfo, Deadline, Home, IdError, Instant, Limits, Model, OpId, OpIdError,
+    Operation, PoolId, PoolSize, ResumeError, Returned, SetPoolError, Stats, SubmitError, System,
+    SystemError, turn,
 };
 use aio_sys::Os;
 use tracing::trace;
@@ -287,18 +288,46 @@ impl<C, S: System> Proactor<C, S> {
         self.model.close(conn).is_ok()
     }
 
+    /// [`close`](Proactor::close), for a reason of the program's own, which the operations that it ends are told as
+    /// [`CloseReason::Code`](crate::CloseReason::Code).
+    pub fn close_with(&mut self, conn: ConnId, code: u32) -> bool {
+        self.model.close_with(conn, code).is_ok()
+    }
+
+    /// Lets the [pooled](crate::Recv::pooled) receives that are submitted on a connection from now on take from
+    /// another pool than the default one; on a listener, those of the connections that it accepts from now on, too.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such pool, or the connection is gone. Nothing happens then.
+    pub fn set_pool(&mut self, conn: ConnId, pool: PoolId) -> Result<(), SetPoolError> {
+        self.model.set_pool(conn, pool)
+    }
+
+    /// What there is to know about a connection: its age, what is queued, how many bytes went through.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is gone.
+    pub fn conn_info(&self, conn: ConnId) -> Result<ConnInfo, IdError> {
+        self.model.conn_info(conn)
+    }
+
+    /// Every connection and listener, those being made or closed included.
+    pub fn conns(&self) -> impl Iterator<Item = (ConnId, ConnInfo)> {
+        self.model.conns()
+    }
+
     /// Closes everything and refuses whatever is submitted from now on. Turns go on until the last completion is
     /// delivered; then [`turn`](Proactor::turn) returns false.
     pub fn shut_down(&mut self) {
-        self.model.shut_down(None);
+        self.model.shut_down();
     }
 
     /// [`shut_down`](Proactor::shut_down), but sends that are queued may go on for `span`; everything else ends
     /// at once.
     pub fn shut_down_within(&mut self, span: Duration) {
-        // A clock that stepped back must not make the end come sooner.
-        let until = self.system.now().max(self.model.now()) + span;
-        self.model.shut_down(Some(until));
+        self.model.shut_down_by(Deadline::Within(span), || self.system.now());
     }
 
     /// How many buffers of the pools are lent, to operations, completions and the program. Zero when nothing was
@@ -317,7 +346,7 @@ impl<C, S: System> Proactor<C, S> {
         self.model.ops()
     }
 
-    /// What has happened so far.
+    /// What there is now, and what has happened so far. Cheap enough to be taken every second.
     pub fn stats(&self) -> Stats {
         self.model.stats()
     }

@@ -72,7 +72,11 @@ impl<S: System> System for Traced<'_, S> {
 
     #[inline]
     fn perform(&mut self, call: Syscall<'_>) -> Outcome {
-        if let Syscall::Recv { .. } | Syscall::Send { .. } | Syscall::SendVectored { .. } = call {
+        if let Syscall::Recv { .. }
+        | Syscall::RecvVectored { .. }
+        | Syscall::Send { .. }
+        | Syscall::SendVectored { .. } = call
+        {
             // The hot calls, on the shortest path.
             if !enabled!(target: TARGET, Level::TRACE) {
                 return self.system.perform(call);
@@ -95,7 +99,9 @@ impl<S: System> Traced<'_, S> {
     fn perform_traced(&mut self, call: Syscall<'_>) -> Outcome {
         let conn = call.conn();
         let (name, opened, closed) = match &call {
-            Syscall::Recv { .. } => ("recv", None, None),
+            Syscall::Recv { .. } | Syscall::RecvVectored { .. } => ("recv", None, None),
+            Syscall::Discard { .. } => ("discard", None, None),
+            Syscall::Connect { conn, .. } => ("connect", Some(*conn), None),
             Syscall::Send { .. } | Syscall::SendVectored { .. } => ("send", None, None),
             Syscall::Accept { conn, .. } => ("accept", Some(*conn), None),
             Syscall::ShutdownWrite { .. } => ("shutdown", None, None),

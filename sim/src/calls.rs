@@ -5,7 +5,7 @@ use aio_model::{ConnId, Outcome, SLICES_MAX, Syscall, SystemError};
 use crate::engine::Direction;
 use crate::errno::{EBADF, ECONNRESET, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC, ETIMEDOUT};
 use crate::faults::Fault;
-use crate::link::{Refusal, Side};
+use crate::link::{Handshake, Refusal, Side};
 use crate::names::Known;
 use crate::socket::{Endpoint, Seat, Socket, SocketId, What};
 use crate::timing;
@@ -13,11 +13,17 @@ use crate::trace::{Call, TraceEntry};
 use crate::violation::Violation;
 use crate::world::World;
 
+/// How much is thrown away at once.
+const DISCARD_BYTES: usize = 1024;
+
 impl Call {
     /// The call, without its bytes.
     fn of(call: &Syscall<'_>) -> Call {
         match call {
             Syscall::Recv { buffer, .. } => Call::Recv(buffer.len()),
+            Syscall::RecvVectored { slices, .. } => Call::Recv(slices.len()),
+            Syscall::Discard { .. } => Call::Discard,
+            Syscall::Connect { .. } => Call::Connect,
             Syscall::Send { bytes, .. } => Call::Send(bytes.len()),
             Syscall::SendVectored { slices, .. } => Call::Send(slices.len()),
             Syscall::Accept { conn, .. } => Call::Accept(*conn),
@@ -50,11 +56,15 @@ impl World {
         self.clock.tick(&mut self.dice);
         self.run_due();
         let (conn, call) = (syscall.conn(), Call::of(&syscall));
-        let outcome = match self.check(poller, conn, call) {
-            Ok(socket) => self.answer(socket, syscall),
-            // It can not fail, whatever it was given.
-            Err(_) if call == Call::Close => Outcome::Done,
-            Err(error) => Outcome::Failed(error),
+        let outcome = if let Syscall::Connect { target, .. } = syscall {
+            self.dial(Seat { poller, conn }, target)
+        } else {
+            match self.check(poller, conn, call) {
+                Ok(socket) => self.answer(socket, syscall),
+                // It can not fail, whatever it was given.
+                Err(_) if call == Call::Close => Outcome::Done,
+                Err(error) => Outcome::Failed(error),
+            }
         };
         self.counts.would_blocks += u64::from(outcome == Outcome::WouldBlock);
         self.note(TraceEntry::Called { conn, call, outcome });
@@ -76,12 +86,17 @@ impl World {
         };
         let end = self.socket(socket).stream();
         let fits = match call {
-            Call::Recv(_) | Call::Send(_) | Call::ShutdownWrite => end.is_some(),
+            Call::Recv(_) | Call::Discard | Call::Send(_) | Call::ShutdownWrite => end.is_some(),
             Call::Accept(_) => end.is_none(),
-            Call::Close => true,
+            Call::Close | Call::Connect => true,
         };
         if !fits {
             self.violate(Violation::WrongKind { conn, call });
+            return Err(EINVAL);
+        }
+        let early = end.is_some_and(|end| self.link(end).handshake != Handshake::Made);
+        if early && call != Call::Close {
+            self.violate(Violation::BeforeConnected { conn, call });
             return Err(EINVAL);
         }
         if matches!(call, Call::Recv(0) | Call::Send(0)) {
@@ -104,11 +119,11 @@ impl World {
     fn answer(&mut self, socket: SocketId, syscall: Syscall<'_>) -> Outcome {
         match (syscall, self.socket(socket)) {
             (Syscall::Close { conn }, &Socket { seat, .. }) => {
-                if let Some(seat) = seat {
-                    self.pollers[seat.poller].engine.deregister(socket);
-                    self.pollers[seat.poller].names.remove(conn);
+                debug_assert!(seat.is_none_or(|seat| seat.conn == conn));
+                match seat {
+                    Some(seat) => self.forget(seat, socket),
+                    None => self.destroy(socket),
                 }
-                self.destroy(socket);
                 Outcome::Done
             }
             (Syscall::Accept { conn, .. }, &Socket { seat: Some(seat), .. }) => {
@@ -116,6 +131,20 @@ impl World {
             }
             (Syscall::Recv { buffer, .. }, &Socket { what: What::Stream(end), .. }) => {
                 self.recv(socket, end, buffer)
+            }
+            (Syscall::RecvVectored { mut slices, .. }, &Socket { what: What::Stream(end), .. }) => {
+                if slices.iter_mut().count() > SLICES_MAX {
+                    return Outcome::Failed(EINVAL);
+                }
+                let mut bytes = vec![0; slices.len()];
+                let outcome = self.recv(socket, end, &mut bytes);
+                if let Outcome::Transferred(count) | Outcome::Partial(count) = outcome {
+                    slices.iter_mut().flatten().zip(&bytes[..count]).for_each(|(to, from)| *to = *from);
+                }
+                outcome
+            }
+            (Syscall::Discard { .. }, &Socket { what: What::Stream(end), .. }) => {
+                self.recv(socket, end, &mut [0; DISCARD_BYTES])
             }
             (Syscall::Send { bytes, .. }, &Socket { what: What::Stream(end), .. }) => {
                 self.send(socket, end, bytes)

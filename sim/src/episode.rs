@@ -133,7 +133,10 @@ impl Episode {
     }
 
     fn chaos(&mut self) {
-        for _ in 0..self.plan.actions {
+        for at in 0..self.plan.actions {
+            if self.plan.shut_down_at == Some(at) {
+                self.shut_down_early();
+            }
             let weights = &self.plan.weights;
             let action = Action::ALL[self.net.choose(|choice| choice.weighted(weights))];
             self.act(action);
@@ -214,9 +217,10 @@ impl Episode {
             if self.oracle.ops() == 0 || !self.goes_on() {
                 return;
             }
+            self.workload.peers.extend(self.net.take_arrivals());
             for peer in self.workload.peers.clone() {
                 self.net.peer_read(peer);
-                if turn == 0 {
+                if turn == 0 || self.net.peer_state(peer).writable > 0 {
                     self.net.peer_shutdown(peer);
                 }
             }
@@ -227,8 +231,8 @@ impl Episode {
 
     fn shut_down(&mut self) {
         self.note(|| "shuts down".to_owned());
-        self.model.shut_down(None);
-        self.oracle.on_shut_down();
+        self.model.shut_down();
+        self.oracle.on_shut_down(None);
         for _ in 0..TURNS_TO_DRAIN {
             self.take_all();
             if self.model.is_drained() || !self.goes_on() {

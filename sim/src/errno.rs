@@ -3,6 +3,7 @@
 use aio_model::{SystemError, SystemErrorKind as Kind};
 
 pub(crate) const EBADF: SystemError = SystemError::new(Kind::InvalidInput, 9);
+pub(crate) const EAGAIN: SystemError = SystemError::new(Kind::Other, 11);
 pub(crate) const ENOMEM: SystemError = SystemError::new(Kind::OutOfMemory, 12);
 pub(crate) const EINVAL: SystemError = SystemError::new(Kind::InvalidInput, 22);
 pub(crate) const ENFILE: SystemError = SystemError::new(Kind::DescriptorsExhausted, 23);
@@ -14,3 +15,5 @@ pub(crate) const ENOBUFS: SystemError = SystemError::new(Kind::OutOfMemory, 105)
 pub(crate) const ENOTCONN: SystemError = SystemError::new(Kind::NotConnected, 107);
 pub(crate) const ETIMEDOUT: SystemError = SystemError::new(Kind::TimedOut, 110);
 pub(crate) const ECONNREFUSED: SystemError = SystemError::new(Kind::ConnectionRefused, 111);
+pub(crate) const EHOSTUNREACH: SystemError = SystemError::new(Kind::Unreachable, 113);
+pub(crate) const SELF_CONNECTED: SystemError = SystemError::from_kind(Kind::SelfConnected);

@@ -77,6 +77,17 @@ faults! {
     /// A socket can not be registered: ENOMEM or ENOSPC.
     adopt_refused AdoptRefused,
 
+    /// A connect takes a while to be answered: up to a second.
+    connect_delayed ConnectDelayed,
+    /// A connect is refused (ECONNREFUSED).
+    connect_refused ConnectRefused,
+    /// A connect finds no way, or no answer: EHOSTUNREACH or ETIMEDOUT.
+    connect_unreachable ConnectUnreachable,
+    /// A connect finds the listener's queue full: EAGAIN, and no event when it is not any more.
+    connect_full ConnectFull,
+    /// A connect ends up at its own socket.
+    connect_self ConnectSelf,
+
     /// What is sent takes a while to arrive: up to a second.
     latency Latency,
     /// What is sent takes very long to arrive: up to an hour.

@@ -31,6 +31,7 @@ mod calls;
 pub mod campaign;
 mod choice;
 mod clock;
+mod dial;
 mod dice;
 mod engine;
 #[cfg(test)]
@@ -65,6 +66,7 @@ mod workload;
 mod world;
 
 pub use choice::{Choice, Draw, Odds};
+pub use dial::Answer;
 pub use engine::{Direction, EngineKind};
 pub use faults::{Fault, Faults};
 pub use link::{Change, Condition, Side};

@@ -91,6 +91,17 @@ pub(crate) enum Refusal {
 /// What changed, for whom.
 pub(crate) type News = Vec<(Side, Change)>;
 
+/// Whether a connection that was dialled is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Handshake {
+    /// The other has not answered.
+    UnderWay,
+    /// It has, and nobody has asked what.
+    Answered,
+    /// The connection is there; for one that was not dialled, always.
+    Made,
+}
+
 #[derive(Debug, Default)]
 struct End {
     error: Option<SystemError>,
@@ -104,12 +115,15 @@ pub(crate) struct Link {
     ends: [End; 2],
     /// Indexed by the side that sends into it.
     pipes: [Pipe; 2],
+    /// Of the client's.
+    pub(crate) handshake: Handshake,
 }
 
 impl Link {
     /// A connection; `capacity` is that of the client's and of the server's sending direction.
     pub(crate) fn new(capacity: [Capacity; 2]) -> Link {
-        Link { ends: [End::default(), End::default()], pipes: capacity.map(Pipe::new) }
+        let ends = [End::default(), End::default()];
+        Link { ends, pipes: capacity.map(Pipe::new), handshake: Handshake::Made }
     }
 
     /// The direction that `side` sends in.
@@ -149,6 +163,9 @@ impl Link {
     /// What an engine sees of this end.
     pub(crate) fn condition(&self, side: Side) -> Condition {
         let (end, incoming, outgoing) = (&self.ends[side as usize], self.sent_by(!side), self.sent_by(side));
+        if self.handshake == Handshake::UnderWay {
+            return Condition::default();
+        }
         let shut = outgoing.is_shut() || end.dead;
         Condition {
             arrived: incoming.arrived() > 0,
@@ -157,6 +174,11 @@ impl Link {
             shut,
             error: end.error.is_some(),
         }
+    }
+
+    /// The error that waits to be reported at `side`, reported.
+    pub(crate) fn take_error(&mut self, side: Side) -> Option<SystemError> {
+        self.end_mut(side).error.take()
     }
 
     /// Receives at `side`; 0 is the end of the stream.

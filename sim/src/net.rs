@@ -5,9 +5,10 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use aio_model::{ConnId, Instant, Kind, SystemError};
+use aio_model::{Address, ConnId, Instant, Kind, SystemError};
 
 use crate::choice::{Choice, Draw};
+use crate::dial::Answer;
 use crate::engine::Direction;
 use crate::errno::EMFILE;
 use crate::faults::{Fault, Faults};
@@ -146,6 +147,16 @@ impl Net {
         self.world_mut().connect(listener)
     }
 
+    /// What comes of connecting to an address from now on.
+    pub fn host(&self, address: impl Into<Address>, answer: Answer) {
+        self.world_mut().hosts.push((address.into(), answer));
+    }
+
+    /// What comes of connecting to an address that nothing was said of: [`Answer::Refuses`], unless set.
+    pub fn host_default(&self, answer: Answer) {
+        self.world_mut().answer_default = answer;
+    }
+
     /// The peer writes real bytes. Returns how many its kernel took: 0 when there is no room, or no connection
     /// any more.
     pub fn peer_write(&self, peer: PeerId, bytes: &[u8]) -> usize {
@@ -202,7 +213,7 @@ impl Net {
         world.plan(at, act);
     }
 
-    /// The peers that connected by plan since this was last asked.
+    /// The peers that connected by plan, or were dialled, since this was last asked.
     pub fn take_arrivals(&self) -> Vec<PeerId> {
         std::mem::take(&mut self.world_mut().arrivals)
     }

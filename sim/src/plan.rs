@@ -23,6 +23,8 @@ pub(crate) struct Plan {
     pub(crate) descriptors_max: u32,
     /// How many things the user and the peers do before the faults heal.
     pub(crate) actions: u64,
+    /// Before which of them the user shuts down, if it does before the end.
+    pub(crate) shut_down_at: Option<u64>,
     /// How often each [`Action`](crate::workload::Action) is taken, in relation to the others.
     pub(crate) weights: Vec<u32>,
     /// The largest buffer of the user's.
@@ -50,7 +52,9 @@ impl Plan {
         let weights = (0..weights).map(|_| *choice.pick(&[4, 1, 2, 8, 16, 0])).collect();
         let bytes_max = *choice.pick(&[16, 1, 100, 5_000]);
         let actions = 1 + choice.magnitude(actions_max);
-        Plan { engine, faults, limits, pools, descriptors_max, actions, weights, bytes_max }
+        // One in eight shuts down in the middle of it.
+        let shut_down_at = (choice.below(8) == 7).then(|| choice.below(actions));
+        Plan { engine, faults, limits, pools, descriptors_max, actions, shut_down_at, weights, bytes_max }
     }
 }
 

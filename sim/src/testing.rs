@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use aio_model::{
-    Config, ConnId, Home, Instant, Kind, Limits, Model, Outcome, Readiness, Rearm, Returned, Syscall, System,
+    Config, ConnId, Connect, Home, Instant, Kind, Limits, Model, Outcome, Readiness, Rearm, Returned,
+    Syscall, System, Target,
 };
 
 use crate::engine::EngineKind;
@@ -30,6 +31,20 @@ impl Ids {
     /// A new id.
     pub(crate) fn open(&mut self) -> ConnId {
         self.0.open(Kind::Stream).expect("there is room")
+    }
+
+    /// A new id, and the target of a connect, which only a model can make.
+    pub(crate) fn target(&mut self, connect: Connect) -> (ConnId, Target) {
+        self.0.submit(self.0.own(), connect, (), || Instant::ZERO).expect("there is room");
+        let mut asked = None;
+        self.0.begin_round();
+        self.0.attempt(|call| {
+            if let Syscall::Connect { conn, target } = call {
+                asked = Some((conn, target.clone()));
+            }
+            Outcome::WouldBlock
+        });
+        asked.expect("the model connects")
     }
 
     /// The id that has the place of `conn` after it.
@@ -83,6 +98,12 @@ impl Rig {
         (conn, self.os.perform(Syscall::Accept { listener, conn }))
     }
 
+    /// Asks again whether a connection is there.
+    pub(crate) fn dial_again(&mut self, conn: ConnId, connect: Connect) -> Outcome {
+        let (_, target) = self.ids.target(connect);
+        self.os.perform(Syscall::Connect { conn, target: &target })
+    }
+
     pub(crate) fn os_shutdown(&mut self, conn: ConnId) {
         assert_eq!(self.os.perform(Syscall::ShutdownWrite { conn }), Outcome::Done);
     }
@@ -101,4 +122,10 @@ impl Rig {
         let now = self.os.wait(until, |conn, readiness| events.push((conn, readiness)));
         (now.expect("a simulated wait does not fail"), events)
     }
+}
+
+/// Connects under a new id.
+pub(crate) fn dial(rig: &mut Rig, connect: Connect) -> (ConnId, Outcome) {
+    let (conn, target) = rig.ids.target(connect);
+    (conn, rig.os.perform(Syscall::Connect { conn, target: &target }))
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 /// Of [`latency`](crate::Faults::latency).
 pub(crate) const LATENCY_MAX: Duration = Duration::from_secs(1);
+/// How long a kernel waits for an answer to its connect: what Linux takes for six retries.
+pub(crate) const SILENCE: Duration = Duration::from_secs(127);
 /// Of [`stall`](crate::Faults::stall).
 pub(crate) const STALL_MAX: Duration = Duration::from_secs(3600);
 /// Until bytes or connections that were held back arrive again, and until pressure is off.

@@ -20,8 +20,12 @@ pub enum Call {
     Recv(usize),
     /// Send that many bytes.
     Send(usize),
+    /// Receive some, and throw it away.
+    Discard,
     /// Accept, as this connection.
     Accept(ConnId),
+    /// Connect, or say how far that has come.
+    Connect,
     /// Shut down for sending.
     ShutdownWrite,
     /// Close.
@@ -106,6 +110,11 @@ pub enum TraceEntry {
         /// To which socket: a listener, or the other end itself.
         to: SocketId,
     },
+    /// A peer was dialled, and is at the other end of a connection now.
+    Answered {
+        /// Which.
+        peer: PeerId,
+    },
     /// A fault struck; what it did to whom follows.
     Struck(Fault),
     /// The system under test broke a rule.
@@ -170,6 +179,7 @@ impl Hash for TraceEntry {
                 (peer, count).hash(to);
             }
             TraceEntry::Connected { peer, to: socket } => (peer, socket).hash(to),
+            TraceEntry::Answered { peer } => peer.hash(to),
             TraceEntry::Struck(fault) => fault.hash(to),
             TraceEntry::Violated(violation) => violation.hash(to),
         }

@@ -28,6 +28,7 @@ impl World {
                 }
                 Due::Release(listener) => self.release(listener),
                 Due::Act(act) => self.act(act),
+                Due::Handshake { end, answer, verdict } => self.shake_hands(end, answer, verdict),
             }
         }
     }

@@ -50,6 +50,13 @@ pub enum Violation {
         /// The call.
         call: Call,
     },
+    /// A call on a connection that was dialled and is not known to be there.
+    BeforeConnected {
+        /// Where.
+        conn: ConnId,
+        /// The call.
+        call: Call,
+    },
     /// A peer received a byte that is not what it was told to expect.
     WrongByte {
         /// The connection's serial number.

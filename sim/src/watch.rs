@@ -5,6 +5,7 @@ use aio_model::{ConnId, Instant, Kind, Outcome, Readiness, Rearm, Syscall, Syste
 use crate::net::SimSocket;
 use crate::oracle::Oracle;
 use crate::os::{SimOs, SimWaker};
+use crate::workload::context_of;
 
 /// The simulated system, watched during one turn.
 #[derive(Debug)]
@@ -48,6 +49,23 @@ impl System for Watched<'_> {
             Syscall::Recv { conn, buffer } => {
                 let outcome = self.os.perform(Syscall::Recv { conn, buffer: &mut *buffer });
                 self.oracle.on_recv(conn, buffer.len(), outcome);
+                outcome
+            }
+            Syscall::RecvVectored { conn, ref slices } => {
+                let lent = slices.len();
+                let outcome = self.os.perform(call);
+                self.oracle.on_recv(conn, lent, outcome);
+                outcome
+            }
+            Syscall::Discard { conn } => {
+                let outcome = self.os.perform(call);
+                self.oracle.on_discard(conn, outcome);
+                outcome
+            }
+            Syscall::Connect { conn, target } => {
+                let outcome = self.os.perform(call);
+                let serial = self.os.net().peer_of(conn).map(crate::peer::PeerId::serial);
+                self.oracle.on_connect(conn, context_of(target.address()), serial, outcome);
                 outcome
             }
             Syscall::Send { conn, bytes } => {

@@ -1,17 +1,19 @@
 //! The workload: a user who does anything the interface allows, in any state, and peers who do as they please.
 
 use std::cell::Cell;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use aio_model::{
-    Accept, Buffer, Close, Completion, ConnId, Deadline, Done, Instant, Kind, OpId, Operation, Parts, PoolId,
-    Post, Recv, Request, Send, Shutdown, Sleep, System,
+    Accept, Address, Buffer, Close, CloseReason, Completion, ConnId, Connect, Deadline, Done, Instant, Kind,
+    OpId, Operation, Parts, PoolId, Post, Recv, Request, Send, Shutdown, Sleep, System,
 };
 
 use crate::choice::Choice;
+use crate::dial::Answer;
 use crate::episode::Episode;
 use crate::link::Side;
-use crate::oracle::{Refused, Submission, Task};
+use crate::oracle::{Manner, Refused, Submission, Task};
 use crate::pattern;
 use crate::peer::{Act, PeerId};
 use crate::socket::SocketId;
@@ -55,6 +57,10 @@ pub(crate) enum Action {
     PeerEnd,
     /// Submit a sleep or a post.
     Own,
+    /// Submit a connect.
+    Connect,
+    /// Give a connection another pool.
+    SetPool,
 }
 
 impl Action {
@@ -78,6 +84,8 @@ impl Action {
         Action::Close,
         Action::PeerEnd,
         Action::Own,
+        Action::Connect,
+        Action::SetPool,
     ];
 }
 
@@ -113,6 +121,19 @@ fn all_bytes(buffer: &Buffer) -> Vec<u8> {
     buffer.chunks().flatten().copied().collect()
 }
 
+/// The address that the connect of this context goes to: each has its own, so that a call tells whose it is.
+fn address_of(context: u64) -> SocketAddr {
+    SocketAddr::from((Ipv6Addr::from(u128::from(context)), 1))
+}
+
+/// Whose connect a call is.
+pub(crate) fn context_of(address: &Address) -> u64 {
+    match address {
+        Address::Internet(SocketAddr::V6(address)) => u64::try_from(u128::from(*address.ip())).unwrap_or(0),
+        _ => 0,
+    }
+}
+
 /// When a deadline is, for somebody who submits at `now`.
 fn resolve(deadline: Option<Deadline>, now: Instant) -> Option<Instant> {
     deadline.map(|deadline| match deadline {
@@ -131,6 +152,8 @@ impl Episode {
             Action::Accept => self.submit_accept(),
             Action::Shut => self.submit_shut(),
             Action::Own => self.submit_own(),
+            Action::Connect => self.submit_connect(),
+            Action::SetPool => self.set_pool(),
             Action::Take => {
                 let count = 1 + self.choose(|choice| choice.magnitude(15));
                 (0..count).for_each(|_| drop(self.take()));
@@ -166,8 +189,10 @@ impl Episode {
         let done = self.model.next_completion()?;
         self.note(|| format!("completed: {done:?}"));
         self.oracle.on_completion(&done);
-        if let Ok(Done::Accepted(conn)) = done.result {
-            remember(&mut self.workload.conns, conn);
+        match done.result {
+            Ok(Done::Accepted(conn)) => remember(&mut self.workload.conns, conn),
+            Ok(Done::Connected) => remember(&mut self.workload.conns, done.conn),
+            _ => {}
         }
         Some(done).map(|mut done| {
             if let Buffer::Lease(_) = done.buffer {
@@ -243,16 +268,20 @@ impl Episode {
         let context = self.context();
         let bytes = self.bytes(context, self.size());
         let pools = self.plan.pools.len();
-        let (task, recv) = match self.choose(|choice| choice.below(4)) {
-            0 | 1 => {
+        let (task, recv) = match self.choose(|choice| choice.below(7)) {
+            0 | 1 => (Task::RecvOwnPool, Recv::pooled()),
+            6 => {
                 let pool = self.choose(|choice| choice.index(pools));
                 let id = PoolId::new(u16::try_from(pool).unwrap_or(0));
                 (Task::RecvPooled { pool }, Recv::pooled_from(id))
             }
             2 => (Task::Recv, Recv::into(bytes.clone())),
-            _ => (Task::RecvExact, Recv::exact(bytes.clone())),
+            3 => (Task::RecvExact, Recv::exact(bytes.clone())),
+            4 => (Task::Recv, Recv::into(self.cut(&bytes))),
+            _ => (Task::RecvExact, Recv::exact(self.cut(&bytes))),
         };
-        let bytes = if matches!(task, Task::RecvPooled { .. }) { Vec::new() } else { bytes };
+        let pooled = matches!(task, Task::RecvPooled { .. } | Task::RecvOwnPool);
+        let bytes = if pooled { Vec::new() } else { bytes };
         self.submit(task, recv.into_request(), context, bytes);
     }
 
@@ -307,12 +336,68 @@ impl Episode {
 
     fn submit_shut(&mut self) {
         let context = self.context();
-        let (task, request) = match self.choose(|choice| choice.below(3)) {
-            0 => (Task::Shutdown, Shutdown::write().into_request()),
-            1 => (Task::Close { flush: true }, Close::flush().into_request()),
-            _ => (Task::Close { flush: false }, Close::now().into_request()),
+        let (manner, close) = match self.choose(|choice| choice.below(4)) {
+            0 => {
+                let request = Shutdown::write().into_request();
+                return self.submit(Task::Shutdown, request, context, Vec::new());
+            }
+            1 => (Manner::Flush, Close::flush()),
+            2 => {
+                let millis = u32::try_from(self.choose(|choice| choice.magnitude(5_000))).unwrap_or(0);
+                (Manner::Linger(millis), Close::linger(Duration::from_millis(millis.into())))
+            }
+            _ => (Manner::Now, Close::now()),
         };
-        self.submit(task, request, context, Vec::new());
+        let reason = self.reason();
+        let close = if let CloseReason::Code(code) = reason { close.code(code) } else { close };
+        self.submit(Task::Close { manner, reason }, close.into_request(), context, Vec::new());
+    }
+
+    /// Why the user closes something.
+    fn reason(&self) -> CloseReason {
+        match self.choose(|choice| choice.below(4)) {
+            3 => CloseReason::Code(7),
+            _ => CloseReason::Requested,
+        }
+    }
+
+    fn submit_connect(&mut self) {
+        let context = self.context();
+        let answers = [Answer::Accepts, Answer::Refuses, Answer::Unreachable, Answer::Silent];
+        let answer = answers[self.choose(|choice| choice.weighted(&[8, 1, 1, 1]))];
+        let address = address_of(context);
+        self.net.host(address, answer);
+        self.submit(Task::Connect, Connect::to(address).into_request(), context, Vec::new());
+    }
+
+    fn set_pool(&mut self) {
+        let Some(conn) = self.pick(&self.workload.conns) else { return };
+        let pool = self.choose(|choice| choice.index(4));
+        let id = PoolId::new(u16::try_from(pool).unwrap_or(0));
+        let done = self.model.set_pool(conn, id).is_ok();
+        self.note(|| format!("gives {conn} {id:?}: {done}"));
+        self.oracle.on_set_pool(conn, pool, done);
+    }
+
+    /// Shuts down in the middle of everything, at once or with time to flush.
+    pub(crate) fn shut_down_early(&mut self) {
+        let deadline = match self.choose(|choice| choice.below(3)) {
+            0 => {
+                self.note(|| "shuts down".to_owned());
+                self.model.shut_down();
+                return self.oracle.on_shut_down(None);
+            }
+            1 => Deadline::Within(Duration::from_millis(self.choose(|choice| choice.magnitude(5_000)))),
+            _ => Deadline::At(Instant::MAX),
+        };
+        let (now, read) = (self.model.now(), Cell::new(Instant::ZERO));
+        self.model.shut_down_by(deadline, || {
+            read.set(self.os.now());
+            read.get()
+        });
+        let until = resolve(Some(deadline), read.get().max(now));
+        self.note(|| format!("shuts down by {until:?}"));
+        self.oracle.on_shut_down(until);
     }
 
     fn submit_own(&mut self) {
@@ -339,7 +424,8 @@ impl Episode {
         let listeners: Vec<ConnId> = self.workload.listeners.iter().map(|(conn, _)| *conn).collect();
         let wrong = self.choose(|choice| choice.below(16)) == 15;
         let among = if listener != wrong { &listeners } else { &self.workload.conns };
-        let own = matches!(task, Task::Sleep | Task::Post).then(|| self.model.own());
+        let is_own = matches!(task, Task::Sleep | Task::Post | Task::Connect);
+        let own = is_own.then(|| self.model.own());
         let Some(conn) = own.or_else(|| self.pick(among)) else { return };
         let deadline = if task == Task::Post { None } else { self.deadline() };
         let request = match deadline {
@@ -414,20 +500,24 @@ impl Episode {
 
     fn close(&mut self) {
         let Some(conn) = self.pick(&self.workload.conns) else { return };
-        self.close_conn(conn);
+        let reason = self.reason();
+        self.close_conn(conn, reason);
     }
 
-    pub(crate) fn close_conn(&mut self, conn: ConnId) {
-        let done = self.model.close(conn).is_ok();
+    pub(crate) fn close_conn(&mut self, conn: ConnId, reason: CloseReason) {
+        let done = match reason {
+            CloseReason::Code(code) => self.model.close_with(conn, code).is_ok(),
+            _ => self.model.close(conn).is_ok(),
+        };
         self.note(|| format!("closes {conn}: {done}"));
-        self.oracle.on_close_called(conn, done);
+        self.oracle.on_close_called(conn, reason, done);
         self.workload.listeners.retain(|(listener, _)| *listener != conn);
     }
 
     /// Closes every listener.
     pub(crate) fn close_listeners(&mut self) {
         while let Some((listener, _)) = self.workload.listeners.first().copied() {
-            self.close_conn(listener);
+            self.close_conn(listener, CloseReason::Requested);
         }
     }
 
@@ -441,6 +531,7 @@ impl Episode {
     }
 
     fn peer_act(&mut self, action: Action) {
+        self.workload.peers.extend(self.net.take_arrivals());
         let Some(peer) = self.pick(&self.workload.peers) else { return };
         let bytes_max = self.size();
         let act = match action {

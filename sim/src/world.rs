@@ -7,11 +7,12 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use aio_model::{ConnId, Instant, Readiness};
+use aio_model::{Address, ConnId, Instant, Readiness, SystemError};
 
 use crate::agenda::Agenda;
 use crate::choice::Choice;
 use crate::clock::Clock;
+use crate::dial::Answer;
 use crate::dice::Dice;
 use crate::engine::{Direction, Engine, EngineKind};
 use crate::faults::{Fault, Faults};
@@ -47,6 +48,8 @@ pub(crate) enum Due {
     Release(SocketId),
     /// A peer acts.
     Act(Act),
+    /// Whoever this end has dialled answers.
+    Handshake { end: Endpoint, answer: Answer, verdict: Result<(), SystemError> },
 }
 
 /// A connection, and the sockets that hold its ends. An end without one is a peer's, waits to be accepted, or
@@ -83,7 +86,10 @@ pub(crate) struct World {
     pub(crate) pollers: Vec<Poller>,
     /// The buffers of new connections, if they are not to be drawn.
     pub(crate) capacity: Option<Capacity>,
-    /// Peers that came by plan, and that nobody has asked about yet.
+    /// What addresses answer; the last word counts.
+    pub(crate) hosts: Vec<(Address, Answer)>,
+    pub(crate) answer_default: Answer,
+    /// Peers that came by plan, or that were dialled, and that nobody has asked about yet.
     pub(crate) arrivals: Vec<PeerId>,
     pub(crate) counts: Counts,
     pub(crate) trace: Trace,
@@ -101,6 +107,8 @@ impl World {
             descriptors: Descriptors::new(),
             pollers: Vec::new(),
             capacity: None,
+            hosts: Vec::new(),
+            answer_default: Answer::Refuses,
             arrivals: Vec::new(),
             counts: Counts::default(),
             trace: Trace::new(),
@@ -216,7 +224,7 @@ impl World {
     pub(crate) fn heal(&mut self) {
         self.dice.faults = Faults::NONE;
         let now = self.clock.now();
-        self.agenda.hurry(now, |due| matches!(due, Due::Flow(_) | Due::Release(_)));
+        self.agenda.hurry(now, |due| matches!(due, Due::Flow(_) | Due::Release(_) | Due::Handshake { .. }));
         self.pollers.iter_mut().for_each(|poller| poller.engine.hurry(now));
         self.run_due();
     }

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::thread::JoinHandle;
 
-use aio::{Builder, Proactor, Socket, Stats};
+use aio::{Builder, Counters, Proactor, Socket};
 
 use crate::serve::{Ctx, serve};
 
@@ -26,7 +26,7 @@ pub struct Report {
     /// Bytes sent back, of the echoes that were finished.
     pub bytes: u64,
     /// The counters at the end.
-    pub stats: Stats,
+    pub stats: Counters,
     /// The buffers that were still lent: none.
     pub outstanding: usize,
 }
@@ -47,7 +47,7 @@ impl EchoServer {
             let stopped = aio.adopt(stopped)?;
             let served = serve(&mut aio, listener, Some(stopped), None)?;
             aio.model().check().map_err(io::Error::other)?;
-            let (stats, outstanding) = (aio.stats(), aio.outstanding());
+            let (stats, outstanding) = (aio.stats().counters, aio.outstanding());
             Ok(Report { connections: served.connections, bytes: served.bytes, stats, outstanding })
         });
         Ok(EchoServer { address, stop, thread })

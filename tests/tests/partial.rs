@@ -17,7 +17,7 @@ fn receive(socket: impl Into<Socket>, count: u64) -> Vec<u8> {
     aio.submit(conn, Recv::pooled(), ()).unwrap();
     while (received.len() as u64) < count {
         aio.turn(&mut batch, Some(Duration::from_secs(5))).unwrap();
-        assert!(!batch.is_empty() || aio.stats().waits < 20, "the rest does not come: {received:?}");
+        assert!(!batch.is_empty() || aio.stats().counters.waits < 20, "the rest does not come: {received:?}");
         for done in batch.drain(..) {
             assert_eq!(done.result, Ok(Done::Received { end_of_stream: false }));
             received.extend_from_slice(done.received());

@@ -34,7 +34,7 @@ fn a_buffer_of_another_pool_does_not_hide_the_one_that_is_waited_for() {
     let (wanted, unwanted) = if one.context == "first" { (one, other) } else { (other, one) };
     aio.submit(third, Recv::pooled_from(PoolId::new(0)), "third").unwrap();
     let mut batch = Vec::with_capacity(1);
-    while aio.stats().parked == 0 {
+    while aio.stats().counters.parked == 0 {
         aio.turn(&mut batch, Some(Duration::ZERO)).unwrap();
     }
     assert!(matches!((&wanted.buffer, &unwanted.buffer), (Buffer::Lease(_), Buffer::Lease(_))));

@@ -7,7 +7,7 @@ use super::{End, Oracle, Phase, RECEIVE, SEND, Task};
 impl Oracle {
     /// A turn begins.
     pub fn on_turn(&mut self) {
-        let place_free = self.conns.len() < self.limits.connections_max.get() as usize;
+        let place_free = !self.places_taken();
         self.turn = super::TurnCounts { place_free, ..super::TurnCounts::default() };
     }
 
@@ -33,7 +33,8 @@ impl Oracle {
         if polls {
             return;
         }
-        let sleepy = self.conns.iter().find(|(_, conn)| conn.phase == Phase::Closing).map(|(conn, _)| *conn);
+        let due = |phase| matches!(phase, Phase::Closing | Phase::Lingering { fin_due: Some(_), .. });
+        let sleepy = self.conns.iter().find(|(_, conn)| due(conn.phase)).map(|(conn, _)| *conn);
         self.ensure(sleepy.is_none(), "K2", || format!("sleeps while {sleepy:?} is to be closed"));
     }
 
@@ -49,17 +50,25 @@ impl Oracle {
         }
     }
 
-    /// Judges that a call is made at all, and returns the operation that it must be for.
-    fn called(&mut self, conn: ConnId, lane: usize, call: &str) -> Option<(u64, Task)> {
+    /// Judges that a turn is bounded, and each lane's part of it (K6).
+    pub(super) fn count_call(&mut self, conn: ConnId, lane: usize, call: &str) {
         self.turn.calls += 1;
         let calls = self.turn.by_lane.entry((conn, lane)).or_default();
         *calls += 1;
         let (calls, budget) = (*calls, self.limits.lane_attempts_max.get());
         self.ensure(calls <= budget, "K6", || {
-            format!("call {calls} for one lane in a turn; {budget} are allowed")
+            format!("{call} is call {calls} for one lane in a turn; {budget} are allowed")
         });
         let (all, budget) = (self.turn.calls, self.limits.turn_attempts_max.get());
         self.ensure(all <= budget, "K6", || format!("{all} calls in a turn; {budget} are allowed"));
+        if let Some(state) = self.lane(conn, lane) {
+            state.turns_passed_over = 0;
+        }
+    }
+
+    /// Judges that a call is made at all, and returns the operation that it must be for.
+    pub(super) fn called(&mut self, conn: ConnId, lane: usize, call: &str) -> Option<(u64, Task)> {
+        self.count_call(conn, lane, call);
         let now = self.now;
         let Some(state) = self.conns.get(&conn) else {
             self.breaks("K1", || format!("{call} on {conn}, which does not exist"));
@@ -82,13 +91,12 @@ impl Oracle {
         let task = self.ops.get(&serial)?.task;
         if let Some(state) = self.lane(conn, lane) {
             state.exhausted_at = None;
-            state.turns_passed_over = 0;
         }
         Some((serial, task))
     }
 
     /// An attempt that moved nothing.
-    fn hindered(&mut self, conn: ConnId, lane: usize, outcome: Outcome) {
+    pub(super) fn hindered(&mut self, conn: ConnId, lane: usize, outcome: Outcome) {
         let now = self.now;
         let Some(state) = self.lane(conn, lane) else { return };
         match outcome {
@@ -167,13 +175,17 @@ impl Oracle {
 
     /// An accept, as `new`, was answered.
     pub fn on_accept(&mut self, listener: ConnId, new: ConnId, serial: Option<u64>, outcome: Outcome) {
-        let full = self.conns.len() >= self.limits.connections_max.get() as usize;
+        let full = self.places_taken();
         self.ensure(!full, "C6", || format!("accepts from {listener} with connections at their limit"));
         let Some((op, task)) = self.called(listener, RECEIVE, "an accept") else { return };
         if outcome != Outcome::Done {
             return self.hindered(listener, RECEIVE, outcome);
         }
+        let pool = self.conns.get(&listener).map_or(0, |listener| listener.pool);
         self.on_adopted(new, Kind::Stream, serial);
+        if let Some(state) = self.conns.get_mut(&new) {
+            state.pool = pool;
+        }
         match task {
             Task::AcceptOne => self.end(op, Ok(Done::Accepted(new))),
             // With a single credit in all, there is none for a completion that is not final.
@@ -194,6 +206,9 @@ impl Oracle {
 
     /// A shutdown was answered.
     pub fn on_shutdown(&mut self, conn: ConnId, outcome: Outcome) {
+        if self.on_last_fin(conn, outcome) {
+            return;
+        }
         let Some((serial, task)) = self.called(conn, SEND, "a shutdown") else { return };
         self.ensure(task == Task::Shutdown, "K3", || format!("a shutdown on {conn}, whose turn is {task:?}"));
         match outcome {

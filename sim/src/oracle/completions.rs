@@ -4,8 +4,7 @@ use aio_model::{
     Buffer, CloseReason, Completion, ConnId, Done, Instant, Kind, Limit, OpError, OpId, SubmitErrorKind,
 };
 
-use super::{Conn, End, Op, Oracle, Phase, RECEIVE, SEND, Task, due_tick};
-use crate::link::Side;
+use super::{Conn, End, Manner, Op, Oracle, Phase, RECEIVE, SEND, Task, due_tick};
 use crate::pattern;
 
 /// A count of bytes as an index into a buffer that is in memory.
@@ -72,8 +71,13 @@ impl Oracle {
     /// What the contract says to a submission: `None`, it is accepted.
     fn expected_refusal(&self, submission: &Submission) -> Option<SubmitErrorKind> {
         let busy = self.credits() >= self.limits.ops_max.get();
-        if matches!(submission.task, Task::Sleep | Task::Post) {
-            return busy.then_some(SubmitErrorKind::Busy(Limit::Ops));
+        if matches!(submission.task, Task::Sleep | Task::Post | Task::Connect) {
+            let no_place = submission.task == Task::Connect && self.places_taken();
+            return match (self.shut_down, no_place) {
+                (true, _) => Some(SubmitErrorKind::ShutDown),
+                (false, true) => Some(SubmitErrorKind::Busy(Limit::Connections)),
+                (false, false) => busy.then_some(SubmitErrorKind::Busy(Limit::Ops)),
+            };
         }
         let Some(conn) = self.conns.get(&submission.conn) else { return Some(SubmitErrorKind::Stale) };
         if self.shut_down {
@@ -113,7 +117,11 @@ impl Oracle {
     }
 
     fn accepted(&mut self, submission: Submission, id: OpId) {
-        let Submission { conn, task, context, bytes, lease, deadline } = submission;
+        let Submission { conn, mut task, context, bytes, lease, deadline } = submission;
+        if let (Task::RecvOwnPool, Some(state)) = (task, self.conns.get(&conn)) {
+            task = Task::RecvPooled { pool: state.pool };
+        }
+        self.turn.place_free &= task != Task::Connect;
         let due = deadline.and_then(due_tick).map(|tick| (tick, self.armed));
         self.armed += 1;
         let op_due = if task.can_change() { due } else { None };
@@ -130,8 +138,12 @@ impl Oracle {
             return match task {
                 Task::Sleep => {}
                 Task::Post => self.end(context, Ok(Done::Posted)),
-                Task::Close { flush: true } => self.flush(conn, CloseReason::Requested, due),
-                _ => self.abort(conn, CloseReason::Requested),
+                Task::Close { manner: Manner::Flush, reason } => self.flush(conn, reason, None, due),
+                Task::Close { manner: Manner::Linger(millis), reason } => {
+                    self.flush(conn, reason, Some(millis), due);
+                }
+                Task::Close { manner: Manner::Now, reason } => self.abort(conn, reason),
+                _ => unreachable!("{task:?} queues in a lane"),
             };
         };
         let Some(state) = self.lane(conn, lane) else { return };
@@ -140,15 +152,6 @@ impl Oracle {
         if let Some(end) = state.end {
             self.end(context, End::result(end, task));
         }
-    }
-
-    /// A connection is to close when its queued sends are done.
-    fn flush(&mut self, conn: ConnId, reason: CloseReason, until: Option<(u64, u64)>) {
-        if let Some(Conn { phase, .. }) = self.conns.get_mut(&conn) {
-            *phase = Phase::Flushing { reason, until };
-        }
-        self.end_lane(conn, RECEIVE, |_| Err(OpError::Closed(reason)));
-        self.flushed(conn);
     }
 
     /// `cancel` was called.
@@ -200,28 +203,26 @@ impl Oracle {
         self.ensure(done == tainted, "C5", || format!("resume of {conn} says {done}; tainted: {tainted}"));
     }
 
-    /// `close` was called.
-    pub fn on_close_called(&mut self, conn: ConnId, done: bool) {
+    /// `set_pool` was called.
+    pub fn on_set_pool(&mut self, conn: ConnId, pool: usize, done: bool) {
+        let known = self.knows(conn);
+        self.ensure(done == (known && pool < self.pools.len()), "B2", || {
+            format!("set_pool of {conn} says {done}; there: {known}")
+        });
+        if let (true, Some(conn)) = (done, self.conns.get_mut(&conn)) {
+            conn.pool = pool;
+        }
+    }
+
+    /// `close` was called, or `close_with` a code.
+    pub fn on_close_called(&mut self, conn: ConnId, reason: CloseReason, done: bool) {
         let known = self.knows(conn);
         self.ensure(done == known, "K2", || format!("close of {conn} says {done}; there: {known}"));
         let shuts = |conn: &Conn| matches!(conn.phase, Phase::Flushing { reason: CloseReason::ShutDown, .. });
         if self.conns.get(&conn).is_some_and(shuts) {
             return;
         }
-        self.abort(conn, CloseReason::Requested);
-    }
-
-    /// `shut_down` was called, without a deadline.
-    pub fn on_shut_down(&mut self) {
-        self.shut_down = true;
-        let sleeps = self.ops.iter().filter(|(_, op)| op.task == Task::Sleep && op.verdict.is_none());
-        for context in sleeps.map(|(context, _)| *context).collect::<Vec<_>>() {
-            self.end(context, Err(OpError::Closed(CloseReason::ShutDown)));
-        }
-        let conns: Vec<ConnId> = self.conns.keys().copied().collect();
-        for conn in conns {
-            self.abort(conn, CloseReason::ShutDown);
-        }
+        self.abort(conn, reason);
     }
 
     /// A completion was taken (C1, C2, C3).
@@ -230,7 +231,9 @@ impl Oracle {
             self.breaks("C1", || format!("a second completion of operation {}: {done:?}", done.context));
             return;
         };
-        let same = op.id == done.op && op.conn == done.conn;
+        // A connect that was never tried has a connection that nobody heard of.
+        let unborn = op.task == Task::Connect && done.result.is_err();
+        let same = op.id == done.op && (op.conn == done.conn || unborn);
         let expected = (op.id, op.conn);
         self.ensure(same, "C2", || {
             format!("a completion of {} on {}, not of {expected:?}", done.op, done.conn)
@@ -306,10 +309,10 @@ impl Oracle {
     /// Received bytes are a gap-free prefix of what the peer sent (C4).
     fn judge_bytes(&mut self, op: &Op, bytes: &[u8]) {
         let Some(conn) = self.conns.get_mut(&op.conn) else { return };
-        let offset = conn.reported;
+        let (offset, far) = (conn.reported, conn.far);
         conn.reported += bytes.len() as u64;
         let Some(serial) = conn.serial else { return };
-        let wrong = pattern::mismatch(serial, Side::Client, offset, bytes);
+        let wrong = pattern::mismatch(serial, far, offset, bytes);
         self.ensure(wrong.is_none(), "C4", || {
             format!("{} received a wrong byte at offset {offset} + {wrong:?}", op.conn)
         });

@@ -2,18 +2,22 @@
 //!
 //! It is a second, naive account of every connection and operation, fed only by what crosses the borders: what
 //! the user submits, the system calls and their outcomes, the events, and the completions. It shares no code
-//! with the model. `calls` judges the system's border, `completions` the user's, `rest` what must be true
+//! with the model. `calls` judges the system's border, `completions` the user's, `winding` how connections begin
+//! and end, `rest` what must be true
 //! whenever nothing is under way. A rule of the contract that is broken is reported under its name.
 
 mod calls;
 mod completions;
 mod rest;
+mod winding;
 
 pub use completions::{Refused, Submission};
 
 use std::collections::{BTreeMap, VecDeque};
 
 use aio_model::{CloseReason, ConnId, Done, Instant, Kind, Limits, OpError, OpId, Rearm, SystemError};
+
+use crate::link::Side;
 
 /// A rule that was broken, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +64,10 @@ struct Conn {
     kind: Kind,
     /// The connection's serial number in the network: what its bytes are a function of.
     serial: Option<u64>,
+    /// Which side of it the peer is.
+    far: Side,
+    /// The pool that its receives take from.
+    pool: usize,
     lanes: [Lane; 2],
     phase: Phase,
     closer: Option<u64>,
@@ -69,9 +77,32 @@ struct Conn {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
+    /// Whether the system knows it: there is something to be closed.
+    Connecting {
+        known: bool,
+    },
     Open,
-    Flushing { reason: CloseReason, until: Option<(u64, u64)> },
+    /// Until when, at the latest, and for how many milliseconds it lingers then.
+    Flushing {
+        reason: CloseReason,
+        linger: Option<u32>,
+        until: Option<(u64, u64)>,
+    },
+    /// A FIN is due, and for how many milliseconds it lingers then; or until when it does.
+    Lingering {
+        reason: CloseReason,
+        fin_due: Option<u32>,
+        until: Option<(u64, u64)>,
+    },
     Closing,
+}
+
+impl Conn {
+    fn new(kind: Kind, serial: Option<u64>) -> Conn {
+        let lanes = [Lane::default(), Lane { ready: true, ..Lane::default() }];
+        let (phase, far) = (Phase::Open, Side::Client);
+        Conn { kind, serial, far, pool: 0, lanes, phase, closer: None, reported: 0 }
+    }
 }
 
 /// A lane as the contract sees it.
@@ -138,6 +169,8 @@ pub enum Task {
         /// The index of the pool.
         pool: usize,
     },
+    /// Receive any bytes into a buffer of the connection's own pool.
+    RecvOwnPool,
     /// Send this part of the user's buffer.
     Send {
         /// The first byte.
@@ -149,17 +182,32 @@ pub enum Task {
     AcceptOne,
     /// Accept one connection after the other.
     AcceptMany,
+    /// Make a connection.
+    Connect,
     /// Shut down for sending.
     Shutdown,
     /// Close.
     Close {
-        /// After the queued sends.
-        flush: bool,
+        /// When.
+        manner: Manner,
+        /// Why.
+        reason: CloseReason,
     },
     /// Wait for a point in time.
     Sleep,
     /// Complete at once.
     Post,
+}
+
+/// When a connection is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// At once.
+    Now,
+    /// After the queued sends.
+    Flush,
+    /// When then the peer has ended too, or at the latest that many milliseconds later.
+    Linger(u32),
 }
 
 const RECEIVE: usize = 0;
@@ -169,11 +217,10 @@ impl Task {
     /// The lane that it queues in; a close queues in none.
     fn lane(self) -> Option<usize> {
         match self {
-            Task::Recv | Task::RecvExact | Task::RecvPooled { .. } | Task::AcceptOne | Task::AcceptMany => {
-                Some(RECEIVE)
-            }
-            Task::Send { .. } | Task::Shutdown => Some(SEND),
-            Task::Close { .. } | Task::Sleep | Task::Post => None,
+            Task::AcceptOne | Task::AcceptMany => Some(RECEIVE),
+            _ if self.is_recv() => Some(RECEIVE),
+            Task::Send { .. } | Task::Connect | Task::Shutdown => Some(SEND),
+            _ => None,
         }
     }
 
@@ -183,7 +230,7 @@ impl Task {
     }
 
     fn is_recv(self) -> bool {
-        matches!(self, Task::Recv | Task::RecvExact | Task::RecvPooled { .. })
+        matches!(self, Task::Recv | Task::RecvExact | Task::RecvPooled { .. } | Task::RecvOwnPool)
     }
 }
 
@@ -235,8 +282,7 @@ impl Oracle {
         self.turn.place_free = false;
         let known = self.conns.contains_key(&conn);
         self.ensure(!known, "K1", || format!("{conn} names two connections at once"));
-        let lanes = [Lane::default(), Lane { ready: true, ..Lane::default() }];
-        self.conns.insert(conn, Conn { kind, serial, lanes, phase: Phase::Open, closer: None, reported: 0 });
+        self.conns.insert(conn, Conn::new(kind, serial));
     }
 
     /// Whether a connection exists, as far as the user can know.
@@ -306,6 +352,9 @@ impl Oracle {
     fn end_early(&mut self, serial: u64, error: OpError) {
         let Some(op) = self.ops.get(&serial) else { return };
         let (conn, task, moved) = (op.conn, op.task, op.moved);
+        if task == Task::Connect {
+            return self.end_connect(serial, error);
+        }
         let Some(lane) = task.lane() else {
             let elapsed = task == Task::Sleep && error == OpError::Deadline;
             return self.end(serial, if elapsed { Ok(Done::Elapsed) } else { Err(error) });
@@ -320,24 +369,18 @@ impl Oracle {
         self.flushed(conn);
     }
 
-    /// A connection that flushes and has nothing left to send closes (K2).
-    fn flushed(&mut self, conn: ConnId) {
-        let Some(Conn { phase: Phase::Flushing { reason, .. }, lanes, .. }) = self.conns.get(&conn) else {
-            return;
-        };
-        if lanes[SEND].queue.is_empty() {
-            self.abort(conn, *reason);
-        }
-    }
-
     /// Everything of a connection ends, and its descriptor is to be closed (K2).
     fn abort(&mut self, conn: ConnId, reason: CloseReason) {
-        match self.conns.get_mut(&conn) {
+        let before = match self.conns.get_mut(&conn) {
             None | Some(Conn { phase: Phase::Closing, .. }) => return,
-            Some(conn) => conn.phase = Phase::Closing,
-        }
+            Some(conn) => std::mem::replace(&mut conn.phase, Phase::Closing),
+        };
         for lane in [RECEIVE, SEND] {
             self.end_lane(conn, lane, |_| Err(OpError::Closed(reason)));
+        }
+        if before == (Phase::Connecting { known: false }) {
+            // The system never heard of it: there is nothing to close.
+            self.conns.remove(&conn);
         }
     }
 }

@@ -11,8 +11,8 @@ impl Oracle {
     pub(super) fn due(&self) -> impl Iterator<Item = (u64, u64)> {
         let ops = self.ops.values().filter(|op| op.verdict.is_none()).filter_map(|op| op.due);
         let flushes = self.conns.values().filter_map(|conn| match conn.phase {
-            Phase::Flushing { until, .. } => until,
-            Phase::Open | Phase::Closing => None,
+            Phase::Flushing { until, .. } | Phase::Lingering { until, .. } => until,
+            Phase::Connecting { .. } | Phase::Open | Phase::Closing => None,
         });
         ops.chain(flushes)
     }
@@ -23,12 +23,16 @@ impl Oracle {
         while let Some(due) = self.due().filter(|(tick, _)| *tick <= now).min() {
             let op = self.ops.iter().find(|(_, op)| op.verdict.is_none() && op.due == Some(due));
             let op = op.map(|(context, _)| *context);
-            let is_due =
-                |conn: &Conn| matches!(conn.phase, Phase::Flushing { until, .. } if until == Some(due));
+            let is_due = |conn: &Conn| match conn.phase {
+                Phase::Flushing { until, .. } | Phase::Lingering { until, .. } => until == Some(due),
+                Phase::Connecting { .. } | Phase::Open | Phase::Closing => false,
+            };
             let flush = self.conns.iter().find(|(_, conn)| is_due(conn)).map(|(id, conn)| (*id, conn.phase));
             match (op, flush) {
                 (Some(context), _) => self.end_early(context, OpError::Deadline),
-                (None, Some((conn, Phase::Flushing { reason, .. }))) => self.abort(conn, reason),
+                (None, Some((conn, Phase::Flushing { reason, .. } | Phase::Lingering { reason, .. }))) => {
+                    self.abort(conn, reason);
+                }
                 (None, _) => return,
             }
         }
@@ -37,7 +41,7 @@ impl Oracle {
     /// The counts agree, and whoever can go on will.
     pub fn on_rest<C>(&mut self, model: &Model<C>, net: &Net, leases: usize) {
         let counts = (model.connections() as usize, model.ops());
-        let expected = (self.conns.len(), self.credits());
+        let expected = (self.places(), self.credits());
         self.ensure(counts == expected, "C1", || {
             format!("connections and credits {counts:?}, not {expected:?}")
         });
@@ -48,6 +52,8 @@ impl Oracle {
         let ended =
             self.ops.iter().find(|(_, op)| op.verdict.is_some()).map(|(context, op)| (*context, op.task));
         self.ensure(ended.is_none(), "C1", || format!("the completion of {ended:?} is lost"));
+        let unborn = self.unborn().next();
+        self.ensure(unborn.is_none(), "K6", || format!("the connect {unborn:?} is not tried"));
         let outstanding = model.outstanding() as usize;
         let carried = self.ops.values().filter(|op| op.lease).count();
         self.ensure(outstanding == leases + carried, "B2", || {
@@ -64,7 +70,7 @@ impl Oracle {
 
     /// Whether a lane waits for something else than an event: a buffer, a place, a credit, or time.
     fn waits(&self, lane: &Lane, head: Task, outstanding: usize) -> bool {
-        let places_taken = self.conns.len() >= self.limits.connections_max.get() as usize;
+        let places_taken = self.places_taken();
         let credits_taken = self.credits() >= self.limits.ops_max.get() && self.limits.ops_max.get() > 1;
         let waits = match head {
             // With several pools the others' buffers count too: lenient, but never wrong.
@@ -78,7 +84,7 @@ impl Oracle {
 
     /// Nobody who can go on is passed over for longer than it takes to serve all others (K6).
     fn judge_fairness(&mut self, outstanding: usize) {
-        self.lanes_max = self.lanes_max.max(2 * self.conns.len());
+        self.lanes_max = self.lanes_max.max(2 * self.places());
         let mut passed_over = Vec::new();
         for (id, conn) in &self.conns {
             for (index, lane) in conn.lanes.iter().enumerate() {
@@ -116,6 +122,11 @@ impl Oracle {
             return Some(("K2", format!("{id} is to be closed, and nothing is left to do")));
         }
         let state = &conn.lanes[lane];
+        if let (Phase::Lingering { fin_due, .. }, RECEIVE) = (conn.phase, lane) {
+            let waits = net.condition(id)?.receives() && !net.edge_debt(id, Direction::Receive);
+            let what = || format!("{id} lingers, and what comes is not thrown away");
+            return (fin_due.is_some() || state.ready || waits).then(|| ("K2", what()));
+        }
         let head = &self.ops[state.queue.front()?].task;
         if self.waits(state, *head, outstanding) {
             return None;

@@ -1,16 +1,14 @@
 //! The rules of the contract, one or more tests each, with the test playing the operating system.
 
-mod common;
-
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use crate::bench::{Asked, Bench, MS, limits};
 use aio_model::Outcome::{Done, Exhausted, Failed, Interrupted, Partial, Transferred, WouldBlock};
 use aio_model::{
     Accept, Buffer, Close, Deadline, IdError, Instant, Kind, Limit, Limits, OpIdError, OpenError, Parts,
     Post, Readiness, Recv, ResumeError, Send, Shutdown, Sleep, SubmitErrorKind, SystemError, SystemErrorKind,
 };
-use common::{Asked, Bench, MS, limits};
 
 const RESET: SystemError = SystemError::from_kind(SystemErrorKind::ConnectionReset);
 const EMFILE: SystemError = SystemError::from_kind(SystemErrorKind::DescriptorsExhausted);
@@ -272,7 +270,7 @@ fn k1_a_stale_or_foreign_id_reaches_nobody() {
     assert_eq!(bench.try_submit(foreign, Recv::pooled(), "").unwrap_err().kind, SubmitErrorKind::Foreign);
     assert_eq!(bench.model.cancel(op), Err(OpIdError::Foreign));
     assert_eq!(bench.model.close(foreign), Err(IdError::Foreign));
-    assert_eq!(bench.model.stats().events_stale, 1);
+    assert_eq!(bench.model.stats().counters.events_stale, 1);
 }
 
 #[test]
@@ -381,7 +379,7 @@ fn a_shut_down_model_drains_and_takes_nothing_new() {
     let (stream, listener) = (bench.stream(), bench.listener());
     bench.submit(stream, Recv::pooled(), "recv");
     bench.submit(listener, Accept::one(), "accept");
-    bench.model.shut_down(None);
+    bench.model.shut_down();
     assert_eq!(bench.try_submit(stream, Recv::pooled(), "").unwrap_err().kind, SubmitErrorKind::ShutDown);
     assert_eq!(bench.model.open(Kind::Stream), Err(OpenError::ShutDown));
     assert_eq!(bench.round(NO_TIME, &[]), [Asked::Close(stream), Asked::Close(listener)]);
@@ -399,8 +397,8 @@ fn a_shut_down_with_a_deadline_lets_queued_sends_finish() {
         bench.submit(conn, Recv::pooled(), "recv");
         bench.submit(conn, Send::new("ab"), "send");
     }
-    bench.model.shut_down(Some(bench.now + 9 * MS));
-    bench.model.shut_down(Some(bench.now + 5 * MS));
+    bench.model.shut_down_by(Deadline::At(bench.now + 9 * MS), || unreachable!());
+    bench.model.shut_down_by(Deadline::At(bench.now + 5 * MS), || unreachable!());
     assert_eq!(bench.model.next_deadline(), Some(bench.now + 5 * MS), "the sooner end counts");
     bench.round(NO_TIME, &[Transferred(2), WouldBlock]);
     assert_eq!(bench.round(5 * MS, &[]), [Asked::Close(quick)]);
@@ -484,7 +482,7 @@ fn k2_a_close_does_not_cut_off_what_a_shut_down_lets_finish() {
     bench.submit(conn, Recv::pooled(), "recv");
     bench.submit(conn, Send::new("ab"), "send");
     bench.round(NO_TIME, &[WouldBlock]);
-    bench.model.shut_down(Some(bench.now + 100 * MS));
+    bench.model.shut_down_by(Deadline::At(bench.now + 100 * MS), || unreachable!());
     assert_eq!(bench.ended(), [ended("recv", 0, "Closed(ShutDown)")]);
     bench.model.close(conn).unwrap();
     bench.model.on_ready(conn, Readiness::WRITABLE);
@@ -583,7 +581,7 @@ fn c1_what_is_of_no_connection_completes_too() {
     assert_eq!(bench.try_submit(stream, Sleep::new(MS), "").unwrap_err().kind, SubmitErrorKind::WrongKind);
     assert_eq!(bench.model.close(own), Err(IdError::Stale));
     bench.submit(own, Sleep::new(MS), "last");
-    bench.model.shut_down(None);
+    bench.model.shut_down();
     assert_eq!(bench.try_submit(own, Post::new(), "").unwrap_err().kind, SubmitErrorKind::ShutDown);
     assert_eq!(bench.ended(), [ended("last", 0, "Closed(ShutDown)")]);
 }

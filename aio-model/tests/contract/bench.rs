@@ -33,10 +33,15 @@ pub(crate) struct Bench {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asked {
     Recv(ConnId, usize),
+    /// Where from, into how many slices, how many bytes.
+    RecvVectored(ConnId, usize, usize),
+    Discard(ConnId),
     Send(ConnId, usize),
     /// Where to, in how many slices, how many bytes.
     SendVectored(ConnId, usize, usize),
     Accept(ConnId),
+    /// As whom.
+    Connect(ConnId),
     Shutdown(ConnId),
     Close(ConnId),
 }
@@ -52,18 +57,24 @@ impl Bench {
 
     /// Another proactor than the usual one.
     pub(crate) fn foreign() -> Bench {
-        Bench::make(limits(), 2, 2)
+        Bench::make(limits(), &[(2, 8)], 2)
     }
 
     /// A model whose one pool has `buffers` buffers of 8 bytes.
     pub(crate) fn with(limits: Limits, buffers: u32) -> Bench {
-        Bench::make(limits, buffers, 1)
+        Bench::make(limits, &[(buffers, 8)], 1)
     }
 
-    fn make(limits: Limits, buffers: u32, realm: u32) -> Bench {
+    /// A model with these pools: how many buffers, of how many bytes.
+    pub(crate) fn with_pools(pools: &[(u32, usize)]) -> Bench {
+        Bench::make(limits(), pools, 1)
+    }
+
+    fn make(limits: Limits, pools: &[(u32, usize)], realm: u32) -> Bench {
         let shelf = Arc::new(Shelf::default());
         let home: Arc<dyn Home> = Arc::<Shelf>::clone(&shelf);
-        let pools = vec![PoolSize { buffers_max: buffers, buffer_bytes: 8 }];
+        let pools =
+            pools.iter().map(|&(buffers_max, buffer_bytes)| PoolSize { buffers_max, buffer_bytes }).collect();
         let config = Config { limits, pools, realm, rearm: Rearm::OnArrival };
         Bench { model: Model::new(config, &home), shelf, now: Instant::ZERO }
     }
@@ -158,10 +169,20 @@ fn answer(call: Syscall<'_>, outcomes: &mut VecDeque<Outcome>) -> (Asked, Outcom
         Syscall::Recv { conn, buffer } => {
             let outcome = next();
             if let Outcome::Transferred(count) | Outcome::Partial(count) = outcome {
-                (1..).zip(&mut buffer[..count]).for_each(|(value, byte)| *byte = value);
+                (1..=u8::MAX).cycle().zip(&mut buffer[..count]).for_each(|(value, byte)| *byte = value);
             }
             (Asked::Recv(conn, buffer.len()), outcome)
         }
+        Syscall::RecvVectored { conn, mut slices } => {
+            let outcome = next();
+            if let Outcome::Transferred(count) | Outcome::Partial(count) = outcome {
+                let space = slices.iter_mut().flatten().take(count);
+                (1..=u8::MAX).cycle().zip(space).for_each(|(value, byte)| *byte = value);
+            }
+            (Asked::RecvVectored(conn, slices.iter_mut().count(), slices.len()), outcome)
+        }
+        Syscall::Discard { conn } => (Asked::Discard(conn), next()),
+        Syscall::Connect { conn, .. } => (Asked::Connect(conn), next()),
         Syscall::Send { conn, bytes } => (Asked::Send(conn, bytes.len()), next()),
         Syscall::SendVectored { conn, slices } => {
             (Asked::SendVectored(conn, slices.iter().count(), slices.len()), next())

@@ -1,0 +1,378 @@
+//! The nouns: what users submit. Each turns into a [`Request`], the operation in the model's terms.
+
+use alloc::boxed::Box;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use crate::buffer::Buffer;
+use crate::completion::CloseReason;
+use crate::connect::{Address, Target};
+use crate::op::{Manner, Operation, Request, Work};
+use crate::pool::PoolId;
+use crate::time::{Deadline, Instant};
+
+macro_rules! deadline {
+    ($type:ident) => {
+        impl $type {
+            /// Ends the operation with [`Deadline`](crate::OpError::Deadline) if it is not complete this long after its submission,
+            /// its wait in the queue included. `Duration::MAX` never comes.
+            pub fn within(mut self, span: Duration) -> $type {
+                self.deadline = Some(Deadline::Within(span));
+                self
+            }
+
+            /// Ends the operation with [`Deadline`](crate::OpError::Deadline) if it is not complete at `at`.
+            pub fn deadline(mut self, at: Instant) -> $type {
+                self.deadline = Some(Deadline::At(at));
+                self
+            }
+        }
+    };
+}
+
+/// Receives bytes from a stream.
+///
+/// The operation ends with `Received`; at the end of the stream with 0 bytes and `end_of_stream`. The buffer
+/// comes back with the completion, filled from its front with [`Completion::bytes`] bytes, whatever the outcome.
+#[derive(Debug)]
+#[must_use = "submit it"]
+pub struct Recv {
+    source: RecvInto,
+    deadline: Option<Deadline>,
+}
+
+#[derive(Debug)]
+enum RecvInto {
+    Any(Buffer),
+    Exact(Buffer),
+    OwnPool,
+    Pool(PoolId),
+}
+
+impl Recv {
+    /// Receives at least one byte into `buffer`: a `Vec<u8>` or a `Box<[u8]>`, into its length, not its capacity;
+    /// or a lease, into all of its [capacity](crate::Lease::capacity); or several of these as [`Parts`], one after the
+    /// other, in one system call.
+    ///
+    /// [`Parts`]: crate::Parts
+    ///
+    /// A vector comes back as long as it was: send `Send::new(buffer).first(count)` to send what was received.
+    pub fn into(buffer: impl Into<Buffer>) -> Recv {
+        Recv { source: RecvInto::Any(buffer.into()), deadline: None }
+    }
+
+    /// Receives until `buffer` is full. If the stream ends before, the operation fails with
+    /// [`UnexpectedEof`](crate::OpError::UnexpectedEof), and the bytes that did come are in the buffer.
+    pub fn exact(buffer: impl Into<Buffer>) -> Recv {
+        Recv { source: RecvInto::Exact(buffer.into()), deadline: None }
+    }
+
+    /// Receives at least one byte into a buffer of the connection's pool, which is lent only once there is
+    /// something to read: an idle connection holds no buffer. The completion carries a [`Lease`](crate::Lease).
+    ///
+    /// A connection's pool is [`PoolId::DEFAULT`] unless [`set_pool`](crate::Model::set_pool) says otherwise.
+    pub fn pooled() -> Recv {
+        Recv { source: RecvInto::OwnPool, deadline: None }
+    }
+
+    /// [`pooled`](Recv::pooled), from a pool of choice.
+    pub fn pooled_from(pool: PoolId) -> Recv {
+        Recv { source: RecvInto::Pool(pool), deadline: None }
+    }
+}
+
+deadline!(Recv);
+
+impl<C> Operation<C> for Recv {
+    fn into_request(self) -> Request<C> {
+        let (work, buffer) = match self.source {
+            RecvInto::Any(buffer) => (Work::Recv { exact: false, space: buffer.capacity() }, buffer),
+            RecvInto::Exact(buffer) => (Work::Recv { exact: true, space: buffer.capacity() }, buffer),
+            RecvInto::OwnPool => (Work::RecvOwnPool, Buffer::None),
+            RecvInto::Pool(pool) => (Work::RecvPooled { pool }, Buffer::None),
+        };
+        Request { work, buffer, deadline: self.deadline }
+    }
+}
+
+/// Sends all bytes of a buffer, or of a range of it.
+///
+/// Ends with `Sent` when the kernel took them all. The buffer comes back on every outcome, and
+/// [`Completion::bytes`] says how many the kernel took. If it took some but not all, the lane is *tainted*:
+/// the sends behind this one end with [`Tainted`](crate::OpError::Tainted), until the lane is resumed.
+#[derive(Debug)]
+#[must_use = "submit it"]
+pub struct Send {
+    buffer: Buffer,
+    start: usize,
+    end: Option<usize>,
+    deadline: Option<Deadline>,
+}
+
+impl Send {
+    /// Sends all of `buffer`: a `Vec<u8>`, `Bytes`, a lease, static bytes, or several of them as [`Parts`], such as
+    /// a header and a shared body, without copying them together.
+    ///
+    /// [`Parts`]: crate::Parts
+    pub fn new(buffer: impl Into<Buffer>) -> Send {
+        Send { buffer: buffer.into(), start: 0, end: None, deadline: None }
+    }
+
+    /// Leaves out the first `count` bytes: to resend what is left of a send that ended after `count`.
+    pub fn skip(mut self, count: usize) -> Send {
+        self.start = count;
+        self
+    }
+
+    /// Sends only up to the `end`-th byte of the buffer: of a receive buffer, what was received.
+    pub fn first(mut self, end: usize) -> Send {
+        self.end = Some(end);
+        self
+    }
+}
+
+deadline!(Send);
+
+impl<C> Operation<C> for Send {
+    fn into_request(self) -> Request<C> {
+        let end = self.end.unwrap_or(self.buffer.len());
+        Request { work: Work::Send { start: self.start, end }, buffer: self.buffer, deadline: self.deadline }
+    }
+}
+
+/// Accepts connections from a listener. Each ends with `Accepted`, which names the new connection.
+///
+/// Accepting pauses by itself while connections are at their limit or descriptors run out.
+#[derive(Debug)]
+#[must_use = "submit it"]
+pub struct Accept {
+    deadline: Option<Deadline>,
+}
+
+/// [`Accept::many`].
+#[derive(Debug)]
+#[must_use = "submit it"]
+pub struct AcceptMany {
+    deadline: Option<Deadline>,
+}
+
+impl Accept {
+    /// Accepts one connection.
+    pub fn one() -> Accept {
+        Accept { deadline: None }
+    }
+
+    /// Accepts one connection after the other: a completion each, with a clone of the context and
+    /// [`more`](Completion::more) set, until a final one (cancel, close, an error). Each completion takes a
+    /// credit of its own while it waits to be taken; with `ops_max` at 1 there is none, and the first connection
+    /// comes with the final completion.
+    pub fn many() -> AcceptMany {
+        AcceptMany { deadline: None }
+    }
+}
+
+deadline!(Accept);
+deadline!(AcceptMany);
+
+impl<C> Operation<C> for Accept {
+    fn into_request(self) -> Request<C> {
+        Request { work: Work::Accept { many: None }, buffer: Buffer::None, deadline: self.deadline }
+    }
+}
+
+impl<C: Clone> Operation<C> for AcceptMany {
+    fn into_request(self) -> Request<C> {
+        let many: fn(&C) -> C = C::clone;
+        Request { work: Work::Accept { many: Some(many) }, buffer: Buffer::None, deadline: self.deadline }
+    }
+}
+
+/// Sends FIN after the sends queued before it; receiving goes on. Ends with `ShutDown`.
+#[derive(Debug)]
+#[must_use = "submit it"]
+pub struct Shutdown {
+    deadline: Option<Deadline>,
+}
+
+impl Shutdown {
+    /// Shuts the write side down.
+    pub fn write() -> Shutdown {
+        Shutdown { deadline: None }
+    }
+}
+
+deadline!(Shutdown);
+
+impl<C> Operation<C> for Shutdown {
+    fn into_request(self) -> Request<C> {
+        Request { work: Work::Shutdown, buffer: Buffer::None, deadline: self.deadline }
+    }
+}
+
+/// Makes a connection. Ends with `Connected`, and [`Completion::conn`](crate::Completion::conn) is the new
+/// connection, open for operations.
+///
+/// It is of no connection yet: submit it on the proactor's [own](crate::Model::own) id. It takes a connection's
+/// place at once, and is refused when there is none. Whatever it fails with, its deadline and a cancel included,
+/// nothing is left of the connection, and the id in the completion is stale.
+///
+/// What it can fail with, as [`SystemErrorKind`](crate::SystemErrorKind): `ConnectionRefused`, `Unreachable`,
+/// `TimedOut` (the kernel's own patience, two minutes on Linux), `NotFound` (no such Unix socket),
+/// `PermissionDenied`, `AddressInUse`, `AddressNotAvailable` (no port is left, or the local address is another
+/// machine's), `DescriptorsExhausted` and `OutOfMemory`, which are the caller's to deal with, and
+/// `SelfConnected`: on a local port without a listener, TCP may connect a socket to itself. A Unix listener whose
+/// queue is full is tried again until there is room.
+#[derive(Debug, Clone)]
+#[must_use = "submit it"]
+pub struct Connect {
+    target: Target,
+    deadline: Option<Deadline>,
+}
+
+impl Connect {
+    /// Connects to an address: a [`SocketAddr`] or the path of a Unix socket.
+    pub fn to(address: impl Into<Address>) -> Connect {
+        Connect { target: Target::new(address.into()), deadline: None }
+    }
+
+    /// Binds the socket to a local address first; port 0 lets the system choose one. An address of the other
+    /// family, or for a Unix socket, makes it fail with `InvalidInput`.
+    pub fn from(mut self, local: SocketAddr) -> Connect {
+        self.target = self.target.with_local(local);
+        self
+    }
+
+    /// Sets `TCP_NODELAY`, so that nothing small waits for the acknowledgement of what was sent before. Unix
+    /// sockets ignore it.
+    pub fn nodelay(mut self, nodelay: bool) -> Connect {
+        self.target = self.target.with_nodelay(nodelay);
+        self
+    }
+}
+
+deadline!(Connect);
+
+impl<C> Operation<C> for Connect {
+    fn into_request(self) -> Request<C> {
+        let work = Work::Connect { target: Box::new(self.target) };
+        Request { work, buffer: Buffer::None, deadline: self.deadline }
+    }
+}
+
+/// Closes a connection or a listener, and completes with `Closed` when all its other operations have: nothing
+/// comes from this connection after it.
+///
+/// A close can not be cancelled. Use `close(conn)` when nobody needs to know.
+#[derive(Debug, Clone)]
+#[must_use = "submit it"]
+pub struct Close {
+    manner: Manner,
+    reason: CloseReason,
+    deadline: Option<Deadline>,
+}
+
+impl Close {
+    /// Closes at once: every queued operation ends with [`Closed`](crate::OpError::Closed).
+    pub fn now() -> Close {
+        Close::new(Manner::Now)
+    }
+
+    /// Lets the queued sends finish first. Receives end at once; a deadline turns it into [`Close::now`].
+    ///
+    /// If bytes of the peer's are left unread, or still come, its kernel is told by a reset, and a reset may
+    /// overtake what was sent: see [`linger`](Close::linger).
+    pub fn flush() -> Close {
+        Close::new(Manner::Flush)
+    }
+
+    /// [`flush`](Close::flush), then sends FIN, and throws away what the peer still sends until it has ended its
+    /// side too, for at most `span` (in milliseconds, rounded up; 49 days at most). So it reads all of the last answer even if it was sending when that was given.
+    pub fn linger(span: Duration) -> Close {
+        let millis = span.as_nanos().div_ceil(1_000_000);
+        Close::new(Manner::Linger(u32::try_from(millis).unwrap_or(u32::MAX)))
+    }
+
+    fn new(manner: Manner) -> Close {
+        Close { manner, reason: CloseReason::Requested, deadline: None }
+    }
+
+    /// Gives a reason of the program's own, which every operation that it ends is told, as
+    /// [`CloseReason::Code`].
+    pub fn code(mut self, code: u32) -> Close {
+        self.reason = CloseReason::Code(code);
+        self
+    }
+
+    /// Ends the flushing after that long: what is not sent by then ends with [`Closed`](crate::OpError::Closed). A close itself
+    /// always ends with `Closed`.
+    pub fn within(mut self, span: Duration) -> Close {
+        self.deadline = Some(Deadline::Within(span));
+        self
+    }
+
+    /// Ends the flushing at `at`, as [`within`](Close::within) does.
+    pub fn deadline(mut self, at: Instant) -> Close {
+        self.deadline = Some(Deadline::At(at));
+        self
+    }
+}
+
+impl<C> Operation<C> for Close {
+    fn into_request(self) -> Request<C> {
+        let work = Work::Close { manner: self.manner, reason: self.reason };
+        Request { work, buffer: Buffer::None, deadline: self.deadline }
+    }
+}
+
+/// Waits for a point in time, and ends with `Elapsed` in the first turn at or after it, rounded up to the
+/// millisecond. It is of no connection: submit it on the proactor's [own](crate::Model::own) id.
+#[derive(Debug)]
+#[must_use = "submit it"]
+pub struct Sleep {
+    deadline: Deadline,
+}
+
+impl Sleep {
+    /// Waits that long from its submission. `Duration::MAX` never comes.
+    pub fn new(span: Duration) -> Sleep {
+        Sleep { deadline: Deadline::Within(span) }
+    }
+
+    /// Waits until `at`.
+    pub fn until(at: Instant) -> Sleep {
+        Sleep { deadline: Deadline::At(at) }
+    }
+}
+
+impl<C> Operation<C> for Sleep {
+    fn into_request(self) -> Request<C> {
+        Request { work: Work::Sleep, buffer: Buffer::None, deadline: Some(self.deadline) }
+    }
+}
+
+/// Completes in the next turn with `Posted`, and whatever context and buffer it was given: a message of the
+/// program to itself, in line with the other completions. It is of no connection: submit it on the proactor's
+/// [own](crate::Model::own) id.
+#[derive(Debug, Default)]
+#[must_use = "submit it"]
+pub struct Post {
+    buffer: Buffer,
+}
+
+impl Post {
+    /// A message without bytes.
+    pub fn new() -> Post {
+        Post::default()
+    }
+
+    /// A message with bytes.
+    pub fn with(buffer: impl Into<Buffer>) -> Post {
+        Post { buffer: buffer.into() }
+    }
+}
+
+impl<C> Operation<C> for Post {
+    fn into_request(self) -> Request<C> {
+        Request { work: Work::Post, buffer: self.buffer, deadline: None }
+    }
+}

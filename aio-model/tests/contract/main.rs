@@ -1,0 +1,7 @@
+//! The contract, rule by rule: the test plays the operating system, one call at a time. Each test is named after the
+//! rule that it pins.
+
+mod bench;
+mod connecting;
+mod operations;
+mod rules;

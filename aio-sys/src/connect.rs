@@ -1,0 +1,107 @@
+//! Making connections: connect(2) without blocking, and how it ended.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use aio_model::{Address, SystemError, SystemErrorKind, Target};
+use rustix::io::Errno;
+use rustix::net::SocketAddrUnix;
+use socket2::{Domain, Type};
+
+use crate::errno;
+
+/// How far a connection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// An event will tell.
+    UnderWay,
+    /// It is made.
+    Made,
+}
+
+/// Why a connection was not made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The queue of the one who listens is full: try again later, no event will tell when.
+    Full(SystemError),
+    Failed(SystemError),
+}
+
+impl From<Errno> for Refusal {
+    fn from(errno: Errno) -> Refusal {
+        Refusal::Failed(errno::from_errno(errno))
+    }
+}
+
+/// Makes a socket and has it connect.
+pub(crate) fn begin(target: &Target) -> Result<(OwnedFd, Progress), Refusal> {
+    match target.address() {
+        Address::Internet(address) => {
+            let domain = if address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
+            let fd = stream_socket(domain)?;
+            if let Some(local) = target.local() {
+                // A local port may be used again while an earlier connection from it lingers in TIME_WAIT.
+                rustix::net::sockopt::set_socket_reuseaddr(&fd, true)?;
+                rustix::net::bind(&fd, &local)?;
+            }
+            if target.nodelay() {
+                rustix::net::sockopt::set_tcp_nodelay(&fd, true)?;
+            }
+            let progress = progress(rustix::net::connect(&fd, address), fd.as_fd())?;
+            Ok((fd, progress))
+        }
+        Address::Unix(_) if target.local().is_some() => Err(Errno::INVAL.into()),
+        Address::Unix(path) => {
+            let address = unix_address(path)?;
+            let fd = stream_socket(Domain::UNIX)?;
+            let progress = progress(rustix::net::connect(&fd, &address), fd.as_fd())?;
+            Ok((fd, progress))
+        }
+        _ => Err(Errno::AFNOSUPPORT.into()),
+    }
+}
+
+/// A socket that is non-blocking, close-on-exec, and silent on a broken pipe.
+fn stream_socket(domain: Domain) -> Result<OwnedFd, Refusal> {
+    let socket = socket2::Socket::new(domain, Type::STREAM, None);
+    let socket = socket.map_err(|error| Refusal::Failed(errno::from_io(&error)))?;
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    Ok(socket.into())
+}
+
+fn unix_address(path: &[u8]) -> rustix::io::Result<SocketAddrUnix> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Some((0, name)) = path.split_first() {
+        return SocketAddrUnix::new_abstract_name(name);
+    }
+    SocketAddrUnix::new(path)
+}
+
+fn progress(connected: rustix::io::Result<()>, fd: BorrowedFd<'_>) -> Result<Progress, Refusal> {
+    match connected {
+        Ok(()) => finish(fd),
+        // Interrupted, it goes on all the same (connect(2) of POSIX).
+        Err(Errno::INPROGRESS | Errno::INTR) => Ok(Progress::UnderWay),
+        Err(errno @ Errno::AGAIN) => Err(Refusal::Full(errno::from_errno(errno))),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// How far a connection that was under way has come. Whether there is a peer tells, not an event: those may be
+/// spurious.
+pub(crate) fn finish(fd: BorrowedFd<'_>) -> Result<Progress, Refusal> {
+    rustix::net::sockopt::socket_error(fd)??;
+    let peer = match rustix::net::getpeername(fd) {
+        Ok(peer) => peer,
+        Err(Errno::NOTCONN) => return Ok(Progress::UnderWay),
+        // Darwin's, of a connection that was made and is dead by now.
+        Err(Errno::INVAL) => return Err(Errno::CONNRESET.into()),
+        Err(errno) => return Err(errno.into()),
+    };
+    let internet = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+    let local = SocketAddr::try_from(rustix::net::getsockname(fd)?).ok();
+    if internet.is_some() && internet == local {
+        return Err(Refusal::Failed(SystemError::from_kind(SystemErrorKind::SelfConnected)));
+    }
+    Ok(Progress::Made)
+}

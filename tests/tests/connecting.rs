@@ -1,0 +1,244 @@
+//! Connections made from here: on TCP and Unix sockets, and everything that they can fail with.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use aio::{Completion, Connect, Done, OpError, Proactor, Recv, Send, SystemErrorKind};
+use socket2::{Domain, SockAddr, Socket, Type};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Takes turns until so many completions are there.
+fn complete(aio: &mut Proactor<u32>, count: usize) -> Vec<Completion<u32>> {
+    let mut batch = Vec::with_capacity(count);
+    let end = aio.now() + PATIENCE;
+    while batch.len() < count {
+        assert!(aio.now() < end, "only {batch:?} after {PATIENCE:?}");
+        aio.turn(&mut batch, Some(PATIENCE)).unwrap();
+        aio.model().check().unwrap();
+    }
+    batch
+}
+
+/// What comes of one connect.
+fn connect(connect: Connect) -> Result<Done, OpError> {
+    let mut aio = Proactor::new().unwrap();
+    aio.submit(aio.own(), connect, 7).unwrap();
+    let done = complete(&mut aio, 1).remove(0);
+    assert_eq!((done.context, done.bytes, done.more), (7, 0, false));
+    if done.result.is_err() {
+        assert!(aio.conn_info(done.conn).is_err(), "nothing is left of it");
+        // What was known to the system is closed in the next turn.
+        aio.turn(&mut Vec::new(), Some(Duration::ZERO)).unwrap();
+        assert_eq!(aio.connections(), 0);
+    }
+    done.result
+}
+
+fn failure(connected: Result<Done, OpError>) -> SystemErrorKind {
+    match connected {
+        Err(OpError::System(error)) => error.kind(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn loopback() -> TcpListener {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()
+}
+
+/// A path for a Unix socket that is nobody else's; removed in the end.
+struct Path(PathBuf);
+
+impl Path {
+    fn new(name: &str) -> Path {
+        Path(std::env::temp_dir().join(format!("aio-{}-{name}", std::process::id())))
+    }
+}
+
+impl Drop for Path {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Sends and receives over a connection that is made to `target`, whose other end is `accept`ed.
+fn talk<S: Read + Write>(target: Connect, accept: impl FnOnce() -> S + std::marker::Send + 'static) {
+    let server = std::thread::spawn(move || {
+        let mut stream = accept();
+        let mut hello = [0; 5];
+        stream.read_exact(&mut hello).unwrap();
+        stream.write_all(&hello.map(|byte| byte.to_ascii_uppercase())).unwrap();
+    });
+    let mut aio = Proactor::new().unwrap();
+    aio.submit(aio.own(), target.within(PATIENCE), 0).unwrap();
+    let done = complete(&mut aio, 1).remove(0);
+    assert_eq!(done.result, Ok(Done::Connected));
+    aio.submit(done.conn, Send::new("hello"), 1).unwrap();
+    aio.submit(done.conn, Recv::exact(vec![0; 5]), 2).unwrap();
+    let done = complete(&mut aio, 2);
+    assert_eq!((done[0].context, done[0].result, done[0].bytes), (1, Ok(Done::Sent), 5));
+    assert_eq!((done[1].context, done[1].received()), (2, b"HELLO".as_slice()));
+    server.join().unwrap();
+    assert_eq!((aio.stats().counters.connected, aio.connections()), (1, 1));
+}
+
+#[test]
+fn bytes_go_both_ways_over_tcp_and_unix() {
+    let listener = loopback();
+    let address = listener.local_addr().unwrap();
+    talk(Connect::to(address).nodelay(true), move || listener.accept().unwrap().0);
+
+    let path = Path::new("talk");
+    let listener = UnixListener::bind(&path.0).unwrap();
+    talk(Connect::to(path.0.as_path()), move || listener.accept().unwrap().0);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_abstract_name_is_an_address() {
+    let name = format!("\0aio-test-{}", std::process::id());
+    let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    listener.bind(&SockAddr::unix(&name).unwrap()).unwrap();
+    listener.listen(1).unwrap();
+    let accept = move || {
+        std::os::unix::net::UnixStream::from(std::os::fd::OwnedFd::from(listener.accept().unwrap().0))
+    };
+    talk(Connect::to(aio::Address::unix(name.into_bytes())), accept);
+}
+
+#[test]
+fn the_source_address_is_the_one_that_was_asked_for() {
+    let listener = loopback();
+    let from = SocketAddr::from(([127, 0, 0, 2], 0));
+    let target = Connect::to(listener.local_addr().unwrap()).from(from);
+    talk(target, move || {
+        let (stream, peer) = listener.accept().unwrap();
+        assert_eq!(peer.ip(), from.ip());
+        stream
+    });
+}
+
+#[test]
+fn whatever_it_fails_with_is_named_and_nothing_is_left() {
+    let nobody = loopback().local_addr().unwrap();
+    assert_eq!(failure(connect(Connect::to(nobody))), SystemErrorKind::ConnectionRefused);
+
+    let elsewhere = SocketAddr::from(([192, 0, 2, 1], 0));
+    let from_elsewhere = Connect::to(nobody).from(elsewhere);
+    assert_eq!(failure(connect(from_elsewhere)), SystemErrorKind::AddressNotAvailable);
+    let other_family = Connect::to(nobody).from("[::1]:0".parse().unwrap());
+    assert!(matches!(
+        failure(connect(other_family)),
+        SystemErrorKind::InvalidInput | SystemErrorKind::Unsupported
+    ));
+
+    let path = Path::new("refused");
+    assert_eq!(failure(connect(Connect::to(path.0.as_path()))), SystemErrorKind::NotFound);
+    drop(UnixListener::bind(&path.0).unwrap());
+    assert_eq!(failure(connect(Connect::to(path.0.as_path()))), SystemErrorKind::ConnectionRefused);
+    let bound = Connect::to(path.0.as_path()).from(nobody);
+    assert_eq!(failure(connect(bound)), SystemErrorKind::InvalidInput);
+    let too_long = aio::Address::unix(vec![b'x'; 200]);
+    assert_eq!(failure(connect(Connect::to(too_long))), SystemErrorKind::InvalidInput);
+}
+
+#[test]
+fn a_socket_that_finds_itself_is_refused() {
+    // From a port to the same port: what happens by chance when a local port is dialled that nobody listens on.
+    let port = loopback().local_addr().unwrap();
+    assert_eq!(failure(connect(Connect::to(port).from(port))), SystemErrorKind::SelfConnected);
+}
+
+#[test]
+fn a_deadline_ends_a_connect_that_is_not_answered() {
+    // When the queue of a listener is full, further connects are not answered.
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap().as_socket().unwrap();
+    let mut aio = Proactor::new().unwrap();
+    for context in 0..8 {
+        aio.submit(aio.own(), Connect::to(address).within(Duration::from_millis(200)), context).unwrap();
+    }
+    let cancelled = aio.submit(aio.own(), Connect::to(address), 8).unwrap();
+    let done = complete(&mut aio, 8);
+    aio.cancel(cancelled).unwrap();
+    let late = done.iter().filter(|done| done.result == Err(OpError::Deadline)).count();
+    let made = done.iter().filter(|done| done.result == Ok(Done::Connected)).count();
+    assert!(late > 0 && made > 0 && late + made == 8, "{done:?}");
+    assert_eq!(complete(&mut aio, 1)[0].result, Err(OpError::Cancelled));
+    aio.turn(&mut Vec::new(), Some(Duration::ZERO)).unwrap();
+    assert_eq!(aio.connections() as usize, made, "the descriptors of the others are closed");
+}
+
+#[test]
+fn a_full_queue_of_a_unix_listener_is_waited_for() {
+    let path = Path::new("full");
+    let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    listener.bind(&SockAddr::unix(&path.0).unwrap()).unwrap();
+    listener.listen(0).unwrap();
+    let mut aio = Proactor::new().unwrap();
+    for context in 0..4 {
+        aio.submit(aio.own(), Connect::to(path.0.as_path()), context).unwrap();
+    }
+    let mut done = Vec::with_capacity(4);
+    while aio.stats().counters.exhaustions == 0 {
+        aio.turn(&mut done, Some(PATIENCE)).unwrap();
+    }
+    assert!(done.len() < 4, "Linux says EAGAIN when the queue is full");
+    let accepting =
+        std::thread::spawn(move || (0..4).map(|_| listener.accept().unwrap().0).collect::<Vec<_>>());
+    while done.len() < 4 {
+        aio.turn(&mut done, Some(PATIENCE)).unwrap();
+    }
+    assert!(done.iter().all(|done| done.result == Ok(Done::Connected)), "{done:?}");
+    assert_eq!(accepting.join().unwrap().len(), 4);
+}
+
+#[test]
+fn a_thousand_connects_at_once_lose_nobody() {
+    const COUNT: u32 = 1_000;
+    // Room for all of them: those that find the queue full are answered by retransmissions, seconds later.
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    listener.listen(COUNT.cast_signed()).unwrap();
+    let listener = TcpListener::from(listener);
+    let address = listener.local_addr().unwrap();
+    let accepting = std::thread::spawn(move || {
+        let mut hellos: Vec<u32> = Vec::new();
+        for _ in 0..COUNT {
+            let mut stream: TcpStream = listener.accept().unwrap().0;
+            let mut hello = [0; 4];
+            stream.read_exact(&mut hello).unwrap();
+            hellos.push(u32::from_be_bytes(hello));
+        }
+        hellos.sort_unstable();
+        hellos
+    });
+    let mut aio = Proactor::new().unwrap();
+    for context in 0..COUNT {
+        aio.submit(aio.own(), Connect::to(address), context).unwrap();
+    }
+    let mut batch = Vec::new();
+    let mut sent = 0;
+    while sent < COUNT {
+        aio.turn(&mut batch, Some(PATIENCE)).unwrap();
+        for done in batch.drain(..) {
+            match done.result {
+                Ok(Done::Connected) => {
+                    let hello = done.context.to_be_bytes().to_vec();
+                    aio.submit(done.conn, Send::new(hello), done.context).unwrap();
+                }
+                Ok(Done::Sent) => {
+                    sent += 1;
+                    aio.close(done.conn);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert_eq!(accepting.join().unwrap(), (0..COUNT).collect::<Vec<_>>());
+}
