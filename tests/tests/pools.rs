@@ -1,13 +1,10 @@
 //! Pools that have fewer buffers than there are connections with something to read: who waits, waits in line, and
 //! whatever ends the waiting, no buffer is lost. Leases that come home from other threads, with more than one pool.
 
-use std::io::Write;
-use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use aio::{
-    Buffer, CloseReason, Completion, ConnId, Deadline, Done, OpError, PoolId, Proactor, Recv, Send,
-    SystemErrorKind,
+    Buffer, CloseReason, ConnId, Deadline, Done, OpError, PoolId, Proactor, Recv, Send, SystemErrorKind,
 };
 use tests::bytes::Bytes;
 use tests::ledger::Ledger;
@@ -19,37 +16,23 @@ const END: Result<Done, OpError> = Ok(Done::Received { end_of_stream: true });
 /// What the buffer of the pools here holds.
 const LEASE: usize = 64;
 
-fn until_one(aio: &mut Proactor<&'static str>) -> Completion<&'static str> {
-    let mut batch = Vec::with_capacity(1);
-    while batch.is_empty() {
-        assert!(aio.turn(&mut batch, Some(Duration::from_secs(10))).unwrap());
-    }
-    batch.remove(0)
-}
-
 /// A buffer of one pool comes home while a connection waits for one of another: the proactor must still be woken
 /// when that one comes.
 #[test]
 fn a_buffer_of_another_pool_does_not_hide_the_one_that_is_waited_for() {
-    let mut aio: Proactor<&'static str> = Proactor::<()>::builder().pool(1, 64).pool(1, 64).build().unwrap();
+    let mut ledger = Ledger::new(Proactor::<()>::builder().pool(1, LEASE).pool(1, LEASE));
     let mut pair = || {
-        let (ours, mut theirs) = UnixStream::pair().unwrap();
-        theirs.write_all(b"x").unwrap();
-        (aio.adopt(ours).unwrap(), theirs)
+        let (ours, mut peer) = Family::Unix.pair(1, 2).unwrap();
+        peer.say(1);
+        (ledger.adopt(ours), peer)
     };
     let ((first, _a), (second, _b), (third, _c)) = (pair(), pair(), pair());
-    let mut receive = |conn: ConnId, pool: u16, context| {
-        aio.submit(conn, Recv::pooled_from(PoolId::new(pool)), context).unwrap();
-    };
-    receive(first, 0, "first");
-    receive(second, 1, "second");
-    let (one, other) = (until_one(&mut aio), until_one(&mut aio));
+    ledger.submit(first, Recv::pooled_from(PoolId::new(0)), "first");
+    ledger.submit(second, Recv::pooled_from(PoolId::new(1)), "second");
+    let (one, other) = (ledger.completion(), ledger.completion());
     let (wanted, unwanted) = if one.context == "first" { (one, other) } else { (other, one) };
-    aio.submit(third, Recv::pooled_from(PoolId::new(0)), "third").unwrap();
-    let mut batch = Vec::with_capacity(1);
-    while aio.stats().parked == 0 {
-        aio.turn(&mut batch, Some(Duration::ZERO)).unwrap();
-    }
+    ledger.submit(third, Recv::pooled_from(PoolId::new(0)), "third");
+    ledger.until("its place in line", |ledger| ledger.aio.stats().parked == 1);
     assert!(matches!((&wanted.buffer, &unwanted.buffer), (Buffer::Lease(_), Buffer::Lease(_))));
     drop(unwanted);
     let start = Instant::now();
@@ -58,9 +41,12 @@ fn a_buffer_of_another_pool_does_not_hide_the_one_that_is_waited_for() {
         std::thread::sleep(Duration::from_millis(100));
         drop(wanted);
     });
-    assert_eq!(until_one(&mut aio).context, "third");
+    let done = ledger.completion();
+    assert_eq!((done.context, done.result, done.bytes), ("third", BYTES, 1));
     assert!(start.elapsed() < Duration::from_secs(5), "woken, not timed out");
     thread.join().unwrap();
+    drop(done);
+    ledger.finish();
 }
 
 /// Connections with something to read, one after the other in the line for the only buffer, which the first has
