@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use aio::{Buffer, Deadline, Done, Limit, OpError, OpIdError, Proactor, Recv, Send, SubmitErrorKind};
+use aio::{
+    Buffer, Deadline, Done, Instant, Limit, OpError, OpIdError, Proactor, Recv, Send, SubmitErrorKind,
+};
 use tests::bytes::Bytes;
 use tests::ledger::Ledger;
 use tests::pair::Family;
@@ -16,6 +18,12 @@ const UNTOUCHED: u8 = 0xEE;
 
 /// What deadlines are rounded up to.
 const TICK: Duration = Duration::from_millis(1);
+
+/// The end of the tick that an instant lies in: what is rounded down from there is early by nearly all of it.
+fn last_of_tick(at: Instant) -> Instant {
+    let tick = u64::try_from(TICK.as_nanos()).unwrap();
+    Instant::from_nanos(at.as_nanos() / tick * tick + tick - 1)
+}
 
 fn ledger() -> Ledger<usize> {
     Ledger::new(Proactor::<()>::builder())
@@ -160,13 +168,13 @@ fn a_pooled_receive_holds_a_buffer_only_while_there_are_bytes_in_it() {
 /// Two receives that time out, one that does not; the first to be submitted need not be the first to end.
 #[test]
 fn receives_end_at_their_deadlines_and_never_before() {
-    let in_order = [(20, 40), (40, 20)];
-    for (family, (first, second)) in Family::ALL.into_iter().flat_map(|f| in_order.map(|order| (f, order))) {
+    let orders = [(20, 40), (40, 20)];
+    for (family, (first, second)) in Family::ALL.into_iter().flat_map(|f| orders.map(|order| (f, order))) {
         let (mut ledger, (ours, mut peer)) = (ledger(), family.pair(1, 2).unwrap());
         let conn = ledger.adopt(ours);
         let start = ledger.aio.now();
         let mut deadlines = [(first, 0), (second, 1)].map(|(ms, context)| {
-            let at = start + Duration::from_millis(ms);
+            let at = last_of_tick(start + Duration::from_millis(ms));
             ledger.submit(conn, Recv::into(vec![UNTOUCHED; 8]).deadline(at), context);
             (at, context)
         });
@@ -241,6 +249,27 @@ fn a_deadline_that_is_taken_back_does_not_come() {
         let done = ledger.completion();
         assert_eq!((done.context, done.result, done.bytes), (0, BYTES, 8));
         assert!(Bytes::new(1).matches(done.received()));
+        ledger.finish();
+    }
+}
+
+#[test]
+fn what_is_at_hand_is_received_even_if_its_time_has_passed() {
+    for family in Family::ALL {
+        let (mut ledger, (ours, mut peer)) = (ledger(), family.pair(1, 2).unwrap());
+        let (conn, mut bytes) = (ledger.adopt(ours), Bytes::new(1));
+        peer.say(9);
+        // Once the first byte is here, the others are.
+        ledger.submit(conn, Recv::into(vec![0]), 0);
+        let done = ledger.completion();
+        assert!(done.result == BYTES && bytes.matches(done.received()));
+        ledger.submit(conn, Recv::exact(vec![0; 8]).deadline(Instant::ZERO), 1);
+        ledger.submit(conn, Recv::exact(vec![0; 8]).within(Duration::ZERO), 2);
+        let done = ledger.completion();
+        assert_eq!((done.context, done.result, done.bytes), (1, BYTES, 8), "{family:?}");
+        assert!(bytes.matches(done.received()));
+        let done = ledger.completion();
+        assert_eq!((done.context, done.result, done.bytes), (2, Err(OpError::Deadline), 0));
         ledger.finish();
     }
 }

@@ -279,3 +279,20 @@ fn a_send_of_parts_that_is_cut_reports_bytes_across_them() {
         assert_eq!(reader.join().unwrap(), total as u64, "{family:?}");
     }
 }
+
+#[test]
+fn what_fits_is_sent_even_if_its_time_has_passed() {
+    for family in Family::ALL {
+        let (mut ledger, (ours, mut peer)) = (ledger(), family.pair(1, 2).unwrap());
+        let (conn, mut bytes) = (ledger.adopt(ours), Bytes::new(2));
+        for context in 0..3 {
+            ledger.submit(conn, Send::new(bytes.take(100)).within(Duration::ZERO), context);
+        }
+        for context in 0..3 {
+            let done = ledger.completion();
+            assert_eq!((done.context, done.result, done.bytes), (context, Ok(Done::Sent), 100));
+        }
+        peer.hear(300);
+        assert_eq!(ledger.finish().expired, 0, "{family:?}");
+    }
+}
