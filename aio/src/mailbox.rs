@@ -13,21 +13,21 @@ use crate::sync::{Mutex, MutexGuard};
 
 pub(crate) struct Mailbox<T> {
     state: Mutex<State<T>>,
-    waker: Arc<dyn Wake>,
 }
 
 struct State<T> {
     posts: Vec<T>,
     /// The proactor wants to be woken by the next post.
     awaited: bool,
-    /// The proactor is gone; posts are dropped.
-    closed: bool,
+    /// Wakes the proactor. None once it is gone: posts are dropped then, and leases that live longer than their
+    /// proactor keep no descriptor of it open.
+    waker: Option<Arc<dyn Wake>>,
 }
 
 impl<T> Mailbox<T> {
     pub(crate) fn new(waker: Arc<dyn Wake>) -> Mailbox<T> {
-        let state = State { posts: Vec::new(), awaited: false, closed: false };
-        Mailbox { state: Mutex::new(state), waker }
+        let state = State { posts: Vec::new(), awaited: false, waker: Some(waker) };
+        Mailbox { state: Mutex::new(state) }
     }
 
     /// A panic can not leave the state half-changed, so a poisoned lock is as good as any.
@@ -38,16 +38,17 @@ impl<T> Mailbox<T> {
     /// Puts something in, and wakes the proactor if it sleeps for want of it.
     pub(crate) fn post(&self, post: T) {
         let mut state = self.lock();
-        if state.closed {
+        if state.waker.is_none() {
             drop(state);
             drop(post);
             return;
         }
         state.posts.push(post);
         let awaited = std::mem::take(&mut state.awaited);
+        let waker = if awaited { state.waker.clone() } else { None };
         drop(state);
-        if awaited {
-            self.waker.wake();
+        if let Some(waker) = waker {
+            waker.wake();
         }
     }
 
@@ -68,10 +69,10 @@ impl<T> Mailbox<T> {
     /// Drops what is in there, and from now on everything that comes.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
-        state.closed = true;
+        let waker = state.waker.take();
         let posts = std::mem::take(&mut state.posts);
         drop(state);
-        drop(posts);
+        drop((waker, posts));
     }
 }
 

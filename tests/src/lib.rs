@@ -1,9 +1,11 @@
-//! What the tests on real sockets share: a server to talk to, bytes that can be told from others, and figures
-//! of this process.
+//! What the tests on real sockets share: a server to talk to, streams with a peer to play, an account of every
+//! operation, bytes that can be told from others, and figures of this process.
 #![forbid(unsafe_code)]
 
 pub mod bytes;
 pub mod echo;
+pub mod ledger;
+pub mod pair;
 pub mod process;
 
 /// The server of the echo example, as it is.

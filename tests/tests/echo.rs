@@ -1,14 +1,17 @@
 //! The echo server against real peers: every byte comes back, whoever else vanishes.
 
+use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use aio::Proactor;
+use aio::{Accept, Close, Completion, ConnId, Done, Proactor, Recv, Send};
 use socket2::SockRef;
 use tests::bytes::Bytes;
-use tests::echo::EchoServer;
+use tests::echo::{EchoServer, listen};
+use tests::ledger::Ledger;
+use tests::pair::Peer;
 
 const MIB: usize = 1 << 20;
 
@@ -58,6 +61,14 @@ fn a_hundred_mebibytes_through_one_connection_come_back_identical() {
 }
 
 #[test]
+fn a_single_byte_comes_back_again_and_again() {
+    let server = server();
+    ping_pong(server.address(), 1, 500, 1).unwrap();
+    let report = server.stop().unwrap();
+    assert_eq!((report.bytes, report.outstanding), (500, 0));
+}
+
+#[test]
 fn a_thousand_connections_get_their_own_bytes_back() {
     let server = server();
     let address = server.address();
@@ -98,4 +109,89 @@ fn a_peer_that_resets_in_the_middle_disturbs_no_other() {
     let report = server.stop().unwrap();
     assert_eq!((report.connections, report.outstanding), (208, 0));
     assert_eq!(report.stats.opened, report.stats.closed);
+}
+
+/// What an operation is for: the step that is taken on the connection of a seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ctx {
+    Accept,
+    Read { seed: u64, nth: u64 },
+    Write { seed: u64, nth: u64 },
+    Close { seed: u64 },
+}
+
+/// An echo server that knows its clients, and each byte that they are to send.
+struct Known {
+    ledger: Ledger<Ctx>,
+    seeds: HashMap<u16, u64>,
+    conns: HashMap<u64, (ConnId, Bytes, u64)>,
+    closed: usize,
+}
+
+impl Known {
+    fn handle(&mut self, done: Completion<Ctx>) {
+        match (done.context, done.result) {
+            (Ctx::Accept, Ok(Done::Accepted(conn))) => {
+                assert!(done.more);
+                let port = self.ledger.aio.system().peer_addr(conn).unwrap().port();
+                let seed = self.seeds.remove(&port).expect("each client is accepted once");
+                self.conns.insert(seed, (conn, Bytes::new(seed), 0));
+                self.ledger.submit(conn, Recv::pooled(), Ctx::Read { seed, nth: 0 });
+            }
+            (Ctx::Read { seed, nth }, Ok(Done::Received { end_of_stream: false })) => {
+                let (conn, bytes, _) = self.conns.get_mut(&seed).unwrap();
+                assert!(done.conn == *conn && bytes.matches(done.received()), "message {nth} of {seed}");
+                self.ledger.submit(done.conn, Send::new(done.buffer), Ctx::Write { seed, nth });
+            }
+            (Ctx::Write { seed, nth }, Ok(Done::Sent)) => {
+                assert_eq!(done.bytes, done.buffer.len() as u64);
+                self.conns.get_mut(&seed).unwrap().2 += done.bytes;
+                self.ledger.submit(done.conn, Recv::pooled(), Ctx::Read { seed, nth: nth + 1 });
+            }
+            (Ctx::Read { seed, .. }, Ok(Done::Received { end_of_stream: true })) => {
+                self.ledger.submit(done.conn, Close::now(), Ctx::Close { seed });
+            }
+            (Ctx::Close { seed }, Ok(Done::Closed)) => {
+                assert_eq!(self.conns[&seed].0, done.conn);
+                self.closed += 1;
+            }
+            _ => panic!("{done:?}"),
+        }
+    }
+}
+
+#[test]
+fn of_two_hundred_connections_at_once_every_operation_is_accounted_for() {
+    const SIZES: [usize; 5] = [1, 40_000, 300, 16_384, 7];
+    let mut ledger = Ledger::new(Proactor::<()>::builder().pool(20, 4096));
+    let listener = listen().unwrap();
+    let address = listener.local_addr().unwrap();
+    let (mut seeds, mut clients) = (HashMap::new(), Vec::new());
+    for seed in 0..200 {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        seeds.insert(stream.local_addr().unwrap().port(), seed);
+        clients.push(Peer::new(stream.into(), seed, seed).unwrap());
+    }
+    let talk = thread::spawn(move || {
+        for size in SIZES {
+            clients.iter_mut().for_each(|client| client.say(size));
+            clients.iter_mut().for_each(|client| client.hear(size));
+        }
+        clients.iter_mut().for_each(Peer::fall_silent);
+        clients.iter_mut().map(|client| client.hear_all(64).unwrap()).collect::<Vec<_>>()
+    });
+    let listener = ledger.adopt(listener);
+    ledger.submit(listener, Accept::many(), Ctx::Accept);
+    let mut known = Known { ledger, seeds, conns: HashMap::new(), closed: 0 };
+    while known.closed < 200 {
+        let done = known.ledger.completion();
+        known.handle(done);
+    }
+    let total = SIZES.iter().sum::<usize>() as u64;
+    assert!(talk.join().unwrap().into_iter().all(|heard| heard == total));
+    assert!(known.seeds.is_empty() && known.conns.values().all(|(_, _, sent)| *sent == total));
+    let stats = known.ledger.finish();
+    assert_eq!((stats.bytes_received, stats.bytes_sent), (200 * total, 200 * total));
+    assert_eq!((stats.accepted, stats.closed), (200, 201));
 }
