@@ -38,6 +38,7 @@ mod engine_tests;
 pub mod episode;
 mod errno;
 mod faults;
+pub mod fuzzing;
 #[cfg(test)]
 mod honesty;
 mod link;
