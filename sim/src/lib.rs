@@ -39,6 +39,7 @@ mod engine_tests;
 pub mod episode;
 mod errno;
 mod faults;
+pub mod fuzzing;
 #[cfg(test)]
 mod honesty;
 mod link;
