@@ -32,6 +32,8 @@ struct Account {
     /// No more calls may be made to receive or accept, or to send.
     ended: [bool; 2],
     closed: bool,
+    /// It is under way, and nobody's yet.
+    connecting: bool,
     /// The completion of its close was taken.
     over: bool,
     /// How often its send lane was resumed.
@@ -47,6 +49,9 @@ struct Wire {
     bytes: Vec<u8>,
     taken: usize,
 }
+
+/// What is thrown away at once.
+const DISCARD_BYTES: usize = 100;
 
 const RECEIVE: usize = 0;
 const SEND: usize = 1;
@@ -75,12 +80,30 @@ impl Ledger {
     /// Answers a call, and notes what it did.
     pub(super) fn perform(&mut self, call: Syscall<'_>, answer: Answer) -> Outcome {
         let conn = call.conn();
+        if let Syscall::Connect { .. } = call {
+            return self.connect(conn, answer);
+        }
         if self.conns.get(&conn).is_none_or(|account| account.closed) {
             self.broken = Some(format!("a call on {conn}, which is not open: {call:?}"));
         }
         let account = self.conns.entry(conn).or_default();
         let (direction, outcome, goes_on) = match call {
             Syscall::Recv { buffer, .. } => account.receive(buffer, answer),
+            Syscall::RecvVectored { mut slices, .. } => {
+                if slices.iter_mut().count() > SLICES_MAX || slices.iter_mut().any(|slice| slice.is_empty()) {
+                    self.broken = Some(format!("{slices:?} are too many, or one is empty"));
+                }
+                let mut bytes = vec![0; slices.len()];
+                let answered = account.receive(&mut bytes, answer);
+                slices.iter_mut().flatten().zip(bytes).for_each(|(to, from)| *to = from);
+                answered
+            }
+            Syscall::Discard { .. } => {
+                let outcome = answer.to_transfer(DISCARD_BYTES);
+                let some = matches!(outcome, Outcome::Transferred(1..=DISCARD_BYTES) | Outcome::Partial(_));
+                (RECEIVE, outcome, some || hinders(outcome))
+            }
+            Syscall::Connect { .. } => unreachable!("it is answered before"),
             Syscall::Send { bytes, .. } => account.send(bytes, answer),
             Syscall::SendVectored { slices, .. } => {
                 let list: Vec<&[u8]> = slices.iter().collect();
@@ -107,6 +130,25 @@ impl Ledger {
             }
         };
         self.note_end(conn, direction, goes_on);
+        outcome
+    }
+
+    /// A connection is known once it is there or under way, and forgotten when it fails.
+    fn connect(&mut self, conn: ConnId, answer: Answer) -> Outcome {
+        if self.conns.get(&conn).is_some_and(|account| !account.connecting) {
+            self.broken = Some(format!("{conn} is to connect, and is there"));
+        }
+        let outcome = answer.to_control();
+        match outcome {
+            Outcome::Done | Outcome::WouldBlock => {
+                if !self.conns.contains_key(&conn) {
+                    self.opened(conn);
+                }
+                self.conns.entry(conn).or_default().connecting = outcome == Outcome::WouldBlock;
+            }
+            Outcome::Interrupted => {}
+            _ => drop(self.conns.remove(&conn)),
+        }
         outcome
     }
 
@@ -138,7 +180,10 @@ impl Ledger {
         ensure!(!account.over, "{context} completes after the close of {conn}");
         let count = usize::try_from(*bytes).unwrap_or(usize::MAX);
         match &kind {
-            Kind::Receive { .. } => account.received.take(completion.received(), count)?,
+            Kind::Receive { .. } => {
+                let told: Vec<u8> = completion.buffer.chunks().flatten().copied().take(count).collect();
+                account.received.take(&told, count)?;
+            }
             Kind::Send(range) => {
                 account.sent.take(&range[..count], count)?;
                 let tainted = account.tainted.is_some_and(|tainted| resumes <= tainted);
@@ -161,6 +206,7 @@ impl Ledger {
                 let shut = account.ended[SEND] || result.is_err();
                 ensure!(shut, "{conn} is said to be shut down, and is not");
             }
+            Kind::Connect => ensure!(!account.connecting || result.is_err(), "{conn} is said to be there"),
             Kind::Sleep | Kind::Post => {}
         }
         if let Err(OpError::System(_) | OpError::UnexpectedEof) = result {

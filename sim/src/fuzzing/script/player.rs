@@ -139,8 +139,10 @@ impl Player {
                 self.give_back(*nth);
             }
             Step::ShutDown { flush_ms, sure } if sure.is_sure() => {
-                let until = flush_ms.map(|ms| self.model.now() + Duration::from_millis(ms.into()));
-                self.model.shut_down(until);
+                match flush_ms.map(|ms| Deadline::Within(Duration::from_millis(ms.into()))) {
+                    Some(deadline) => self.model.shut_down_by(deadline, || self.clock),
+                    None => self.model.shut_down(),
+                }
             }
             Step::ShutDown { .. } => {}
         }
@@ -163,7 +165,7 @@ impl Player {
 
     /// Shuts down, lets everything end, and looks at what is left.
     pub(super) fn end(mut self) -> Verdict {
-        self.model.shut_down(None);
+        self.model.shut_down();
         while !self.model.is_drained() {
             self.model.begin_round();
             let mut progress = false;
@@ -245,7 +247,7 @@ impl Player {
     }
 
     fn submit(&mut self, conn: Pick, what: &What, due: Due) -> Verdict {
-        let own = matches!(what, What::Sleep | What::Post(_));
+        let own = matches!(what, What::Sleep | What::Post(_) | What::Connect);
         let Some(conn) = self.conn(conn).filter(|_| !own).or(own.then_some(self.model.own())) else {
             return Ok(());
         };

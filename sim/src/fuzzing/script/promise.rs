@@ -27,6 +27,7 @@ pub(super) enum Kind {
     Accept {
         many: bool,
     },
+    Connect,
     Shutdown,
     Close,
     Sleep,
@@ -37,7 +38,8 @@ impl Promise {
     /// Whether the result is one that this operation may end with, having moved that many bytes.
     pub(super) fn judge(&self, completion: &Completion<u32>, now: Instant) -> Verdict {
         let Completion { conn, op, bytes, result, more, buffer, .. } = completion;
-        ensure!((*conn, *op) == (self.conn, self.op), "{:?} completes as {conn} {op}", self.kind);
+        let named = *op == self.op && (*conn == self.conn || matches!(self.kind, Kind::Connect));
+        ensure!(named, "{:?} completes as {conn} {op}", self.kind);
         let repeats = matches!((&self.kind, result), (Kind::Accept { many: true }, Ok(Done::Accepted(_))));
         ensure!(!more || repeats, "{:?} is to go on after {result:?}", self.kind);
         let fits = match (&self.kind, result) {
@@ -51,6 +53,7 @@ impl Promise {
             (Kind::Send(_), Err(OpError::Tainted)) => *bytes == 0,
             (Kind::Send(range), Err(_)) => *bytes < range.len() as u64,
             (Kind::Accept { .. }, Ok(Done::Accepted(_)))
+            | (Kind::Connect, Ok(Done::Connected))
             | (Kind::Shutdown, Ok(Done::ShutDown))
             | (Kind::Close, Ok(Done::Closed))
             | (Kind::Sleep, Ok(Done::Elapsed))

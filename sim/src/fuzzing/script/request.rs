@@ -1,9 +1,10 @@
 //! What a script submits, as operations.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use aio_model::{
-    Accept, Buffer, Close, Operation, Parts, PoolId, Post, Recv, Request, Send, Shutdown, Sleep,
+    Accept, Buffer, Close, Connect, Operation, Parts, PoolId, Post, Recv, Request, Send, Shutdown, Sleep,
 };
 
 use super::player::Player;
@@ -50,6 +51,18 @@ impl Player {
             What::Shutdown => into(Shutdown::write(), Kind::Shutdown),
             What::CloseNow => into(Close::now(), Kind::Close),
             What::CloseFlush => into(Close::flush(), Kind::Close),
+            What::CloseLinger(ms) => {
+                into(Close::linger(Duration::from_millis((*ms).into())).code((*ms).into()), Kind::Close)
+            }
+            What::Scatter { lens, exact } => {
+                let lens = lens.map(|len| usize::from(len % 16));
+                let parts: Parts = lens.into_iter().map(|len| Buffer::from(vec![0; len])).collect();
+                let recv = if *exact { Recv::exact(parts) } else { Recv::into(parts) };
+                into(recv, receive(*exact, lens.iter().sum()))
+            }
+            What::Connect | What::ConnectThere => {
+                into(Connect::to(SocketAddr::from(([127, 0, 0, 1], 1))), Kind::Connect)
+            }
             What::Sleep | What::SleepThere => into(Sleep::new(Duration::MAX), Kind::Sleep),
             What::Post(len) => into(Post::with(self.pattern(*len)), Kind::Post),
             What::PostThere => into(Post::new(), Kind::Post),

@@ -132,6 +132,16 @@ pub(super) enum What {
     Shutdown,
     CloseNow,
     CloseFlush,
+    CloseLinger(u8),
+    /// Into several parts.
+    Scatter {
+        lens: [u8; 3],
+        exact: bool,
+    },
+    /// On the model's own id.
+    Connect,
+    /// On a connection, where it does not belong.
+    ConnectThere,
     /// On the model's own id.
     Sleep,
     Post(u8),
