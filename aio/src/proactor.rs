@@ -318,6 +318,15 @@ impl<C, S: System> Proactor<C, S> {
         self.model.conns()
     }
 
+    /// What there is to know about an operation: how far it is, and what it waits for.
+    ///
+    /// # Errors
+    ///
+    /// When its completion was delivered.
+    pub fn op_info(&self, op: OpId) -> Result<OpInfo, IdError> {
+        self.model.op_info(op)
+    }
+
     /// Every operation that is queued, or whose completion was not delivered yet.
     pub fn ops_info(&self) -> impl Iterator<Item = (OpId, OpInfo)> {
         self.model.ops_info()

@@ -10,10 +10,12 @@ use aio_model::{Config, Home, Instant, Model, Returned, System, Turn};
 
 use crate::choice::Choice;
 use crate::engine::EngineKind;
+use crate::faults::Fault;
 use crate::net::Net;
 use crate::oracle::{Broken, Oracle};
 use crate::os::SimOs;
 use crate::plan::Plan;
+use crate::probes::Probes;
 use crate::watch::Watched;
 use crate::workload::{Action, Workload};
 
@@ -46,6 +48,8 @@ pub struct Report {
     pub broken: Option<Broken>,
     /// The tape that plays the episode again.
     pub tape: Vec<u64>,
+    /// What happened, and how often.
+    pub probes: Probes,
 }
 
 /// An episode under way.
@@ -57,6 +61,7 @@ pub(crate) struct Episode {
     pub(crate) model: Model<u64>,
     pub(crate) oracle: Oracle,
     pub(crate) workload: Workload,
+    pub(crate) probes: Probes,
     shelf: Arc<Shelf>,
     steps: u64,
     seen: usize,
@@ -92,9 +97,15 @@ pub fn run(choice: Choice, setup: Setup) -> Report {
 
 impl Episode {
     fn new(mut choice: Choice, setup: Setup) -> Episode {
-        let plan = Plan::draw(&mut choice, setup.engine, setup.actions_max, Action::ALL.len());
+        let plan = Plan::draw(
+            &mut choice,
+            setup.engine,
+            setup.actions_max,
+            Action::ALL.iter().map(|action| action.weight()),
+        );
         let net = Net::new(choice, plan.faults.clone());
         net.set_descriptors_max(plan.descriptors_max);
+        net.set_capacity(plan.capacity);
         net.keep_trace(setup.verbose);
         let os = SimOs::new(net.clone(), plan.engine);
         let shelf = Arc::new(Shelf::default());
@@ -105,7 +116,9 @@ impl Episode {
         let model = Model::new(config, &home);
         let workload = Workload::default();
         let verbose = setup.verbose;
-        let episode = Episode { plan, net, os, model, oracle, workload, shelf, steps: 0, seen: 0, verbose };
+        let probes = Probes::default();
+        let episode =
+            Episode { plan, net, os, model, oracle, workload, probes, shelf, steps: 0, seen: 0, verbose };
         episode.note(|| format!("{:#?}", episode.plan));
         episode
     }
@@ -178,7 +191,8 @@ impl Episode {
         self.oracle.on_turn();
         let mut turn = Turn::begin(&mut self.model, until);
         loop {
-            let mut system = Watched { os: &mut self.os, oracle: &mut self.oracle, asked: until };
+            let (os, oracle, probes) = (&mut self.os, &mut self.oracle, &mut self.probes);
+            let mut system = Watched { os, oracle, probes, asked: until };
             match turn.step(&mut self.model, &mut system) {
                 Ok(true) => self.step(),
                 Ok(false) => break,
@@ -252,13 +266,17 @@ impl Episode {
         }
     }
 
-    fn end(self) -> Report {
+    fn end(mut self) -> Report {
+        for fault in Fault::ALL {
+            self.probes.struck(*fault, self.net.struck(*fault));
+        }
         self.note(|| format!("the end: {:?}", self.oracle.broken()));
         Report {
             steps: self.steps,
             fingerprint: self.net.fingerprint(),
             broken: self.oracle.broken().cloned(),
             tape: self.net.to_tape(),
+            probes: self.probes,
         }
     }
 }

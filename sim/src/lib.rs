@@ -53,6 +53,7 @@ pub mod pattern;
 mod peer;
 mod pipe;
 mod plan;
+pub mod probes;
 mod socket;
 pub mod tape;
 #[cfg(test)]

@@ -290,6 +290,11 @@ impl Oracle {
         self.conns.contains_key(&conn)
     }
 
+    /// What an operation has to do, until its final completion is taken.
+    pub fn task_of(&self, context: u64) -> Option<Task> {
+        self.ops.get(&context).map(|op| op.task)
+    }
+
     /// The operations whose final completion was not taken.
     pub fn ops(&self) -> usize {
         self.ops.len()
