@@ -3,14 +3,16 @@
 use core::fmt;
 use core::time::Duration;
 
+use crate::buffer::Buffer;
 use crate::conn::Phase;
 use crate::error::IdError;
-use crate::id::ConnId;
+use crate::id::{ConnId, OpId};
 use crate::lane::{End as LaneEnd, Fin, Lane, Place};
 use crate::model::Model;
 use crate::pool::PoolId;
 use crate::slab::NIL;
 use crate::system::Kind;
+use crate::time::Instant;
 
 /// A connection or listener, as it is now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +84,34 @@ pub enum LanePlace {
     BackingOff,
 }
 
+/// An operation, as it is now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OpInfo {
+    /// The connection that it is of.
+    pub conn: ConnId,
+    /// Whether it has ended, and its completion waits to be taken.
+    pub ended: bool,
+    /// Bytes that went through so far.
+    pub bytes: u64,
+    /// When its deadline falls due, rounded up to the millisecond, if it has one and has not ended.
+    pub due: Option<Instant>,
+    /// Whether it holds a lease: one that it was submitted with, or one that it took because there was something to
+    /// read.
+    pub lease: bool,
+}
+
 impl<C> Model<C> {
+    /// Every operation, and every completion that was not taken.
+    pub fn ops_info(&self) -> impl Iterator<Item = (OpId, OpInfo)> {
+        self.ops.iter().map(|(key, op)| {
+            let due = op.timer.and_then(|timer| self.timers.get(timer)).map(|(tick, _)| tick.start());
+            let lease = matches!(op.buffer, Buffer::Lease(_));
+            let info = OpInfo { conn: op.conn, ended: !op.is_queued(), bytes: op.bytes, due, lease };
+            (OpId::new(key, self.realm), info)
+        })
+    }
+
     /// What there is to know about a connection.
     ///
     /// # Errors

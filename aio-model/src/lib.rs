@@ -17,8 +17,7 @@ mod check;
 mod completion;
 mod conn;
 mod connect;
-#[doc = include_str!("../docs/rules.md")]
-pub mod contract {}
+pub mod contract;
 mod error;
 mod id;
 mod info;
@@ -50,7 +49,7 @@ pub use error::{
     SystemError, SystemErrorKind,
 };
 pub use id::{ConnId, Key, OpId};
-pub use info::{ConnInfo, ConnPhase, LaneInfo, LanePlace};
+pub use info::{ConnInfo, ConnPhase, LaneInfo, LanePlace, OpInfo};
 pub use lane::End as LaneEnd;
 pub use lease::{Home, Lease, Returned};
 pub use limits::Limits;

@@ -24,7 +24,7 @@ mod slices;
 mod timers;
 
 pub use pool::pool;
-pub use script::script;
+pub use script::{Machine, Observed, observe, script};
 pub use slab::slab;
 pub use slices::slices;
 pub use timers::timers;

@@ -1,7 +1,9 @@
 //! The whole model under scripts: every call a user can make and every answer a system can give, in any order.
 
 mod answer;
+mod draw;
 mod ledger;
+mod observe;
 mod player;
 mod promise;
 mod request;
@@ -10,6 +12,8 @@ mod step;
 use super::Verdict;
 use player::{Meddle, Player};
 use step::Script;
+
+pub use observe::{Machine, Observed, observe};
 
 /// Plays a script that `arbitrary` makes of the bytes, without the simulator. The model's invariants hold after
 /// every step; an accepted operation completes exactly once, with the bytes that went through in all its attempts

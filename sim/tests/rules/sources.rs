@@ -3,6 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// A rule of the contract.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub(crate) name: String,
+    /// What it promises, as its page has it.
+    pub(crate) promise: String,
+}
+
 /// A check, as it is named where it is made.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Check {
@@ -24,13 +32,36 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
+/// Every rule, in the order of the contract: the items `* **C1 Title.** What it promises.` of its pages.
+pub(crate) fn rules() -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for page in ["completions", "time", "buffers", "connections"] {
+        let path = root().join(format!("aio-model/docs/{page}.md"));
+        let text = fs::read_to_string(path).expect("the page can be read");
+        for item in text.split("\n* **").skip(1) {
+            let lines = item.lines().enumerate();
+            let lines = lines
+                .take_while(|(at, line)| *at == 0 || line.starts_with("  "))
+                .map(|(_, line)| line.trim());
+            let item = lines.collect::<Vec<_>>().join(" ");
+            let (name, promise) = item.split_at(2);
+            let promise = promise
+                .strip_prefix("** ")
+                .map_or_else(|| format!("**{}", promise.trim_start()), str::to_owned);
+            rules.push(Rule { name: name.to_owned(), promise });
+        }
+    }
+    rules
+}
+
 /// Every check. A rule that stands without a name behind it is a check without one: that is an error.
-pub(crate) fn checks(rules: &[&str]) -> Result<Vec<Check>, String> {
+pub(crate) fn checks(rules: &[Rule]) -> Result<Vec<Check>, String> {
     let mut checks = Vec::new();
     for (folder, is_models) in [("aio-model/src", true), ("sim/src", false)] {
         for (path, text) in sources(folder).into_iter().filter(|(path, _)| !is_canaries(path)) {
             let literals = literals(&text);
-            for (at, rule) in literals.iter().enumerate().filter(|(_, (_, text))| rules.contains(text)) {
+            let is_rule = |word: &str| rules.iter().any(|rule| rule.name == word);
+            for (at, rule) in literals.iter().enumerate().filter(|(_, (_, word))| is_rule(word)) {
                 let (end, rule) = (rule.0 + rule.1.len() + 2, rule.1);
                 let next = literals.get(at + 1).filter(|(start, _)| text[end..*start].trim() == ",");
                 let Some((_, name)) = next else {

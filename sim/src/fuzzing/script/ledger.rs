@@ -18,6 +18,8 @@ pub(super) struct Ledger {
     /// Every connection there ever was, in the order in which they were opened.
     pub(super) names: Vec<ConnId>,
     conns: BTreeMap<ConnId, Account>,
+    /// The last call, and its outcome.
+    pub(super) last_call: Option<(ConnId, &'static str, Outcome)>,
     /// What the system was asked that it should not have been.
     broken: Option<String>,
 }
@@ -79,6 +81,13 @@ impl Ledger {
 
     /// Answers a call, and notes what it did.
     pub(super) fn perform(&mut self, call: Syscall<'_>, answer: Answer) -> Outcome {
+        let (conn, name) = (call.conn(), name(&call));
+        let outcome = self.answer(call, answer);
+        self.last_call = Some((conn, name, outcome));
+        outcome
+    }
+
+    fn answer(&mut self, call: Syscall<'_>, answer: Answer) -> Outcome {
         let conn = call.conn();
         if let Syscall::Connect { .. } = call {
             return self.connect(conn, answer);
@@ -100,7 +109,7 @@ impl Ledger {
             }
             Syscall::Discard { .. } => {
                 let outcome = answer.to_transfer(DISCARD_BYTES);
-                let some = matches!(outcome, Outcome::Transferred(1..=DISCARD_BYTES) | Outcome::Partial(_));
+                let some = matches!(outcome, Outcome::Transferred(1..) | Outcome::Partial(_));
                 (RECEIVE, outcome, some || hinders(outcome))
             }
             Syscall::Connect { .. } => unreachable!("it is answered before"),
@@ -257,6 +266,18 @@ impl Account {
         };
         self.sent.bytes.extend_from_slice(&bytes[..moved]);
         (SEND, outcome, moved > 0 || hinders(outcome))
+    }
+}
+
+fn name(call: &Syscall<'_>) -> &'static str {
+    match call {
+        Syscall::Recv { .. } | Syscall::RecvVectored { .. } => "receive",
+        Syscall::Discard { .. } => "discard",
+        Syscall::Send { .. } | Syscall::SendVectored { .. } => "send",
+        Syscall::Accept { .. } => "accept",
+        Syscall::Connect { .. } => "connect",
+        Syscall::ShutdownWrite { .. } => "shutdown",
+        Syscall::Close { .. } => "close",
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aio_model::{
     Buffer, Completion, Config, ConnId, Deadline, Home, Instant, Kind as Socket, Lease, Limits, Model, OpId,
-    PoolSize, Post, Readiness, Rearm, Returned,
+    Outcome, PoolSize, Post, Readiness, Rearm, Returned,
 };
 
 use super::answer::Answer;
@@ -86,6 +86,25 @@ impl Player {
         let mut foreign: Model<u32> = Model::new(config, home);
         self.ledger.names.extend(foreign.open(Socket::Stream));
         self.ops.extend(foreign.submit(foreign.own(), Post::new(), 0, || Instant::ZERO));
+    }
+
+    pub(super) fn model(&self) -> &Model<u32> {
+        &self.model
+    }
+
+    /// The last call that was made: on which connection, what, and its outcome.
+    pub(super) fn last_call(&self) -> Option<(ConnId, &'static str, Outcome)> {
+        self.ledger.last_call
+    }
+
+    pub(super) fn forget_call(&mut self) {
+        self.ledger.last_call = None;
+    }
+
+    /// Whether an operation is a pooled receive.
+    pub(super) fn is_pooled(&self, op: OpId) -> bool {
+        let promise = self.ledger.promises.values().find(|promise| promise.op == op);
+        promise.is_some_and(|promise| matches!(promise.kind, Kind::Receive { pooled: true, .. }))
     }
 
     pub(super) fn step(&mut self, step: &Step) -> Verdict {

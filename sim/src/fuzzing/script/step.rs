@@ -45,6 +45,8 @@ pub(super) struct Pick(pub(super) u8);
 pub(super) struct Sure(u8);
 
 impl Sure {
+    pub(super) const YES: Sure = Sure(0);
+
     pub(super) fn is_sure(self) -> bool {
         self.0 < 16
     }
