@@ -6,7 +6,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aio_model::{Config, Home, Instant, Model, Returned, System, Turn};
+use aio_model::{Config, Home, Instant, Model, Returned, System, Turn, Violation};
 
 use crate::choice::Choice;
 use crate::engine::EngineKind;
@@ -85,24 +85,14 @@ const TURNS_TO_DRAIN: u32 = 5_000;
 /// Runs an episode.
 pub fn run(choice: Choice, setup: Setup) -> Report {
     let mut episode = Episode::new(choice, setup);
-    // A panic is a broken rule like any other, and its tape is wanted.
-    let lived = catch_unwind(AssertUnwindSafe(|| episode.live()));
-    if let Err(panic) = lived {
-        let message = panic.downcast_ref::<String>().map(String::as_str);
-        let message = message.or(panic.downcast_ref::<&str>().copied()).unwrap_or("of a kind unknown");
-        episode.oracle.breaks("K7", || format!("a panic: {message}"));
-    }
+    episode.guard(Episode::live);
     episode.end()
 }
 
 impl Episode {
-    fn new(mut choice: Choice, setup: Setup) -> Episode {
-        let plan = Plan::draw(
-            &mut choice,
-            setup.engine,
-            setup.actions_max,
-            Action::ALL.iter().map(|action| action.weight()),
-        );
+    pub(crate) fn new(mut choice: Choice, setup: Setup) -> Episode {
+        let weights = Action::ALL.iter().map(|action| action.weight());
+        let plan = Plan::draw(&mut choice, setup.engine, setup.actions_max, weights);
         let net = Net::new(choice, plan.faults.clone());
         net.set_descriptors_max(plan.descriptors_max);
         net.set_capacity(plan.capacity);
@@ -128,6 +118,15 @@ impl Episode {
         if self.verbose {
             self.net.take_trace().iter().for_each(|entry| println!("      {entry:?}"));
             println!("{:6} {}", self.steps, what());
+        }
+    }
+
+    /// Takes a panic for a broken rule like any other: its tape is wanted.
+    pub(crate) fn guard(&mut self, act: impl FnOnce(&mut Episode)) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| act(self))) {
+            let message = panic.downcast_ref::<String>().map(String::as_str);
+            let message = message.or(panic.downcast_ref::<&str>().copied()).unwrap_or("of a kind unknown");
+            self.oracle.breaks("K7", "no-panic", || format!("a panic: {message}"));
         }
     }
 
@@ -161,16 +160,19 @@ impl Episode {
     }
 
     /// After every step: the model's own invariants, and what the simulated system was asked.
-    fn step(&mut self) {
+    pub(crate) fn step(&mut self) {
         self.steps += 1;
         if let Err(violation) = self.model.check() {
-            self.oracle.breaks(violation.rule, || format!("invariant: {}", violation.what));
+            let Violation { rule, check, what } = violation;
+            self.oracle.breaks(rule, check, || format!("invariant: {what}"));
         }
         let violations = self.net.violations_count();
         if violations > self.seen {
             self.seen = violations;
-            let violations = self.net.violations();
-            self.oracle.breaks("K1", || format!("a wrong call: {:?}", violations.last()));
+            if let Some(violation) = self.net.violations().last() {
+                let (rule, check) = violation.check();
+                self.oracle.breaks(rule, check, || format!("at the border: {violation:?}"));
+            }
         }
     }
 
@@ -185,7 +187,7 @@ impl Episode {
         self.turn_until(until);
     }
 
-    fn turn_until(&mut self, until: Option<Instant>) {
+    pub(crate) fn turn_until(&mut self, until: Option<Instant>) {
         self.fetch();
         self.note(|| format!("a turn until {until:?}"));
         self.oracle.on_turn();
@@ -193,11 +195,10 @@ impl Episode {
         loop {
             let (os, oracle, probes) = (&mut self.os, &mut self.oracle, &mut self.probes);
             let mut system = Watched { os, oracle, probes, asked: until };
-            match turn.step(&mut self.model, &mut system) {
-                Ok(true) => self.step(),
-                Ok(false) => break,
-                Err(error) => return self.oracle.breaks("K7", || format!("a wait failed: {error}")),
+            if !turn.step(&mut self.model, &mut system).expect("a simulated wait does not fail") {
+                break;
             }
+            self.step();
             if !self.goes_on() {
                 return;
             }
@@ -243,7 +244,7 @@ impl Episode {
         self.oracle.on_settled(&self.net);
     }
 
-    fn shut_down(&mut self) {
+    pub(crate) fn shut_down(&mut self) {
         self.note(|| "shuts down".to_owned());
         self.model.shut_down();
         self.oracle.on_shut_down(None);
@@ -258,11 +259,12 @@ impl Episode {
         self.fetch();
         let left = (self.model.connections(), self.model.ops(), self.model.outstanding());
         if left != (0, 0, 0) {
-            self.oracle.breaks("B1", || format!("connections, operations, leases left: {left:?}"));
+            self.oracle
+                .breaks("B1", "nothing-left", || format!("connections, operations, leases left: {left:?}"));
         }
         let open = self.net.open_conns();
         if !open.is_empty() {
-            self.oracle.breaks("K2", || format!("descriptors left open: {open:?}"));
+            self.oracle.breaks("K2", "descriptors-closed", || format!("descriptors left open: {open:?}"));
         }
     }
 

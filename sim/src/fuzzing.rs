@@ -57,7 +57,7 @@ pub fn tape(bytes: &[u8]) -> Verdict {
     let report = run(Choice::bytes(bytes), Setup::default());
     match report.broken {
         None => Ok(()),
-        Some(broken) => Err(format!("{}: {}\ntape: {:?}", broken.rule, broken.what, report.tape)),
+        Some(broken) => Err(format!("{broken}\ntape: {:?}", report.tape)),
     }
 }
 

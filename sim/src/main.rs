@@ -177,7 +177,7 @@ fn report(failure: &Failure, setup: Setup, time: Duration) -> io::Result<bool> {
     };
     let name = format!("{}-{:016x}.tape", broken.rule, failure.episode_seed);
     let path = Path::new("target/tapes").join(name);
-    let comment = format!("{}: {}", broken.rule, broken.what);
+    let comment = broken.to_string();
     tape::save(&path, &comment, &short)?;
     eprintln!("{comment}");
     eprintln!(
@@ -200,8 +200,7 @@ fn replay(path: &Path) -> io::Result<bool> {
     let mut good = true;
     for path in &tapes {
         let report = run(Choice::tape(tape::load(path)?), Setup::default());
-        let verdict =
-            report.broken.map_or("ok".to_owned(), |broken| format!("{}: {}", broken.rule, broken.what));
+        let verdict = report.broken.map_or("ok".to_owned(), |broken| broken.to_string());
         good &= verdict == "ok";
         println!("{}: {verdict}", path.display());
     }
