@@ -8,6 +8,7 @@ impl Oracle {
     /// A turn begins.
     pub fn on_turn(&mut self) {
         let place_free = !self.places_taken();
+        self.turns += 1;
         self.turn = super::TurnCounts { place_free, ..super::TurnCounts::default() };
     }
 
@@ -113,8 +114,12 @@ impl Oracle {
             Outcome::WouldBlock => {
                 state.ready = false;
                 state.end_hinted = false;
+                state.holds = None;
             }
-            Outcome::Exhausted(_) => state.exhausted_at = Some(now),
+            Outcome::Exhausted(_) => {
+                state.exhausted_at = Some(now);
+                state.holds = None;
+            }
             Outcome::Failed(error) => self.finish(conn, lane, End::Fault(error)),
             Outcome::Interrupted | Outcome::Done | Outcome::Transferred(_) | Outcome::Partial(_) => {}
         }
@@ -139,6 +144,9 @@ impl Oracle {
         self.ensure(task.is_recv(), "C3", "recv-in-turn", || {
             format!("a receive on {conn}, whose turn is {task:?}")
         });
+        if let Task::RecvPooled { pool } = task {
+            self.note_lent(conn, pool, serial);
+        }
         let Some(op) = self.ops.get(&serial) else { return };
         let space = match task {
             Task::RecvPooled { pool } => self.pools[pool].1,

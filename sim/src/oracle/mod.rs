@@ -63,6 +63,8 @@ pub struct Oracle {
     /// As many lanes as there ever were at once.
     lanes_max: usize,
     shut_down: bool,
+    /// Turns taken.
+    turns: u64,
     turn: TurnCounts,
     broken: Option<Broken>,
 }
@@ -74,6 +76,8 @@ struct TurnCounts {
     /// had no other to lose the place to.
     place_free: bool,
     by_lane: BTreeMap<(ConnId, usize), u32>,
+    /// To whom buffers were lent, of which pool, and since which turn they had waited.
+    lent: Vec<(ConnId, usize, u64)>,
 }
 
 #[derive(Debug)]
@@ -136,6 +140,12 @@ struct Lane {
     exhausted_at: Option<Instant>,
     /// Turns in a row in which it could have gone on, and was not served.
     turns_passed_over: usize,
+    /// The receive that waits for a buffer, and since which turn.
+    parked: Option<(u64, u64)>,
+    /// Since which turn the lane has waited for one: a receive takes over the place of the one before it (B3).
+    in_line: Option<u64>,
+    /// The pooled receive that has a buffer.
+    holds: Option<u64>,
     /// How many operations have ended in order.
     ended: u64,
     /// The stamp of the last of them whose completion was taken.
@@ -270,6 +280,7 @@ impl Oracle {
             armed: 0,
             lanes_max: 0,
             shut_down: false,
+            turns: 0,
             turn: TurnCounts::default(),
             broken: None,
         }

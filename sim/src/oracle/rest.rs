@@ -1,6 +1,6 @@
 //! What must be true when a turn is over.
 
-use aio_model::{ConnId, Model, OpError};
+use aio_model::{ConnId, LanePlace, Model, OpError};
 
 use super::{Broken, Conn, Lane, Oracle, Phase, RECEIVE, SEND, Task};
 use crate::engine::Direction;
@@ -50,6 +50,7 @@ impl Oracle {
             format!("connections and credits {counts:?}, not {expected:?}")
         });
         self.judge_fairness(model.outstanding() as usize);
+        self.judge_parking(model);
         if model.is_busy() {
             return;
         }
@@ -114,6 +115,45 @@ impl Oracle {
             self.ensure(turns <= lanes + 1, "K6", "passed-over", || {
                 format!("{id} was passed over in {turns} turns; there were never more than {lanes} lanes")
             });
+        }
+    }
+
+    /// Notes which lanes wait for a buffer, by the model's own word, and since when. Who has waited all the time saw
+    /// no buffer go to somebody who has waited for a shorter one (B3).
+    fn judge_parking<C>(&mut self, model: &Model<C>) {
+        let lent = std::mem::take(&mut self.turn.lent);
+        let mut passed_over = None;
+        for (id, conn) in &mut self.conns {
+            let lane = &mut conn.lanes[RECEIVE];
+            let head = lane.queue.front().copied();
+            let info = head.and_then(|head| model.op_info(self.ops[&head].id).ok());
+            lane.holds = head.filter(|_| info.is_some_and(|info| info.lease));
+            let parked = head.filter(|_| info.is_some_and(|info| info.place == Some(LanePlace::Parked)));
+            let before = lane.parked.filter(|(of, _)| parked == Some(*of));
+            lane.parked = before.or(parked.map(|head| (head, self.turns)));
+            lane.in_line = parked.map(|_| lane.in_line.unwrap_or(self.turns));
+            if let Some((head, since)) = before {
+                let later = |(_, pool, waited): &&(_, usize, u64)| {
+                    self.ops[&head].task == Task::RecvPooled { pool: *pool } && since < *waited
+                };
+                passed_over = passed_over.or(lent.iter().find(later).map(|(other, ..)| (*id, *other)));
+            }
+        }
+        self.ensure(passed_over.is_none(), "B3", "parked-in-line", || {
+            format!(
+                "one waits for a buffer, and another has had one since, which came later: {passed_over:?}"
+            )
+        });
+    }
+
+    /// An operation receives into a buffer of a pool. If it did not have one before, it was lent one in this turn.
+    pub(super) fn note_lent(&mut self, conn: ConnId, pool: usize, receive: u64) {
+        let turns = self.turns;
+        let Some(lane) = self.lane(conn, RECEIVE) else { return };
+        let waited = lane.in_line.take().unwrap_or(turns);
+        lane.parked = None;
+        if lane.holds.replace(receive) != Some(receive) {
+            self.turn.lent.push((conn, pool, waited));
         }
     }
 

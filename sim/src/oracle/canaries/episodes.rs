@@ -126,6 +126,28 @@ fn a_lane_that_is_never_served() {
 }
 
 #[test]
+fn a_lane_whose_buffers_go_to_others() {
+    let (mut episode, conn, peer) = connected();
+    // All buffers are lent: the next receive has to wait for one.
+    let leases = episode.plan.pools[0].buffers_max;
+    (0..leases).for_each(|_| receive(&mut episode, conn, peer));
+    let id = episode.model.submit(conn, Recv::pooled(), 99, || Instant::ZERO).expect("there is room");
+    let task = Task::RecvPooled { pool: 0 };
+    let submission = Submission { conn, task, context: 99, bytes: Vec::new(), lease: false, deadline: None };
+    episode.oracle.on_submitted(submission, Ok(id));
+    episode.net.peer_write_pattern(peer, 1);
+    episode.turn_until(Some(Instant::ZERO));
+    canary("parked-in-line", episode, |episode| {
+        episode.oracle.on_turn();
+        // Some other lane, which has not waited, is said to have been lent one.
+        let other = episode.model.open(Kind::Stream).expect("there is room");
+        episode.oracle.on_adopted(other, Kind::Stream, None);
+        episode.oracle.note_lent(other, 0, 100);
+        rest(episode);
+    });
+}
+
+#[test]
 fn a_close_that_is_not_made() {
     let (mut episode, conn, _) = connected();
     episode.oracle.on_close_called(conn, CloseReason::Requested, true);
