@@ -222,6 +222,16 @@ impl<C> Operation<C> for Shutdown {
 /// machine's), `DescriptorsExhausted` and `OutOfMemory`, which are the caller's to deal with, and
 /// `SelfConnected`: on a local port without a listener, TCP may connect a socket to itself. A Unix listener whose
 /// queue is full is tried again until there is room.
+///
+/// ```
+/// use std::net::SocketAddr;
+/// use std::time::Duration;
+/// use aio_model::Connect;
+///
+/// let upstream: SocketAddr = "127.0.0.1:8110".parse().unwrap();
+/// let connect = Connect::to(upstream).nodelay(true).within(Duration::from_secs(3));
+/// # drop(connect);
+/// ```
 #[derive(Debug, Clone)]
 #[must_use = "submit it"]
 pub struct Connect {

@@ -1,7 +1,8 @@
 //! A proactor network library: submit operations, get completions.
 //!
 //! Start with [`Proactor`]. The operations are [`Recv`], [`Send`], [`Accept`], [`Shutdown`] and [`Close`] on a
-//! connection, [`Sleep`] and [`Post`] on the proactor itself; what comes back is a [`Completion`].
+//! connection or listener; [`Connect`], [`Sleep`] and [`Post`] on the proactor itself; what comes back is a
+//! [`Completion`].
 //!
 //! # What may be relied on
 //!
@@ -21,6 +22,8 @@
 //!   turn at or after it, rounded up to the millisecond. In one turn, bytes that moved come before a deadline.
 //! * **Buffers** are in one place at a time. A pooled receive takes one when its connection is readable, and
 //!   gives it back when there was nothing after all. While none is free, readable connections wait in line.
+//! * **Closing** is idempotent, and everything queued is told why. A close may flush first, and may linger, so that no
+//!   reset overtakes the last answer.
 //! * **Identity.** An id never names another connection or operation than the one it was made for.
 //! * **Fairness.** A turn is bounded, and so is each connection's part of it.
 //! * **Errors are values.** An end of stream is a success with no bytes; an error of the system is sticky, and

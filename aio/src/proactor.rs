@@ -161,7 +161,25 @@ impl<C, S: System> Proactor<C, S> {
         submitted
     }
 
-    /// The id that stands for this proactor itself: what is of no connection is submitted on it.
+    /// The id that stands for this proactor itself: what is of no connection (yet) is submitted on it.
+    ///
+    /// ```
+    /// use aio::{Connect, Done, Proactor, Recv};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let mut aio = Proactor::new()?;
+    /// aio.submit(aio.own(), Connect::to(listener.local_addr()?), "upstream")?;
+    /// let mut batch = Vec::new();
+    /// while batch.is_empty() {
+    ///     aio.turn(&mut batch, None)?;
+    /// }
+    /// let done = batch.remove(0);
+    /// assert_eq!((done.context, done.result), ("upstream", Ok(Done::Connected)));
+    /// aio.submit(done.conn, Recv::pooled(), "read")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// ```
     /// use std::time::Duration;
