@@ -131,6 +131,18 @@ fn a_lease_is_read_written_cut_and_shown() {
 }
 
 #[test]
+fn a_lease_of_another_proactor_is_not_taken_in() {
+    let ((mut ours, _), (mut theirs, shelf)) = (model(), model());
+    drop(lease(&mut theirs));
+    let foreign = shelf.0.lock().unwrap().pop().unwrap();
+    ours.give_back(foreign);
+    assert_eq!((ours.outstanding(), theirs.outstanding()), (0, 1), "it is lost to those it belongs to");
+    ours.check().unwrap();
+    theirs.check().unwrap();
+    assert_eq!(lease(&mut ours).capacity(), 8);
+}
+
+#[test]
 fn addresses_are_made_from_what_programs_have_and_read_as_people_write_them() {
     let (four, six) =
         (SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1), SocketAddrV6::new(Ipv6Addr::LOCALHOST, 2, 0, 0));
