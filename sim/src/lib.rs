@@ -50,6 +50,7 @@ mod os;
 mod os_tests;
 pub mod pattern;
 mod peer;
+pub mod picture;
 mod pipe;
 mod plan;
 mod socket;

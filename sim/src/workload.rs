@@ -188,6 +188,7 @@ impl Episode {
     pub(crate) fn take(&mut self) -> Option<Completion<u64>> {
         let done = self.model.next_completion()?;
         self.note(|| format!("completed: {done:?}"));
+        self.picture(|recorder, _| recorder.completed(&done));
         self.oracle.on_completion(&done);
         match done.result {
             Ok(Done::Accepted(conn)) => remember(&mut self.workload.conns, conn),

@@ -8,10 +8,12 @@
 
 mod calls;
 mod completions;
+mod look;
 mod rest;
 mod winding;
 
 pub use completions::{Refused, Submission};
+pub(crate) use look::{LaneAccount, OpAccount};
 
 use std::collections::{BTreeMap, VecDeque};
 
