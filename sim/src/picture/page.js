@@ -6,7 +6,8 @@ const view = { at: failing >= 0 ? failing : 0, shown: null, width: 22, timer: nu
 let layout = layOut(null);
 
 /** Selects a step, and brings it into sight. */
-function select(at, follow = true) {
+function select(at) {
+  if (!isShown(at)) return show(null, at);
   const before = byId("log").querySelector('[aria-selected="true"]');
   before?.setAttribute("aria-selected", "false");
   view.at = Math.max(0, Math.min(count - 1, at));
@@ -20,7 +21,7 @@ function select(at, follow = true) {
   byId("where").textContent = `${words} · ${clock(step.t)}`;
   byId("state").innerHTML = stateWords(view.at, view.shown);
   byId("words").addEventListener("toggle", event => { wordsOpen = event.target.open; });
-  if (follow) reveal(row);
+  reveal(row);
   draw();
 }
 
@@ -50,23 +51,28 @@ function draw() {
     return `<svg aria-hidden="true" width="${wide}" height="${height}" viewBox="${from * width} 0 ${wide} ${height}">${body}</svg>`;
   };
   const canvas = byId("canvas"), ruler = byId("ruler");
-  canvas.style.width = `${count * width + LABEL}px`;
-  canvas.style.height = `${layout.height}px`;
   canvas.innerHTML = `<div style="left:${from * width + LABEL}px">${svg(drawRows(layout, sight, width, view.at), layout.height)}</div>`;
   ruler.innerHTML = `<span>step</span><span>turn</span><span>time</span>
     <div><div style="left:${from * width - lanes.scrollLeft}px">${svg(drawRuler(sight, width, view.at), 50)}</div></div>`;
 }
 
-/** Shows some connections only, or all. */
-function show(shown) {
+/** Makes as much room for the time line as it needs. */
+function resize() {
+  byId("rows").style.height = `${layout.height}px`;
+  byId("canvas").style.height = `${layout.height}px`;
+  byId("canvas").style.width = `${count * view.width + LABEL}px`;
+}
+
+/** Shows some connections only, or all, and selects a step that is shown. */
+function show(shown, at = view.at) {
   view.shown = shown && shown.size > 0 ? shown : null;
   layout = layOut(view.shown);
   byId("rows").innerHTML = labels(layout);
-  byId("rows").style.height = `${layout.height}px`;
+  resize();
   for (const row of byId("log").children) row.hidden = !isShown(Number(row.dataset.at));
   filterChips();
-  if (!isShown(view.at)) view.at = [...run.steps.keys()].reverse().find(at => at <= view.at && isShown(at)) ?? nextShown(view.at, 1);
-  select(view.at);
+  if (!isShown(at)) at = nextShown(at, nextShown(at, -1) === at ? 1 : -1);
+  if (isShown(at)) select(at);
 }
 
 function isShown(at) {
@@ -108,7 +114,7 @@ function zoom(by) {
   const lanes = byId("lanes");
   const place = view.at * view.width - lanes.scrollLeft;
   view.width = Math.max(6, Math.min(60, Math.round(view.width * by)));
-  byId("canvas").style.width = `${count * view.width + LABEL}px`;
+  resize();
   lanes.scrollLeft = view.at * view.width - place;
   draw();
 }

@@ -1,14 +1,15 @@
 //! The page: a recording as JSON, each step as what has changed since the one before, within a template.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use aio_model::{ConnId, Kind};
 use serde::Serialize;
 
-use super::record::{Op, Recording, Sort, Step};
+use super::record::{Op, PROACTOR, Recording, Sort, Step};
 use super::rules::rule;
 use super::views::{ConnView, Gauges, Head, LaneView, View};
-use super::words::{Ending, Mark};
+use super::words::{Ending, Mark, Whose};
 use crate::faults::Fault;
 use crate::plan::Plan;
 use crate::workload::Action;
@@ -52,7 +53,7 @@ struct Page<'a> {
     plan: PlanData,
     /// How many steps were taken before the first one here.
     dropped: usize,
-    broken: Option<BrokenData<'a>>,
+    broken: Option<BrokenData>,
     conns: Vec<ConnData>,
     ops: Vec<OpData<'a>>,
     steps: Vec<StepData<'a>>,
@@ -74,12 +75,12 @@ struct PlanData {
 }
 
 #[derive(Serialize)]
-struct BrokenData<'a> {
+struct BrokenData {
     step: usize,
     rule: &'static str,
     name: &'static str,
     promise: &'static str,
-    what: &'a str,
+    what: String,
 }
 
 #[derive(Serialize)]
@@ -124,7 +125,7 @@ struct StepData<'a> {
     n: u64,
     t: f64,
     sort: &'static str,
-    text: &'a str,
+    text: Cow<'a, str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     marks: Vec<MarkData<'a>>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -149,7 +150,7 @@ struct MarkData<'a> {
     /// 1 for the receive lane, 2 for the send lane, 3 for both.
     #[serde(skip_serializing_if = "Option::is_none")]
     lanes: Option<u8>,
-    text: &'a str,
+    text: Cow<'a, str>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     faults: &'a [String],
 }
@@ -167,7 +168,7 @@ struct ConnChange<'a> {
 impl<'a> Page<'a> {
     fn of(recording: &'a Recording, name: &'a str, command: &'a str) -> Page<'a> {
         let last = (recording.dropped + recording.steps.len()).saturating_sub(1);
-        let mut before = None;
+        let (mut before, own) = (None, recording.own.to_string());
         let steps = recording.steps.iter().map(|step| {
             let data = step_data(recording, step, before);
             before = Some(&step.view);
@@ -188,7 +189,13 @@ impl<'a> Page<'a> {
             dropped: recording.dropped,
             broken: recording.broken.as_ref().map(|(step, broken)| {
                 let (name, promise) = rule(broken.rule);
-                BrokenData { step: *step, rule: broken.rule, name, promise, what: &broken.what }
+                BrokenData {
+                    step: *step,
+                    rule: broken.rule,
+                    name,
+                    promise,
+                    what: broken.what.replace(&own, PROACTOR),
+                }
             }),
             steps: steps.collect(),
             conns: conns.filter(|conn| lived(&conn)).collect(),
@@ -256,13 +263,30 @@ fn step_data<'a>(recording: &Recording, step: &'a Step, before: Option<&'a View>
             Sort::Model => "model",
             Sort::Check => "check",
         },
-        text: &step.text,
+        text: step_text(recording, step),
         marks: step.marks.iter().map(|mark| mark_data(recording, mark)).collect(),
         ops: &step.ops,
         gauges: before.is_none_or(|before| before.gauges != view.gauges).then_some(&view.gauges),
         conns: changes(before.map(|before| &before.conns), &view.conns),
         model: splice(before.map_or("", |before| &before.model), &view.model),
     }
+}
+
+/// What a peer did says whose peer it is, once that is known.
+fn mark_text<'a>(recording: &Recording, mark: &'a Mark) -> Cow<'a, str> {
+    match (mark.whose, recording.whose(mark.whose)) {
+        (Whose::Peer(_), Some(conn)) if mark.text.starts_with("the peer") => {
+            mark.text.replacen("the peer", &format!("the peer of {conn}"), 1).into()
+        }
+        (Whose::Peer(_) | Whose::Socket(_), Some(conn)) => format!("{} ({conn})", mark.text).into(),
+        _ => mark.text.as_str().into(),
+    }
+}
+
+/// A step that is told by one of its marks says what that one says.
+fn step_text<'a>(recording: &Recording, step: &'a Step) -> Cow<'a, str> {
+    let told = step.marks.iter().find(|mark| mark.text == step.text);
+    told.map_or(step.text.as_str().into(), |mark| mark_text(recording, mark))
 }
 
 fn mark_data<'a>(recording: &Recording, mark: &'a Mark) -> MarkData<'a> {
@@ -272,7 +296,7 @@ fn mark_data<'a>(recording: &Recording, mark: &'a Mark) -> MarkData<'a> {
         conn: recording.whose(mark.whose).map(|conn| conn.to_string()),
         outcome: mark.outcome,
         lanes: (lanes > 0).then_some(lanes),
-        text: &mark.text,
+        text: mark_text(recording, mark),
         faults: &mark.faults,
     }
 }

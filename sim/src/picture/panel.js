@@ -18,7 +18,7 @@ function verdict() {
 function story() {
   if (!run.broken) return "";
   const way = wayTo(focus ?? "", 7);
-  const about = focus ? `The last steps of <b>${focus}</b>` : "The last step";
+  const about = focus ? `The last steps of <b>${focus}</b>` : "The last steps";
   const items = way.map(at => `<li><button data-go="${at}"${at === failing ? ' class="failing"' : ""}>
     <span class="n">${at + dropped + 1}</span> <span>${marked(run.steps[at].text)}</span></button></li>`).join("");
   return `<h2>${about}</h2><ol>${items}</ol>`;
@@ -31,12 +31,12 @@ function planWords() {
   const struck = plan.faults.filter(([, , times]) => times > 0);
   const pools = plan.pools.map(([buffers, bytes], index) => `pool${index}: ${buffers} × ${bytes} B`).join(", ");
   const descriptors = plan.descriptors >= 1 << 20 ? "plenty" : plan.descriptors;
-  const tight = plan.limits.filter(([, limit]) => limit < 64).map(([name, limit]) => `${limit} ${name}`).join(", ");
+  const tight = plan.limits.filter(([, limit]) => limit < 64).map(([name, limit]) => `${name} ≤ ${limit}`).join(", ");
   const faults = plan.faults.map(([name, odds, times]) =>
     `<tr class="${times > 0 ? "struck" : ""}"><th scope="row">${name}</th><td>${Number((odds / 1e4).toPrecision(3))} %</td><td>${times > 0 ? `${times}×` : "–"}</td></tr>`).join("");
   const names = struck.map(([name, , times]) => `${name} ${times}×`).join(", ");
   return `<summary><b>Plan</b> <span>${plan.engine}</span> <span>${tight || "roomy limits"}</span> <span>${pools}</span>
-    <span>${plan.faults.length} faults on${names ? `, struck: ${names}` : ", none struck"}</span></summary>
+    <span>${plan.faults.length === 0 ? "no faults" : `${plan.faults.length} ${plan.faults.length === 1 ? "fault" : "faults"} on, ${names ? `struck: ${names}` : "none struck"}`}</span></summary>
     <div class="tables">
     <table><caption>Limits</caption>${limits}<tr><th scope="row">descriptors</th><td>${descriptors}</td></tr></table>
     <table><caption>The user</caption><tr><th scope="row">actions at most</th><td>${plan.actions}</td></tr>

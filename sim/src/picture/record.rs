@@ -39,6 +39,9 @@ pub struct Recording {
     pub(crate) broken: Option<(usize, Broken)>,
 }
 
+/// What a page calls the proactor where an id stands for it.
+pub(crate) const PROACTOR: &str = "the proactor";
+
 /// What a step mostly is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sort {
@@ -135,11 +138,7 @@ impl Recorder {
             _ if text.starts_with("the faults heal") || text.starts_with("shuts down") => Sort::Phase,
             _ => Sort::User,
         };
-        let text = match sort {
-            Sort::Turn => readable_turn(text),
-            _ => text.to_owned(),
-        };
-        self.push(scene, entries, sort, text);
+        self.push(scene, entries, sort, &readable(text));
     }
 
     /// A step was taken: the loop's, or one that nobody has noted.
@@ -152,7 +151,7 @@ impl Recorder {
             }
         }
         let sort = sort_of(entries);
-        self.push(scene, entries, sort, String::new());
+        self.push(scene, entries, sort, "");
         self.settle(scene.oracle);
     }
 
@@ -160,7 +159,7 @@ impl Recorder {
     pub(crate) fn rest(&mut self, scene: &Scene<'_>, entries: &[TraceEntry]) {
         if self.recording.broken.is_none() && scene.oracle.broken().is_some() {
             let text = "the turn is over: what must hold whenever nothing is under way is checked";
-            self.push(scene, entries, Sort::Check, text.to_owned());
+            self.push(scene, entries, Sort::Check, text);
         }
         self.settle(scene.oracle);
     }
@@ -168,14 +167,15 @@ impl Recorder {
     /// The completion that was just noted.
     pub(crate) fn completed(&mut self, done: &Completion<u64>) {
         let said = (Ending::of(&done.result), result(&done.result));
+        let on = if done.conn == self.recording.own { String::new() } else { format!(" on {}", done.conn) };
         let (op, bytes, more) = (done.context, done.bytes, if done.more { ", and goes on" } else { "" });
         let task = match self.recording.ops.get_mut(&op) {
-            None => format!("{} on {}, which the user does not wait for", done.op, done.conn),
+            None => format!("{}{on}, which the user does not wait for", done.op),
             Some(op) => {
                 if !done.more {
                     op.result = Some(said.clone());
                 }
-                format!("{} on {}", op.task, done.conn)
+                format!("{}{on}", op.task)
             }
         };
         if let Some(step) = self.recording.steps.back_mut() {
@@ -210,10 +210,10 @@ impl Recorder {
         (self.recording.dropped + self.recording.steps.len()).saturating_sub(1)
     }
 
-    fn push(&mut self, scene: &Scene<'_>, entries: &[TraceEntry], sort: Sort, text: String) {
+    fn push(&mut self, scene: &Scene<'_>, entries: &[TraceEntry], sort: Sort, text: &str) {
         let (marks, view) = (marks(entries), View::of(scene));
         let own = self.recording.own.to_string();
-        let text = if text.is_empty() { headline(sort, &marks) } else { text.replace(&own, "the proactor") };
+        let text = if text.is_empty() { headline(sort, &marks) } else { text.replace(&own, PROACTOR) };
         // Exact for a hundred days, and nobody reads nanoseconds after that.
         #[expect(clippy::cast_precision_loss, reason = "a time for people")]
         let at_ms = scene.net.now().as_nanos() as f64 / 1e6;
@@ -354,14 +354,22 @@ fn submitted(account: &OpAccount<'_>, own: ConnId) -> String {
     format!("submits #{context} {}{on}: accepted as {id}, {due}", task(account))
 }
 
-/// A turn that begins.
-fn readable_turn(text: &str) -> String {
-    let text = text.replace("until Some(0ns)", "that does not wait");
-    let text = text.replace("until None", "that waits for as long as it takes");
-    match text.split_once("until Some(") {
-        Some((turn, until)) => format!("{turn}until {} at the latest", until.trim_end_matches(')')),
-        None => text,
+/// What was noted, for people: without what only a debugger prints.
+fn readable(text: &str) -> String {
+    if let (Some((what, _)), Some((_, refusal))) =
+        (text.split_once(" as "), text.split_once("Err(SubmitError { kind: "))
+    {
+        let kind = refusal.split_once(", context").map_or(refusal, |(kind, _)| kind);
+        return format!("{what}: refused with {kind}");
     }
+    let text = text.replace("a turn until Some(0ns)", "a turn that does not wait");
+    let mut text = text.replace("a turn until None", "a turn that waits for as long as it takes");
+    text = text.replace("Some(18446744073.709551615s)", "the end of time");
+    while let Some((before, rest)) = text.split_once("Some(") {
+        let (inner, after) = rest.split_once(')').unwrap_or((rest, ""));
+        text = format!("{before}{inner}{after}");
+    }
+    text
 }
 
 fn sort_of(entries: &[TraceEntry]) -> Sort {
@@ -393,6 +401,10 @@ fn headline(sort: Sort, marks: &[Mark]) -> String {
             }
         }
         Sort::Model => "no system call: the model goes on by itself".to_owned(),
-        _ => marks.first().map_or("something happens", |mark| mark.text.as_str()).to_owned(),
+        _ => {
+            // Rather what a peer did than what came of it.
+            let act = marks.iter().find(|mark| matches!(mark.kind, "act" | "end" | "connected"));
+            act.or(marks.first()).map_or("something happens", |mark| mark.text.as_str()).to_owned()
+        }
     }
 }

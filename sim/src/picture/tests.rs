@@ -100,7 +100,7 @@ fn a_page_shows_the_broken_rule_at_its_step() {
     judge(&data);
     let broken = report.broken.unwrap();
     assert_eq!((data["broken"]["rule"].as_str(), broken.rule), (Some("C6"), "C6"));
-    assert_eq!(data["broken"]["what"], broken.what);
+    assert_eq!(data["broken"]["what"], broken.what.replace(&recording.own.to_string(), "the proactor"));
     assert!(!data["broken"]["promise"].as_str().unwrap().is_empty());
     // The run ends with the step that breaks a rule, and that one submits what the oracle would refuse.
     let at = usize::try_from(data["broken"]["step"].as_u64().unwrap()).unwrap();

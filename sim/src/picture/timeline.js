@@ -16,8 +16,9 @@ function layOut(shown) {
   };
   const own = run.ops.filter(op => !op.conn);
   if (own.length > 0 && shown === null) {
-    add({ conn: null, lane: null, name: "sleeps, posts, connects", lines: pack(own), kind: "own", title: "proactor" },
-      MARKS + pack(own).length * BAR);
+    const lines = pack(own);
+    add({ conn: null, lane: null, name: "own ops", lines, kind: "own", title: "proactor" },
+      Math.max(20, 6 + lines.length * BAR));
     top += GAP;
   }
   for (const conn of inOrder(shown)) {
@@ -115,7 +116,7 @@ function lost(lane) {
 
 /** The operations of a row: solid until it ends, a tail until its completion is taken. */
 function bars(row, sight, width) {
-  const first = row.top + (row.kind === "peer" ? 0 : MARKS);
+  const first = row.top + (row.kind === "own" ? 4 : MARKS);
   return row.lines.map((line, sub) => line.filter(op => op.taken - dropped >= sight.from && op.from - dropped < sight.to)
     .map(op => bar(op, first + sub * BAR, sight, width)).join("")).join("");
 }
@@ -125,14 +126,14 @@ function bar(op, y, sight, width) {
   const left = from * width + 1, solid = (end - from + 1) * width - 2, whole = (taken - from + 1) * width - 2;
   const cls = op.open ? "open" : op.ending ?? "ok";
   const label = `#${op.context} ${op.task}`;
-  const shift = Math.max(left, sight.from * width) - left;
+  const dues = dueSteps(op).map(at => (at + 0.5) * width - left);
+  const inSight = Math.max(left, sight.from * width) - left;
+  const shift = dues.some(x => x > inSight && x < inSight + 40) ? Math.max(...dues.filter(x => x < inSight + 40)) + 3 : inSight;
   const text = solid - shift > 24 ? `<svg width="${solid - 2}" height="11"><text x="${shift + 4}" y="9">${escapeText(label)}</text></svg>` : "";
   const tail = taken > end ? `<rect class="tail" x="${solid - 2}" y="4" width="${whole - solid + 2}" height="3"/>` : "";
   const flag = op.untaken ? "" : `<rect class="flag" x="${whole - 3}" y="0" width="3" height="11"/>`;
-  const due = dueSteps(op).map(at => {
-    const x = (at + 0.5) * width - left;
-    return `<path class="due" d="M${x - 3.5} 0h7l-3.5 5z"/><line class="due" x1="${x}" x2="${x}" y1="0" y2="11"/>`;
-  }).join("");
+  const due = dues.map(x =>
+    `<path class="due" d="M${x - 3.5} 0h7l-3.5 5z"/><line class="due" x1="${x}" x2="${x}" y1="0" y2="11"/>`).join("");
   const fate = op.open ? "it has not ended" : `${op.result ?? "ended"}, at step ${op.end + 1}`;
   const title = `${label} (${op.id})\nsubmitted at step ${op.from + 1}\n${fate}\n` +
     (op.untaken ? "its completion was not taken" : `its completion was taken at step ${op.taken + 1}`);
