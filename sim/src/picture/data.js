@@ -75,17 +75,49 @@ function spans(begins, ends) {
   return found;
 }
 
-/** The last steps up to the failing one that are about a connection: the way there. */
+/** The step from which on, up to the failing one, the model has differed from the contract or the kernel. */
+function partingOf(conn) {
+  let at = failing;
+  while (at >= 0 && differs(states[at].conns[conn])) at--;
+  return at < failing ? at + 1 : null;
+}
+
+function differs(conn) {
+  if (!conn) return false;
+  const lanes = [conn.receive, conn.send];
+  return conn.head.model !== conn.head.contract || lanes.some(lane => lost(lane) || unlike(lane));
+}
+
+/** The model and the contract do not say the same of a lane. */
+function unlike({ model, contract }) {
+  return Boolean(model && contract && (model.ready !== contract.ready || model.tainted !== contract.tainted
+    || model.ops !== contract.queue.length));
+}
+
+/** The kernel would let a call through, the model believes not, and no event is on its way to say so. */
+function lost({ model, kernel }) {
+  return Boolean(kernel?.ready && !kernel.owed && model && !model.ready && model.ops > 0);
+}
+
+/**
+ * The way to the failing step, for one connection: the last steps that did something to it, what came right before
+ * the end, and the step at which model and contract part.
+ */
 function wayTo(conn, most) {
-  const way = [];
-  for (let at = failing; at >= 0 && way.length < most; at--) {
-    const step = run.steps[at];
-    const said = step.text.includes(conn) || (step.marks ?? []).some(mark => mark.conn === conn && mark.kind !== "clock")
-      || (step.ops ?? []).some(op => opOf.get(op)?.conn === conn);
-    // What came right before it may be about no connection: a lease that was dropped, a deadline.
-    if (said || at > failing - 3) way.unshift(at);
-  }
-  return way;
+  const parting = partingOf(conn);
+  // The last ones may be about no connection: a lease that was dropped, a deadline.
+  const way = new Set([parting ?? failing, failing, Math.max(0, failing - 1)]);
+  for (let at = failing; at >= 0 && way.size < most; at--) if (matters(at, conn)) way.add(at);
+  return [...way].sort((a, b) => a - b);
+}
+
+/** A step does something to a connection, rather than only being about it. */
+function matters(at, conn) {
+  const step = run.steps[at];
+  const [was, is] = [states[at - 1]?.conns[conn], states[at].conns[conn]];
+  const moved = lane => was && is && ["place", "ready", "ops", "tainted", "end"].some(key => was[lane].model?.[key] !== is[lane].model?.[key]);
+  return (step.marks ?? []).some(mark => mark.conn === conn && ["call", "event", "end", "wrote"].includes(mark.kind))
+    || (step.ops ?? []).some(op => opOf.get(op)?.conn === conn) || moved("receive") || moved("send");
 }
 
 /** The first step at which it was at least that many milliseconds, if there is one. */

@@ -45,7 +45,7 @@ function draw() {
   const seen = lanes.clientWidth - LABEL;
   const from = Math.max(0, Math.floor(lanes.scrollLeft / width) - 1);
   const to = Math.min(count, Math.ceil((lanes.scrollLeft + seen) / width) + 1);
-  const sight = { from, to, top: lanes.scrollTop - 50, bottom: lanes.scrollTop + lanes.clientHeight + 50 };
+  const sight = { from, to, left: lanes.scrollLeft, top: lanes.scrollTop - 50, bottom: lanes.scrollTop + lanes.clientHeight + 50 };
   const svg = (body, height) => {
     const wide = Math.max(1, (to - from) * width);
     return `<svg aria-hidden="true" width="${wide}" height="${height}" viewBox="${from * width} 0 ${wide} ${height}">${body}</svg>`;

@@ -19,10 +19,13 @@ function story() {
   if (!run.broken) return "";
   const way = wayTo(focus ?? "", 7);
   const about = focus ? `The last steps of <b>${focus}</b>` : "The last steps";
-  const items = way.map(at => `<li><button data-go="${at}"${at === failing ? ' class="failing"' : ""}>
-    <span class="n">${at + dropped + 1}</span> <span>${marked(run.steps[at].text)}</span></button></li>`).join("");
+  const parting = focus ? partingOf(focus) : null;
+  const items = way.map(at => `<li><button data-go="${at}" class="${at === failing ? "failing" : at === parting ? "parting" : ""}">
+    <span class="n">${at + dropped + 1}</span> <span>${marked(run.steps[at].text)}${at === parting ? PARTS : ""}</span></button></li>`).join("");
   return `<h2>${about}</h2><ol>${items}</ol>`;
 }
+
+const PARTS = ` <em>≠ from here on the model differs</em>`;
 
 /** The plan of the episode: in one line, and in full. */
 function planWords() {
@@ -33,7 +36,7 @@ function planWords() {
   const descriptors = plan.descriptors >= 1 << 20 ? "plenty" : plan.descriptors;
   const tight = plan.limits.filter(([, limit]) => limit < 64).map(([name, limit]) => `${name} ≤ ${limit}`).join(", ");
   const faults = plan.faults.map(([name, odds, times]) =>
-    `<tr class="${times > 0 ? "struck" : ""}"><th scope="row">${name}</th><td>${Number((odds / 1e4).toPrecision(3))} %</td><td>${times > 0 ? `${times}×` : "–"}</td></tr>`).join("");
+    `<li class="${times > 0 ? "struck" : ""}">${name} <small>${Number((odds / 1e4).toPrecision(3))} %</small>${times > 0 ? ` <b>${times}×</b>` : ""}</li>`).join("");
   const names = struck.map(([name, , times]) => `${name} ${times}×`).join(", ");
   return `<summary><b>Plan</b> <span>${plan.engine}</span> <span>${tight || "roomy limits"}</span> <span>${pools}</span>
     <span>${plan.faults.length === 0 ? "no faults" : `${plan.faults.length} ${plan.faults.length === 1 ? "fault" : "faults"} on, ${names ? `struck: ${names}` : "none struck"}`}</span></summary>
@@ -43,7 +46,7 @@ function planWords() {
       <tr><th scope="row">largest buffer</th><td>${plan.bytes_max} B</td></tr>
       <tr><th scope="row">shuts down early</th><td>${plan.shut_down_at === null ? "no" : `before action ${plan.shut_down_at + 1}`}</td></tr>
       <tr><th scope="row">never does</th><td>${plan.left_out.join(", ") || "–"}</td></tr></table>
-    <table><caption>Faults: odds, and how often they struck</caption>${faults || "<tr><td>none</td></tr>"}</table></div>`;
+    <section><h3>Faults: odds, and how often they struck</h3><ul class="faults">${faults || "<li>none</li>"}</ul></section></div>`;
 }
 
 /** Text with the names of connections and operations set apart. */
@@ -54,6 +57,7 @@ function marked(text) {
 /** Every step as text. */
 function logRows() {
   const way = new Set(run.broken && focus ? wayTo(focus, 12) : []);
+  const parting = focus ? partingOf(focus) : null;
   return run.steps.map((step, at) => {
     const marks = (step.marks ?? []).filter(mark => !step.text.includes(mark.text) || mark.faults).map(mark => {
       const faults = (mark.faults ?? []).map(fault => `<em>⚡ ${fault}</em>`).join(" ");
@@ -61,7 +65,8 @@ function logRows() {
       return `<span class="sub ${mark.kind}">${text}${faults}</span>`;
     }).join("");
     const failed = at === failing
-      ? `<span class="sub broken">✗ ${run.broken.rule}: ${marked(run.broken.what)}</span>` : "";
+      ? `<span class="sub broken">✗ ${run.broken.rule}: ${marked(run.broken.what)}</span>` : at === parting
+      ? `<span class="sub broken">≠ from here on the model's account of ${focus} differs from the contract's or the kernel's</span>` : "";
     const cls = [step.sort, way.has(at) ? "way" : "", at === failing ? "failing" : ""].join(" ");
     const outcome = (step.marks ?? []).find(mark => mark.kind === "call")?.outcome ?? "";
     return `<li id="s${at}" role="option" aria-selected="false" class="${cls}" data-at="${at}"><span class="n">${at + dropped + 1}</span>` +
@@ -126,14 +131,13 @@ function laneBox(conn, lane, now, before, at) {
   const marks = which => [["tainted", which.tainted], ["shut", which.shut], ["exhausted", which.exhausted], [which.end, which.end]]
     .filter(([, set]) => set).map(([name]) => `<b>${escapeText(name)}</b>`).join(", ");
   const says = (which, of) => which ? `<span class="${was(of, "ready").trim()}">${which.ready ? "ready" : "not ready"}</span>` : "unknown";
-  const unlike = model && contract && (model.ready !== contract.ready || model.ops !== contract.queue.length || model.tainted !== contract.tainted);
   const rows = [];
   if (model) {
     rows.push(["model", `<span class="place ${model.place}${was("model", "place")}">${model.place}</span> ${says(model, "model")}, <span class="${was("model", "ops").trim()}">${model.ops} queued</span>, <span class="${was("model", "bytes").trim()}">${model.bytes} B</span> ${marks(model)}`, ""]);
   }
   if (contract) {
     const over = contract.passed_over > 0 ? `, <b>passed over in ${contract.passed_over} turns</b>` : "";
-    rows.push(["contract", `${says(contract, "contract")}, ${contract.queue.length} queued${over} ${marks(contract)}`, unlike ? "differs" : ""]);
+    rows.push(["contract", `${says(contract, "contract")}, ${contract.queue.length} queued${over} ${marks(contract)}`, unlike(now) ? "differs" : ""]);
   }
   if (kernel) {
     const said = kernelWords(kernel);

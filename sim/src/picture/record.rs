@@ -391,13 +391,13 @@ fn headline(sort: Sort, marks: &[Mark]) -> String {
     match sort {
         Sort::Call => told("call").unwrap_or("a system call").to_owned(),
         Sort::Wait => {
-            let events = marks.iter().filter(|mark| mark.kind == "event").count();
-            let begins = told("wait").unwrap_or("does not wait, there is something to do");
-            match events {
-                0 if told("wait").is_none() => begins.to_owned(),
-                0 => format!("{begins}: no event"),
-                1 => format!("{begins}: {}", told("event").unwrap_or_default()),
-                _ => format!("{begins}: {events} events"),
+            let events: Vec<&str> =
+                marks.iter().filter(|mark| mark.kind == "event").map(|mark| mark.text.as_str()).collect();
+            match (told("wait"), events.len()) {
+                (None, _) => "does not wait, there is something to do".to_owned(),
+                (Some(waits), 0) => format!("{waits}: no event"),
+                (Some(waits), 1..=3) => format!("{waits}: {}", events.join("; ")),
+                (Some(waits), count) => format!("{waits}: {count} events"),
             }
         }
         Sort::Model => "no system call: the model goes on by itself".to_owned(),

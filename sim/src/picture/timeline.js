@@ -109,11 +109,6 @@ function strips(row, sight, width) {
   return runs(kernel, top, 3) + runs(model, top + 4, 4);
 }
 
-/** The kernel would let a call through, the model believes not, and no event is on its way to say so. */
-function lost(lane) {
-  return Boolean(lane.kernel?.ready && !lane.kernel.owed && lane.model && !lane.model.ready && lane.model.ops > 0);
-}
-
 /** The operations of a row: solid until it ends, a tail until its completion is taken. */
 function bars(row, sight, width) {
   const first = row.top + (row.kind === "own" ? 4 : MARKS);
@@ -127,7 +122,7 @@ function bar(op, y, sight, width) {
   const cls = op.open ? "open" : op.ending ?? "ok";
   const label = `#${op.context} ${op.task}`;
   const dues = dueSteps(op).map(at => (at + 0.5) * width - left);
-  const inSight = Math.max(left, sight.from * width) - left;
+  const inSight = Math.max(left, sight.left) - left;
   const shift = dues.some(x => x > inSight && x < inSight + 40) ? Math.max(...dues.filter(x => x < inSight + 40)) + 3 : inSight;
   const text = solid - shift > 24 ? `<svg width="${solid - 2}" height="11"><text x="${shift + 4}" y="9">${escapeText(label)}</text></svg>` : "";
   const tail = taken > end ? `<rect class="tail" x="${solid - 2}" y="4" width="${whole - solid + 2}" height="3"/>` : "";
@@ -215,7 +210,7 @@ function drawRuler(sight, width, selected) {
   for (const turn of turns) {
     if (turn.to < sight.from || turn.from >= sight.to) continue;
     const wide = (turn.to - turn.from + 1) * width - 1;
-    const shift = Math.max(0, (sight.from - turn.from) * width);
+    const shift = Math.max(0, sight.left - turn.from * width);
     const label = wide - shift > 50 ? `turn ${turn.turn}` : wide - shift > 22 ? `${turn.turn}` : "";
     parts.push(`<svg x="${turn.from * width}" y="18" width="${wide}" height="14"><rect class="span" width="${wide}" height="14" rx="2"/>` +
       `<text x="${shift + 4}" y="11">${label}</text><title>turn ${turn.turn}</title></svg>`);
