@@ -29,8 +29,13 @@ function unpack() {
     }
     let model = now.model;
     if (step.model) {
-      const [keep, out, put] = step.model;
-      model = [...model.slice(0, keep), ...put, ...model.slice(keep + out)];
+      const [old, lines] = [model, []];
+      let at = 0;
+      for (const [keep, out, put] of step.model) {
+        lines.push(...old.slice(at, at + keep), ...put);
+        at += keep + out;
+      }
+      model = lines.concat(old.slice(at));
     }
     now = { gauges: step.gauges ?? now.gauges, conns, model };
     return now;

@@ -17,4 +17,4 @@ pub use record::Recording;
 pub(crate) use views::Scene;
 
 /// How many steps a page shows at most: the last ones.
-pub const STEPS_MAX: usize = 6_000;
+pub const STEPS_MAX: usize = 5_000;

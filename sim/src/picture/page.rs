@@ -135,9 +135,9 @@ struct StepData<'a> {
     /// The connections that changed, and what of them did; nothing: it is gone.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     conns: BTreeMap<String, Option<ConnChange<'a>>>,
-    /// The lines of the model's own words: how many to keep, how many to take out there, and what to put in.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    model: Option<(usize, usize, Vec<&'a str>)>,
+    /// What has changed in the model's own words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    model: Vec<Hunk<'a>>,
 }
 
 #[derive(Serialize)]
@@ -268,7 +268,7 @@ fn step_data<'a>(recording: &Recording, step: &'a Step, before: Option<&'a View>
         ops: &step.ops,
         gauges: before.is_none_or(|before| before.gauges != view.gauges).then_some(&view.gauges),
         conns: changes(before.map(|before| &before.conns), &view.conns),
-        model: splice(before.map_or("", |before| &before.model), &view.model),
+        model: hunks(before.map_or("", |before| &before.model), &view.model),
     }
 }
 
@@ -322,16 +322,32 @@ fn changes<'a>(before: Option<&'a Conns>, after: &'a Conns) -> BTreeMap<String, 
     changes
 }
 
-/// What turns one text into another, line by line, where they differ in one piece.
-fn splice<'a>(before: &str, after: &'a str) -> Option<(usize, usize, Vec<&'a str>)> {
+/// A piece of a text that changes: how many lines to keep before it, how many to take out, what to put in.
+type Hunk<'a> = (usize, usize, Vec<&'a str>);
+
+/// How far apart lines that are the same are looked for, after some that are not.
+const REACH: usize = 60;
+
+/// What turns one text into another, line by line. Not the least that would, but little, and quickly found.
+pub(super) fn hunks<'a>(before: &str, after: &'a str) -> Vec<Hunk<'a>> {
     let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
-    if old == new {
-        return None;
+    let (mut old, mut new) = (old.as_slice(), new.as_slice());
+    let mut hunks = Vec::new();
+    loop {
+        let keep = old.iter().zip(new).take_while(|(old, new)| old == new).count();
+        (old, new) = (&old[keep..], &new[keep..]);
+        if old.is_empty() && new.is_empty() {
+            return hunks;
+        }
+        let (out, put) = next_same(old, new);
+        hunks.push((keep, out, new[..put].to_vec()));
+        (old, new) = (&old[out..], &new[put..]);
     }
-    let keep = old.iter().zip(&new).take_while(|(old, new)| old == new).count();
-    let (old_rest, new_rest) = (&old[keep..], &new[keep..]);
-    let same_end =
-        old_rest.iter().rev().zip(new_rest.iter().rev()).take_while(|(old, new)| old == new).count();
-    let (out, put) = (old_rest.len() - same_end, new_rest.len() - same_end);
-    Some((keep, out, new_rest[..put].to_vec()))
+}
+
+/// How many lines to leave out of each text until they go on with the same line: all, if that is too far away.
+fn next_same(old: &[&str], new: &[&str]) -> (usize, usize) {
+    let pairs = (1..=REACH).flat_map(|both| (0..=both).map(move |out| (out, both - out)));
+    let same = |(out, put): &(usize, usize)| old.get(*out).is_some_and(|line| new.get(*put) == Some(line));
+    pairs.into_iter().find(same).unwrap_or((old.len(), new.len()))
 }

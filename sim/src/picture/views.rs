@@ -141,7 +141,7 @@ impl View {
         let mut view = View {
             gauges: Gauges::of(scene),
             conns: BTreeMap::new(),
-            model: if sound { format!("{model:#?}") } else { format!("{model:?}") },
+            model: if sound { without_ages(&format!("{model:#?}")) } else { format!("{model:?}") },
         };
         for (id, info) in model.conns() {
             view.conns.insert(id, ConnView::of(id, &info, scene.net));
@@ -165,6 +165,15 @@ impl View {
         }
         self.conns.retain(|_, conn| conn.head.model.is_some() || conn.head.contract.is_some());
     }
+}
+
+/// Drops how old each connection is: as time passes every line would change, and say nothing new.
+fn without_ages(text: &str) -> String {
+    let line = |line: &str| match line.strip_suffix(" old,").and_then(|line| line.rsplit_once(", ")) {
+        Some((line, _)) => format!("{line},\n"),
+        None => format!("{line}\n"),
+    };
+    text.lines().map(line).collect()
 }
 
 impl Gauges {
