@@ -116,9 +116,10 @@ function wayTo(conn, most) {
   return [...way].sort((a, b) => a - b);
 }
 
-/** A step does something to a connection, rather than only being about it. */
+/** A step does something to a connection, rather than only being about it; to none in particular, any does. */
 function matters(at, conn) {
   const step = run.steps[at];
+  if (conn === "") return true;
   const [was, is] = [states[at - 1]?.conns[conn], states[at].conns[conn]];
   const moved = lane => was && is && ["place", "ready", "ops", "tainted", "end"].some(key => was[lane].model?.[key] !== is[lane].model?.[key]);
   return (step.marks ?? []).some(mark => mark.conn === conn && ["call", "event", "end", "wrote"].includes(mark.kind))

@@ -1,6 +1,6 @@
 // The time line: one row for each lane, one column for each step. Only what is in sight is drawn.
 
-const BAR = 14, MARKS = 18, STRIP = 11, PEER = 18, GAP = 10, LABEL = 132, SUBS_MAX = 16;
+const BAR = 14, MARKS = 18, STRIP = 11, PEER = 18, GAP = 10, LABEL = 132, SUBS_MAX = 80;
 
 /** The rows to draw, for the connections that are shown; each with its operations, packed into lines. */
 function layOut(shown) {
