@@ -3,14 +3,17 @@
 use core::fmt;
 use core::time::Duration;
 
+use crate::buffer::Buffer;
 use crate::conn::Phase;
 use crate::error::IdError;
-use crate::id::ConnId;
-use crate::lane::{End as LaneEnd, Fin, Lane, Place};
+use crate::id::{ConnId, OpId};
+use crate::lane::{End as LaneEnd, Fin, Lane, LaneId, Place};
 use crate::model::Model;
+use crate::op::Op;
 use crate::pool::PoolId;
 use crate::slab::NIL;
 use crate::system::Kind;
+use crate::time::Instant;
 
 /// A connection or listener, as it is now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +85,59 @@ pub enum LanePlace {
     BackingOff,
 }
 
+/// An operation, as it is now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OpInfo {
+    /// The connection that it is of.
+    pub conn: ConnId,
+    /// Whether it has ended, and its completion waits to be taken.
+    pub ended: bool,
+    /// Bytes that went through so far.
+    pub bytes: u64,
+    /// When its deadline falls due, rounded up to the millisecond, if it has one and has not ended.
+    pub due: Option<Instant>,
+    /// Whether it holds a lease: one that it was submitted with, or one that it took because there was something to
+    /// read.
+    pub lease: bool,
+    /// Where its lane stands, if it is at the front of one: what it waits for.
+    pub place: Option<LanePlace>,
+}
+
 impl<C> Model<C> {
+    /// Every operation, and every completion that was not taken.
+    pub fn ops_info(&self) -> impl Iterator<Item = (OpId, OpInfo)> {
+        self.ops.iter().map(|(key, op)| (OpId::new(key, self.realm), self.op_info_of(key.index(), op)))
+    }
+
+    /// What there is to know about an operation.
+    ///
+    /// # Errors
+    ///
+    /// When the id is stale or foreign.
+    pub fn op_info(&self, op: OpId) -> Result<OpInfo, IdError> {
+        if op.realm() != self.realm {
+            return Err(IdError::Foreign);
+        }
+        let state = self.ops.get(op.key()).ok_or(IdError::Stale)?;
+        Ok(self.op_info_of(op.index(), state))
+    }
+
+    fn op_info_of(&self, index: u32, op: &Op<C>) -> OpInfo {
+        let due = op.timer.and_then(|timer| self.timers.get(timer)).map(|(tick, _)| tick.start());
+        let lane = if op.is_queued() { op.work().direction() } else { None };
+        let lane = lane.map(|direction| &self.conns[LaneId::new(op.conn.index(), direction)]);
+        let at_front = lane.filter(|lane| lane.ops.front() == Some(index));
+        OpInfo {
+            conn: op.conn,
+            ended: !op.is_queued(),
+            bytes: op.bytes,
+            due,
+            lease: matches!(op.buffer, Buffer::Lease(_)),
+            place: at_front.map(|lane| LaneInfo::from(lane).place),
+        }
+    }
+
     /// What there is to know about a connection.
     ///
     /// # Errors

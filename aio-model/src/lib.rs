@@ -3,7 +3,7 @@
 //! [`Model`] holds all state: connections, each with two lanes of queued operations; timers; pools. It makes no
 //! system call, reads no clock and knows no thread. [`turn()`] drives it against a [`System`], which is the
 //! operating system (`aio-sys`) or a simulated one (`sim`): the loop is the same code. Users import `aio`, which
-//! wraps the two together.
+//! wraps the two together. What it promises, and how each promise is kept, is in [`contract`].
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -17,6 +17,7 @@ mod check;
 mod completion;
 mod conn;
 mod connect;
+pub mod contract;
 mod error;
 mod id;
 mod info;
@@ -48,7 +49,7 @@ pub use error::{
     SystemError, SystemErrorKind,
 };
 pub use id::{ConnId, Key, OpId};
-pub use info::{ConnInfo, ConnPhase, LaneInfo, LanePlace};
+pub use info::{ConnInfo, ConnPhase, LaneInfo, LanePlace, OpInfo};
 pub use lane::End as LaneEnd;
 pub use lease::{Home, Lease, Returned};
 pub use limits::Limits;

@@ -82,4 +82,16 @@ impl List {
             (next != NIL).then_some(next)
         })
     }
+
+    /// Whether it is as long as it says, and linked the same way in both directions.
+    pub(crate) fn is_whole(&self, nodes: &impl Links) -> bool {
+        let (mut before, mut count) = (NIL, 0);
+        for index in self.iter(nodes).take(self.len as usize + 1) {
+            if nodes.link(index).prev != before {
+                return false;
+            }
+            (before, count) = (index, count + 1);
+        }
+        (before, count) == (self.tail, self.len)
+    }
 }

@@ -33,7 +33,7 @@ macro_rules! deadline {
 /// Receives bytes from a stream.
 ///
 /// The operation ends with `Received`; at the end of the stream with 0 bytes and `end_of_stream`. The buffer
-/// comes back with the completion, filled from its front with [`Completion::bytes`] bytes, whatever the outcome.
+/// comes back with the completion, filled from its front with [`Completion::bytes`](crate::Completion::bytes) bytes, whatever the outcome.
 #[derive(Debug)]
 #[must_use = "submit it"]
 pub struct Recv {
@@ -98,7 +98,7 @@ impl<C> Operation<C> for Recv {
 /// Sends all bytes of a buffer, or of a range of it.
 ///
 /// Ends with `Sent` when the kernel took them all. The buffer comes back on every outcome, and
-/// [`Completion::bytes`] says how many the kernel took. If it took some but not all, the lane is *tainted*:
+/// [`Completion::bytes`](crate::Completion::bytes) says how many the kernel took. If it took some but not all, the lane is *tainted*:
 /// the sends behind this one end with [`Tainted`](crate::OpError::Tainted), until the lane is resumed.
 #[derive(Debug)]
 #[must_use = "submit it"]
@@ -163,7 +163,7 @@ impl Accept {
     }
 
     /// Accepts one connection after the other: a completion each, with a clone of the context and
-    /// [`more`](Completion::more) set, until a final one (cancel, close, an error). Each completion takes a
+    /// [`more`](crate::Completion::more) set, until a final one (cancel, close, an error). Each completion takes a
     /// credit of its own while it waits to be taken; with `ops_max` at 1 there is none, and the first connection
     /// comes with the final completion.
     pub fn many() -> AcceptMany {

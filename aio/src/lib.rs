@@ -36,8 +36,9 @@ mod traced;
 pub use aio_model::{
     Accept, AcceptMany, Address, Buffer, Close, CloseReason, Completion, ConnId, ConnInfo, ConnPhase,
     Connect, Counters, Deadline, Done, IdError, Instant, Kind, LaneEnd, LaneInfo, LanePlace, Lease, Limit,
-    OpError, OpId, OpIdError, Operation, Parts, PoolId, Post, Queued, Recv, Request, ResumeError, Send,
-    SetPoolError, Shutdown, Sleep, Stats, SubmitError, SubmitErrorKind, System, SystemError, SystemErrorKind,
+    OpError, OpId, OpIdError, OpInfo, Operation, Parts, PoolId, Post, Queued, Recv, Request, ResumeError,
+    Send, SetPoolError, Shutdown, Sleep, Stats, SubmitError, SubmitErrorKind, System, SystemError,
+    SystemErrorKind,
 };
 pub use aio_model::{Key, Model, OpenError, Violation};
 pub use aio_sys::{Os, Socket};

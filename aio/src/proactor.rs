@@ -7,7 +7,7 @@ use std::{fmt, io};
 
 use aio_model::{
     Completion, Config, ConnId, ConnInfo, Deadline, Home, IdError, Instant, Limits, Model, OpId, OpIdError,
-    Operation, PoolId, PoolSize, ResumeError, Returned, SetPoolError, Stats, SubmitError, System,
+    OpInfo, Operation, PoolId, PoolSize, ResumeError, Returned, SetPoolError, Stats, SubmitError, System,
     SystemError, turn,
 };
 use aio_sys::Os;
@@ -316,6 +316,20 @@ impl<C, S: System> Proactor<C, S> {
     /// Every connection and listener, those being made or closed included.
     pub fn conns(&self) -> impl Iterator<Item = (ConnId, ConnInfo)> {
         self.model.conns()
+    }
+
+    /// What there is to know about an operation: how far it is, and what it waits for.
+    ///
+    /// # Errors
+    ///
+    /// When its completion was delivered.
+    pub fn op_info(&self, op: OpId) -> Result<OpInfo, IdError> {
+        self.model.op_info(op)
+    }
+
+    /// Every operation that is queued, or whose completion was not delivered yet.
+    pub fn ops_info(&self) -> impl Iterator<Item = (OpId, OpInfo)> {
+        self.model.ops_info()
     }
 
     /// Closes everything and refuses whatever is submitted from now on. Turns go on until the last completion is

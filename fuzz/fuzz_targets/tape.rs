@@ -2,12 +2,6 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sim::Choice;
-use sim::episode::{Setup, run};
+use sim::fuzzing::{must_hold, tape};
 
-fuzz_target!(|bytes: &[u8]| {
-    let report = run(Choice::bytes(bytes), Setup::default());
-    if let Some(broken) = report.broken {
-        panic!("{}: {}\ntape: {:?}", broken.rule, broken.what, report.tape);
-    }
-});
+fuzz_target!(|bytes: &[u8]| must_hold(tape(bytes)));

@@ -7,15 +7,17 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aio_model::{Config, Home, Instant, Model, Returned, System, Turn};
+use aio_model::{Config, Home, Instant, Model, Returned, System, Turn, Violation};
 
 use crate::choice::Choice;
 use crate::engine::EngineKind;
+use crate::faults::Fault;
 use crate::net::Net;
 use crate::oracle::{Broken, Oracle};
 use crate::os::SimOs;
 use crate::picture::{Recorder, Recording, Scene};
 use crate::plan::Plan;
+use crate::probes::Probes;
 use crate::watch::Watched;
 use crate::workload::{Action, Workload};
 
@@ -48,6 +50,8 @@ pub struct Report {
     pub broken: Option<Broken>,
     /// The tape that plays the episode again.
     pub tape: Vec<u64>,
+    /// What happened, and how often.
+    pub probes: Probes,
 }
 
 /// An episode under way.
@@ -59,6 +63,7 @@ pub(crate) struct Episode {
     pub(crate) model: Model<u64>,
     pub(crate) oracle: Oracle,
     pub(crate) workload: Workload,
+    pub(crate) probes: Probes,
     shelf: Arc<Shelf>,
     steps: u64,
     seen: usize,
@@ -101,24 +106,17 @@ pub(crate) fn record(mut episode: Episode, steps_max: usize) -> (Report, Recordi
 }
 
 fn play(mut episode: Episode) -> (Report, Option<Recording>) {
-    // A panic is a broken rule like any other, and its tape is wanted.
-    let lived = catch_unwind(AssertUnwindSafe(|| episode.live()));
-    if let Err(panic) = lived {
-        let message = panic.downcast_ref::<String>().map(String::as_str);
-        let message = message.or(panic.downcast_ref::<&str>().copied()).unwrap_or("of a kind unknown");
-        episode.oracle.breaks("K7", || format!("a panic: {message}"));
-        if let Some(recorder) = &episode.recorder {
-            recorder.borrow_mut().panicked(&episode.net.take_trace(), &episode.oracle);
-        }
-    }
+    episode.guard(Episode::live);
     episode.end()
 }
 
 impl Episode {
     pub(crate) fn new(mut choice: Choice, setup: Setup) -> Episode {
-        let plan = Plan::draw(&mut choice, setup.engine, setup.actions_max, Action::ALL.len());
+        let weights = Action::ALL.iter().map(|action| action.weight());
+        let plan = Plan::draw(&mut choice, setup.engine, setup.actions_max, weights);
         let net = Net::new(choice, plan.faults.clone());
         net.set_descriptors_max(plan.descriptors_max);
+        net.set_capacity(plan.capacity);
         net.keep_trace(setup.verbose);
         let os = SimOs::new(net.clone(), plan.engine);
         let shelf = Arc::new(Shelf::default());
@@ -129,9 +127,9 @@ impl Episode {
         let model = Model::new(config, &home);
         let workload = Workload::default();
         let verbose = setup.verbose;
-        let (steps, seen, recorder) = (0, 0, None);
+        let (probes, steps, seen, recorder) = (Probes::default(), 0, 0, None);
         let episode =
-            Episode { plan, net, os, model, oracle, workload, shelf, steps, seen, verbose, recorder };
+            Episode { plan, net, os, model, oracle, workload, probes, shelf, steps, seen, verbose, recorder };
         episode.note(|| format!("{:#?}", episode.plan));
         episode
     }
@@ -152,6 +150,18 @@ impl Episode {
             let Episode { steps, model, oracle, net, .. } = self;
             let user_leases = self.workload.leases.len();
             tell(&mut recorder.borrow_mut(), &Scene { steps: *steps, model, oracle, net, user_leases });
+        }
+    }
+
+    /// Takes a panic for a broken rule like any other: its tape is wanted.
+    pub(crate) fn guard(&mut self, act: impl FnOnce(&mut Episode)) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| act(self))) {
+            let message = panic.downcast_ref::<String>().map(String::as_str);
+            let message = message.or(panic.downcast_ref::<&str>().copied()).unwrap_or("of a kind unknown");
+            self.oracle.breaks("K7", "no-panic", || format!("a panic: {message}"));
+            if let Some(recorder) = &self.recorder {
+                recorder.borrow_mut().panicked(&self.net.take_trace(), &self.oracle);
+            }
         }
     }
 
@@ -185,16 +195,19 @@ impl Episode {
     }
 
     /// After every step: the model's own invariants, and what the simulated system was asked.
-    fn step(&mut self) {
+    pub(crate) fn step(&mut self) {
         self.steps += 1;
         if let Err(violation) = self.model.check() {
-            self.oracle.breaks(violation.rule, || format!("invariant: {}", violation.what));
+            let Violation { rule, check, what } = violation;
+            self.oracle.breaks(rule, check, || format!("invariant: {what}"));
         }
         let violations = self.net.violations_count();
         if violations > self.seen {
             self.seen = violations;
-            let violations = self.net.violations();
-            self.oracle.breaks("K1", || format!("a wrong call: {:?}", violations.last()));
+            if let Some(violation) = self.net.violations().last() {
+                let (rule, check) = violation.check();
+                self.oracle.breaks(rule, check, || format!("at the border: {violation:?}"));
+            }
         }
         self.picture(|recorder, scene| recorder.step(scene, &self.net.take_trace()));
     }
@@ -210,18 +223,18 @@ impl Episode {
         self.turn_until(until);
     }
 
-    fn turn_until(&mut self, until: Option<Instant>) {
+    pub(crate) fn turn_until(&mut self, until: Option<Instant>) {
         self.fetch();
         self.note(|| format!("a turn until {until:?}"));
         self.oracle.on_turn();
         let mut turn = Turn::begin(&mut self.model, until);
         loop {
-            let mut system = Watched { os: &mut self.os, oracle: &mut self.oracle, asked: until };
-            match turn.step(&mut self.model, &mut system) {
-                Ok(true) => self.step(),
-                Ok(false) => break,
-                Err(error) => return self.oracle.breaks("K7", || format!("a wait failed: {error}")),
+            let (os, oracle, probes) = (&mut self.os, &mut self.oracle, &mut self.probes);
+            let mut system = Watched { os, oracle, probes, asked: until };
+            if !turn.step(&mut self.model, &mut system).expect("a simulated wait does not fail") {
+                break;
             }
+            self.step();
             if !self.goes_on() {
                 return;
             }
@@ -271,7 +284,7 @@ impl Episode {
         self.oracle.on_settled(&self.net);
     }
 
-    fn shut_down(&mut self) {
+    pub(crate) fn shut_down(&mut self) {
         self.model.shut_down();
         self.note(|| "shuts down".to_owned());
         self.oracle.on_shut_down(None);
@@ -286,15 +299,19 @@ impl Episode {
         self.fetch();
         let left = (self.model.connections(), self.model.ops(), self.model.outstanding());
         if left != (0, 0, 0) {
-            self.oracle.breaks("B1", || format!("connections, operations, leases left: {left:?}"));
+            self.oracle
+                .breaks("B1", "nothing-left", || format!("connections, operations, leases left: {left:?}"));
         }
         let open = self.net.open_conns();
         if !open.is_empty() {
-            self.oracle.breaks("K2", || format!("descriptors left open: {open:?}"));
+            self.oracle.breaks("K2", "descriptors-closed", || format!("descriptors left open: {open:?}"));
         }
     }
 
     fn end(mut self) -> (Report, Option<Recording>) {
+        for fault in Fault::ALL {
+            self.probes.struck(*fault, self.net.struck(*fault));
+        }
         let recorder = self.recorder.take().map(RefCell::into_inner);
         let recording = recorder.map(|recorder| recorder.finish(&self.net, &self.oracle));
         self.note(|| format!("the end: {:?}", self.oracle.broken()));
@@ -303,6 +320,7 @@ impl Episode {
             fingerprint: self.net.fingerprint(),
             broken: self.oracle.broken().cloned(),
             tape: self.net.to_tape(),
+            probes: self.probes,
         };
         (report, recording)
     }

@@ -39,6 +39,7 @@ mod engine_tests;
 pub mod episode;
 mod errno;
 mod faults;
+pub mod fuzzing;
 #[cfg(test)]
 mod honesty;
 mod link;
@@ -53,6 +54,7 @@ mod peer;
 pub mod picture;
 mod pipe;
 mod plan;
+pub mod probes;
 mod socket;
 pub mod tape;
 #[cfg(test)]

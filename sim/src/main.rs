@@ -1,5 +1,7 @@
 //! `cargo sim`: runs the simulator, and plays tapes again.
 
+mod long;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -32,6 +34,8 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         html: Option<PathBuf>,
     },
+    /// Run episodes on all cores for as long as wanted, and tell what was reached; can be taken up again
+    Campaign(long::CampaignOptions),
     /// Break the model on purpose, with each patch under sim/bugs, and see whether that is found
     Bugs(BugOptions),
 }
@@ -76,6 +80,10 @@ struct RunOptions {
     /// Leave a failing tape as long as it is
     #[arg(long)]
     no_shrink: bool,
+
+    /// Tell how often each probe was hit, and fail if one that matters was not
+    #[arg(long)]
+    probes: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -83,6 +91,16 @@ enum Engine {
     Epoll,
     Kqueue,
     Poll,
+}
+
+impl From<Engine> for EngineKind {
+    fn from(engine: Engine) -> EngineKind {
+        match engine {
+            Engine::Epoll => EngineKind::Epoll,
+            Engine::Kqueue => EngineKind::Kqueue,
+            Engine::Poll => EngineKind::Poll,
+        }
+    }
 }
 
 /// How long a failing tape may take to be made short.
@@ -95,6 +113,7 @@ fn main() -> ExitCode {
         Command::Run(options) => run_seed(&options),
         Command::Replay { path, html: Some(page) } => draw(&path, &page),
         Command::Replay { path, html: None } => replay(&path),
+        Command::Campaign(options) => long::campaign(&options),
         Command::Bugs(options) => bugs(&options),
     };
     match done {
@@ -108,17 +127,8 @@ fn main() -> ExitCode {
 }
 
 fn run_seed(options: &RunOptions) -> io::Result<bool> {
-    let seed = options.seed.unwrap_or_else(|| {
-        // The only number in here that does not come from a choice: it becomes one, and is printed.
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        u64::from(since.subsec_nanos()) ^ since.as_secs() << 30
-    });
-    let engine = options.engine.map(|engine| match engine {
-        Engine::Epoll => EngineKind::Epoll,
-        Engine::Kqueue => EngineKind::Kqueue,
-        Engine::Poll => EngineKind::Poll,
-    });
-    let setup = Setup { engine, ..Setup::default() };
+    let seed = options.seed.unwrap_or_else(random_seed);
+    let setup = Setup { engine: options.engine.map(EngineKind::from), ..Setup::default() };
     let mut campaign = Campaign::new(seed, setup);
     let start = Instant::now();
     let mut failure = None;
@@ -133,25 +143,35 @@ fn run_seed(options: &RunOptions) -> io::Result<bool> {
         println!(
             "{{\"seed\": {seed}, \"episodes\": {}, \"steps\": {}, \"steps_per_s\": {rate:.0}, \
              \"violations\": {}, \"trace_hash\": \"{:016x}\"}}",
-            campaign.episodes(),
+            campaign.tally().episodes,
             campaign.steps(),
             u8::from(failure.is_some()),
-            campaign.fingerprint(),
+            campaign.tally().fingerprint,
         );
     } else {
         println!(
             "seed {seed}: {} episodes, {} steps, {:.2} million steps/s, trace hash {:016x}",
-            campaign.episodes(),
+            campaign.tally().episodes,
             campaign.steps(),
             rate / 1e6,
-            campaign.fingerprint(),
+            campaign.tally().fingerprint,
         );
     }
     if failure.is_some() && !options.json {
         println!("found after {seconds:.3} s");
     }
     let time = if options.no_shrink { Duration::ZERO } else { SHRINK_TIME };
-    failure.map_or(Ok(true), |failure| report(&failure, setup, time))
+    match failure {
+        Some(failure) => report(&failure, setup, time),
+        None if options.probes => Ok(long::report_probes(&campaign.tally().probes, campaign.steps())),
+        None => Ok(true),
+    }
+}
+
+/// The only number in here that does not come from a choice: it becomes one, and is printed.
+fn random_seed() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::from(since.subsec_nanos()) ^ since.as_secs() << 30
 }
 
 /// Says what is wrong, makes the tape short, and keeps it.
@@ -162,7 +182,7 @@ fn report(failure: &Failure, setup: Setup, time: Duration) -> io::Result<bool> {
     };
     let name = format!("{}-{:016x}.tape", broken.rule, failure.episode_seed);
     let path = Path::new("target/tapes").join(name);
-    let comment = format!("{}: {}", broken.rule, broken.what);
+    let comment = broken.to_string();
     tape::save(&path, &comment, &short)?;
     eprintln!("{comment}");
     eprintln!(
@@ -185,8 +205,7 @@ fn replay(path: &Path) -> io::Result<bool> {
     let mut good = true;
     for path in &tapes {
         let report = run(Choice::tape(tape::load(path)?), Setup::default());
-        let verdict =
-            report.broken.map_or("ok".to_owned(), |broken| format!("{}: {}", broken.rule, broken.what));
+        let verdict = report.broken.map_or("ok".to_owned(), |broken| broken.to_string());
         good &= verdict == "ok";
         println!("{}: {verdict}", path.display());
     }
@@ -201,8 +220,7 @@ fn draw(path: &Path, page: &Path) -> io::Result<bool> {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     let command = format!("cargo sim replay {}", path.display());
     std::fs::write(page, picture::write(&recording, &name, &command))?;
-    let verdict =
-        report.broken.as_ref().map_or("ok".to_owned(), |broken| format!("{}: {}", broken.rule, broken.what));
+    let verdict = report.broken.as_ref().map_or("ok".to_owned(), ToString::to_string);
     println!("{}: {verdict}", path.display());
     println!("to see it: {}", page.display());
     Ok(report.broken.is_none())

@@ -7,6 +7,7 @@ use aio_model::{Limits, PoolSize};
 use crate::choice::Choice;
 use crate::engine::EngineKind;
 use crate::faults::Faults;
+use crate::pipe::Capacity;
 
 /// What an episode is made of.
 #[derive(Debug, Clone)]
@@ -21,6 +22,8 @@ pub(crate) struct Plan {
     pub(crate) pools: Vec<PoolSize>,
     /// How many descriptors there may be.
     pub(crate) descriptors_max: u32,
+    /// The buffers of the kernels, if they are not as the faults have it.
+    pub(crate) capacity: Option<Capacity>,
     /// How many things the user and the peers do before the faults heal.
     pub(crate) actions: u64,
     /// Before which of them the user shuts down, if it does before the end.
@@ -40,7 +43,7 @@ impl Plan {
         choice: &mut Choice,
         engine: Option<EngineKind>,
         actions_max: u64,
-        weights: usize,
+        weights: impl Iterator<Item = u32>,
     ) -> Plan {
         let engine = engine.unwrap_or_else(|| *choice.pick(EngineKind::ALL));
         let faults = Faults::swarm(choice);
@@ -49,12 +52,32 @@ impl Plan {
         // One plan in four runs out of descriptors.
         let descriptors_max = if choice.below(4) == 3 { 1 + small(choice, 6) } else { 1 << 20 };
         // A weight of 0 leaves an action out of this episode.
-        let weights = (0..weights).map(|_| *choice.pick(&[4, 1, 2, 8, 16, 0])).collect();
+        let weights = weights.map(|weight| weight * *choice.pick(&[4, 4, 1, 2, 8, 0])).collect();
+        // Half of them have kernels with little room, so that transfers are cut.
+        let capacity = match choice.below(4) {
+            0 | 1 => None,
+            2 => Some(Capacity { send_bytes_max: 8, recv_bytes_max: 8 }),
+            _ => Some(Capacity {
+                send_bytes_max: 1 + small(choice, 63) as usize,
+                recv_bytes_max: 1 + small(choice, 63) as usize,
+            }),
+        };
         let bytes_max = *choice.pick(&[16, 1, 100, 5_000]);
         let actions = 1 + choice.magnitude(actions_max);
-        // One in eight shuts down in the middle of it.
-        let shut_down_at = (choice.below(8) == 7).then(|| choice.below(actions));
-        Plan { engine, faults, limits, pools, descriptors_max, actions, shut_down_at, weights, bytes_max }
+        // One in four shuts down in the middle of it.
+        let shut_down_at = (choice.below(4) == 3).then(|| choice.below(actions));
+        Plan {
+            engine,
+            faults,
+            limits,
+            pools,
+            descriptors_max,
+            capacity,
+            actions,
+            shut_down_at,
+            weights,
+            bytes_max,
+        }
     }
 }
 
@@ -70,9 +93,9 @@ fn draw_pool(choice: &mut Choice) -> PoolSize {
 /// Every limit is 1, a little more, or plenty.
 fn draw_limits(choice: &mut Choice) -> Limits {
     let mut limit = || {
-        let limit = match choice.below(3) {
-            0 => PLENTY,
-            1 => choice.within(2..=5),
+        let limit = match choice.below(8) {
+            0..=4 => PLENTY,
+            5 | 6 => choice.within(2..=5),
             _ => 1,
         };
         u32::try_from(limit).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN)

@@ -67,3 +67,22 @@ pub enum Violation {
         offset: u64,
     },
 }
+
+impl Violation {
+    /// The rule of the contract that is broken, and the check at the border that noticed.
+    pub(crate) fn check(&self) -> (&'static str, &'static str) {
+        match self {
+            Violation::UnknownConn { .. } => ("K1", "border-known"),
+            Violation::ClosedConn { .. } => ("K2", "border-open"),
+            Violation::NameTaken { .. } => ("K1", "border-name-free"),
+            Violation::EmptyBuffer { .. } => ("K7", "border-not-empty"),
+            Violation::WrongKind { .. } => ("K1", "border-kind"),
+            Violation::AfterShutdown { .. } => ("K3", "border-not-shut"),
+            Violation::BeforeConnected { .. } => ("K1", "border-connected"),
+            Violation::WrongByte { .. } => ("C4", "border-bytes"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod canaries;

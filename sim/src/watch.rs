@@ -5,6 +5,7 @@ use aio_model::{ConnId, Instant, Kind, Outcome, Readiness, Rearm, Syscall, Syste
 use crate::net::SimSocket;
 use crate::oracle::Oracle;
 use crate::os::{SimOs, SimWaker};
+use crate::probes::Probes;
 use crate::workload::context_of;
 
 /// The simulated system, watched during one turn.
@@ -14,6 +15,8 @@ pub(crate) struct Watched<'a> {
     pub(crate) os: &'a mut SimOs,
     /// Who watches.
     pub(crate) oracle: &'a mut Oracle,
+    /// Who counts.
+    pub(crate) probes: &'a mut Probes,
     /// Until when the user would have the turn wait.
     pub(crate) asked: Option<Instant>,
 }
@@ -48,50 +51,59 @@ impl System for Watched<'_> {
         match call {
             Syscall::Recv { conn, buffer } => {
                 let outcome = self.os.perform(Syscall::Recv { conn, buffer: &mut *buffer });
+                self.probes.answered(0, buffer.len(), outcome);
                 self.oracle.on_recv(conn, buffer.len(), outcome);
                 outcome
             }
             Syscall::RecvVectored { conn, ref slices } => {
                 let lent = slices.len();
                 let outcome = self.os.perform(call);
+                self.probes.answered(1, lent, outcome);
                 self.oracle.on_recv(conn, lent, outcome);
                 outcome
             }
             Syscall::Discard { conn } => {
                 let outcome = self.os.perform(call);
+                self.probes.answered(2, usize::MAX, outcome);
                 self.oracle.on_discard(conn, outcome);
                 outcome
             }
             Syscall::Connect { conn, target } => {
                 let outcome = self.os.perform(call);
                 let serial = self.os.net().peer_of(conn).map(crate::peer::PeerId::serial);
+                self.probes.answered(6, 0, outcome);
                 self.oracle.on_connect(conn, context_of(target.address()), serial, outcome);
                 outcome
             }
             Syscall::Send { conn, bytes } => {
                 let outcome = self.os.perform(call);
+                self.probes.answered(3, bytes.len(), outcome);
                 self.oracle.on_send(conn, bytes, outcome);
                 outcome
             }
             Syscall::SendVectored { conn, slices } => {
                 let outcome = self.os.perform(call);
                 let bytes: Vec<u8> = slices.iter().flatten().copied().collect();
+                self.probes.answered(4, bytes.len(), outcome);
                 self.oracle.on_send(conn, &bytes, outcome);
                 outcome
             }
             Syscall::Accept { listener, conn } => {
                 let outcome = self.os.perform(call);
                 let serial = self.os.net().peer_of(conn).map(crate::peer::PeerId::serial);
+                self.probes.answered(5, 0, outcome);
                 self.oracle.on_accept(listener, conn, serial, outcome);
                 outcome
             }
             Syscall::ShutdownWrite { conn } => {
                 let outcome = self.os.perform(call);
+                self.probes.answered(7, 0, outcome);
                 self.oracle.on_shutdown(conn, outcome);
                 outcome
             }
             Syscall::Close { conn } => {
                 let outcome = self.os.perform(call);
+                self.probes.answered(8, 0, outcome);
                 self.oracle.on_close(conn);
                 outcome
             }

@@ -87,6 +87,20 @@ impl Action {
         Action::Connect,
         Action::SetPool,
     ];
+
+    /// How often it is taken, in relation to the others, before the plan of an episode has its say. What ends much is
+    /// rare, or there is never much to end.
+    pub(crate) const fn weight(self) -> u32 {
+        match self {
+            Action::Turn => 12,
+            Action::Recv | Action::Send | Action::PeerWrite => 8,
+            Action::PeerRead | Action::Take => 6,
+            Action::DropLease | Action::Adopt | Action::Accept | Action::PeerConnect => 3,
+            Action::Listen | Action::Cancel | Action::SetDeadline | Action::Resume => 2,
+            Action::Connect | Action::Shut => 2,
+            Action::Close | Action::PeerEnd | Action::Own | Action::SetPool => 1,
+        }
+    }
 }
 
 /// What the user and the peers remember.
@@ -175,6 +189,15 @@ impl Episode {
         self.net.choose(draw)
     }
 
+    /// A connection to do something to: mostly one that is there.
+    fn pick_conn(&self, among: &[ConnId]) -> Option<ConnId> {
+        let live: Vec<ConnId> = among.iter().copied().filter(|conn| self.oracle.knows(*conn)).collect();
+        match self.choose(|choice| choice.below(8)) {
+            7 => self.pick(among),
+            _ => self.pick(&live),
+        }
+    }
+
     fn pick<T: Copy>(&self, items: &[T]) -> Option<T> {
         if items.is_empty() { None } else { Some(*self.choose(|choice| choice.pick(items))) }
     }
@@ -189,6 +212,9 @@ impl Episode {
         let done = self.model.next_completion()?;
         self.note(|| format!("completed: {done:?}"));
         self.picture(|recorder, _| recorder.completed(&done));
+        if let Some(task) = self.oracle.task_of(done.context) {
+            self.probes.ended(task, &done);
+        }
         self.oracle.on_completion(&done);
         match done.result {
             Ok(Done::Accepted(conn)) => remember(&mut self.workload.conns, conn),
@@ -337,8 +363,8 @@ impl Episode {
 
     fn submit_shut(&mut self) {
         let context = self.context();
-        let (manner, close) = match self.choose(|choice| choice.below(4)) {
-            0 => {
+        let (manner, close) = match self.choose(|choice| choice.below(6)) {
+            0 | 4 | 5 => {
                 let request = Shutdown::write().into_request();
                 return self.submit(Task::Shutdown, request, context, Vec::new());
             }
@@ -372,7 +398,7 @@ impl Episode {
     }
 
     fn set_pool(&mut self) {
-        let Some(conn) = self.pick(&self.workload.conns) else { return };
+        let Some(conn) = self.pick_conn(&self.workload.conns) else { return };
         let pool = self.choose(|choice| choice.index(4));
         let id = PoolId::new(u16::try_from(pool).unwrap_or(0));
         let done = self.model.set_pool(conn, id).is_ok();
@@ -424,10 +450,17 @@ impl Episode {
         let listener = matches!(task, Task::AcceptOne | Task::AcceptMany);
         let listeners: Vec<ConnId> = self.workload.listeners.iter().map(|(conn, _)| *conn).collect();
         let wrong = self.choose(|choice| choice.below(16)) == 15;
-        let among = if listener != wrong { &listeners } else { &self.workload.conns };
+        let streams: Vec<ConnId> =
+            self.workload.conns.iter().copied().filter(|conn| !listeners.contains(conn)).collect();
+        let closes = matches!(task, Task::Close { .. });
+        let among = match (closes, listener != wrong) {
+            (true, _) => &self.workload.conns,
+            (false, true) => &listeners,
+            (false, false) => &streams,
+        };
         let is_own = matches!(task, Task::Sleep | Task::Post | Task::Connect);
         let own = is_own.then(|| self.model.own());
-        let Some(conn) = own.or_else(|| self.pick(among)) else { return };
+        let Some(conn) = own.or_else(|| self.pick_conn(among)) else { return };
         let deadline = if task == Task::Post { None } else { self.deadline() };
         let request = match deadline {
             Some(deadline) => request.with_deadline(deadline),
@@ -448,6 +481,9 @@ impl Episode {
             }
         }
         let submission = Submission { conn, task, context, bytes, lease, deadline };
+        if let Err(error) = &answer {
+            self.probes.refused(task, error.kind);
+        }
         let answer = answer.map_err(|error| Refused {
             kind: error.kind,
             context: error.context,
@@ -467,13 +503,17 @@ impl Episode {
 
     fn cancel(&mut self) {
         if self.choose(|choice| choice.below(4)) == 3 {
-            let Some(conn) = self.pick(&self.workload.conns) else { return };
+            let Some(conn) = self.pick_conn(&self.workload.conns) else { return };
             let count = self.model.cancel_all(conn).ok();
             self.note(|| format!("cancels all of {conn}: {count:?}"));
             self.oracle.on_cancel_all(conn, count);
         } else {
             let Some((op, context)) = self.pick(&self.workload.ops) else { return };
+            let place = self.model.op_info(op).ok().and_then(|info| info.place);
             let done = self.model.cancel(op).is_ok();
+            if done {
+                self.probes.touched(0, place);
+            }
             self.note(|| format!("cancels {context}: {done}"));
             self.oracle.on_cancel(context, done);
         }
@@ -483,29 +523,37 @@ impl Episode {
         let Some((op, context)) = self.pick(&self.workload.ops) else { return };
         let deadline = self.deadline();
         let (now, read) = (self.model.now(), Cell::new(Instant::ZERO));
+        let place = self.model.op_info(op).ok().and_then(|info| info.place);
         let done = self.model.set_deadline(op, deadline, || {
             read.set(self.os.now());
             read.get()
         });
         let deadline = resolve(deadline, read.get().max(now));
+        if done.is_ok() {
+            self.probes.touched(1, place);
+        }
         self.note(|| format!("sets the deadline of {context} to {deadline:?}: {done:?}"));
         self.oracle.on_set_deadline(context, deadline, done.is_ok());
     }
 
     fn resume(&mut self) {
-        let Some(conn) = self.pick(&self.workload.conns) else { return };
+        let Some(conn) = self.pick_conn(&self.workload.conns) else { return };
         let done = self.model.resume(conn).is_ok();
         self.note(|| format!("resumes {conn}: {done}"));
         self.oracle.on_resume(conn, done);
     }
 
     fn close(&mut self) {
-        let Some(conn) = self.pick(&self.workload.conns) else { return };
+        let Some(conn) = self.pick_conn(&self.workload.conns) else { return };
         let reason = self.reason();
         self.close_conn(conn, reason);
     }
 
     pub(crate) fn close_conn(&mut self, conn: ConnId, reason: CloseReason) {
+        if let Ok(info) = self.model.conn_info(conn) {
+            self.probes.touched(2, Some(info.receive.place));
+            self.probes.touched(2, Some(info.send.place));
+        }
         let done = match reason {
             CloseReason::Code(code) => self.model.close_with(conn, code).is_ok(),
             _ => self.model.close(conn).is_ok(),

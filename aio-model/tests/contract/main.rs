@@ -4,4 +4,5 @@
 mod bench;
 mod connecting;
 mod operations;
+mod reentrancy;
 mod rules;

@@ -22,12 +22,14 @@ impl Oracle {
             self.due().map(|(tick, _)| Instant::from_nanos(tick * 1_000_000)).collect();
         let earliest = deadlines.iter().copied().min();
         let late = earliest.is_some_and(|earliest| until.is_none_or(|until| until > earliest));
-        self.ensure(!late, "T1", || format!("waits until {until:?}, past the deadline {earliest:?}"));
+        self.ensure(!late, "T1", "wakes-in-time", || {
+            format!("waits until {until:?}, past the deadline {earliest:?}")
+        });
         let polls = until == Some(Instant::ZERO);
         let backs_off =
             self.conns.values().flat_map(|conn| &conn.lanes).any(|lane| lane.exhausted_at.is_some());
         let exact = until.is_none_or(|until| deadlines.contains(&until)) || until == asked;
-        self.ensure(exact || polls || backs_off, "T1", || {
+        self.ensure(exact || polls || backs_off, "T1", "waits-with-reason", || {
             format!("waits until {until:?}, for which there is no reason")
         });
         if polls {
@@ -35,7 +37,9 @@ impl Oracle {
         }
         let due = |phase| matches!(phase, Phase::Closing | Phase::Lingering { fin_due: Some(_), .. });
         let sleepy = self.conns.iter().find(|(_, conn)| due(conn.phase)).map(|(conn, _)| *conn);
-        self.ensure(sleepy.is_none(), "K2", || format!("sleeps while {sleepy:?} is to be closed"));
+        self.ensure(sleepy.is_none(), "K2", "no-sleep-before-close", || {
+            format!("sleeps while {sleepy:?} is to be closed")
+        });
     }
 
     /// An event is delivered.
@@ -56,11 +60,13 @@ impl Oracle {
         let calls = self.turn.by_lane.entry((conn, lane)).or_default();
         *calls += 1;
         let (calls, budget) = (*calls, self.limits.lane_attempts_max.get());
-        self.ensure(calls <= budget, "K6", || {
+        self.ensure(calls <= budget, "K6", "lane-budget", || {
             format!("{call} is call {calls} for one lane in a turn; {budget} are allowed")
         });
         let (all, budget) = (self.turn.calls, self.limits.turn_attempts_max.get());
-        self.ensure(all <= budget, "K6", || format!("{all} calls in a turn; {budget} are allowed"));
+        self.ensure(all <= budget, "K6", "turn-budget", || {
+            format!("{all} calls in a turn; {budget} are allowed")
+        });
         if let Some(state) = self.lane(conn, lane) {
             state.turns_passed_over = 0;
         }
@@ -71,23 +77,27 @@ impl Oracle {
         self.count_call(conn, lane, call);
         let now = self.now;
         let Some(state) = self.conns.get(&conn) else {
-            self.breaks("K1", || format!("{call} on {conn}, which does not exist"));
+            self.breaks("K1", "call-on-known", || format!("{call} on {conn}, which does not exist"));
             return None;
         };
         if state.phase == Phase::Closing {
-            self.breaks("K2", || format!("{call} on {conn}, which is closed"));
+            self.breaks("K2", "call-after-close", || format!("{call} on {conn}, which is closed"));
             return None;
         }
         let state = &state.lanes[lane];
         let too_soon = state.exhausted_at.is_some_and(|at| now.saturating_since(at).as_nanos() < 1_000_000);
         let Some(serial) = state.queue.front().copied() else {
-            self.breaks("K6", || format!("{call} on {conn}, where nothing is queued"));
+            self.breaks("K6", "call-for-op", || format!("{call} on {conn}, where nothing is queued"));
             return None;
         };
         // A shutdown needs no room in the kernel's buffers.
         let ready = state.ready || self.ops.get(&serial).is_some_and(|op| op.task == Task::Shutdown);
-        self.ensure(!too_soon, "K5", || format!("{call} on {conn} spins while the system is exhausted"));
-        self.ensure(ready, "K6", || format!("a needless {call} on {conn}: it is not ready"));
+        self.ensure(!too_soon, "K5", "call-too-soon", || {
+            format!("{call} on {conn} spins while the system is exhausted")
+        });
+        self.ensure(ready, "K6", "call-when-ready", || {
+            format!("a needless {call} on {conn}: it is not ready")
+        });
         let task = self.ops.get(&serial)?.task;
         if let Some(state) = self.lane(conn, lane) {
             state.exhausted_at = None;
@@ -126,14 +136,16 @@ impl Oracle {
     /// A receive of up to `lent` bytes was answered.
     pub fn on_recv(&mut self, conn: ConnId, lent: usize, outcome: Outcome) {
         let Some((serial, task)) = self.called(conn, RECEIVE, "a receive") else { return };
-        self.ensure(task.is_recv(), "C3", || format!("a receive on {conn}, whose turn is {task:?}"));
+        self.ensure(task.is_recv(), "C3", "recv-in-turn", || {
+            format!("a receive on {conn}, whose turn is {task:?}")
+        });
         let Some(op) = self.ops.get(&serial) else { return };
         let space = match task {
             Task::RecvPooled { pool } => self.pools[pool].1,
             _ => op.submitted.len(),
         };
         let left = space - super::completions::index(op.moved);
-        self.ensure(lent == left, "C2", || {
+        self.ensure(lent == left, "C2", "recv-space", || {
             format!("a receive into {lent} bytes on {conn}, where {left} are free")
         });
         match outcome {
@@ -154,13 +166,15 @@ impl Oracle {
     pub fn on_send(&mut self, conn: ConnId, bytes: &[u8], outcome: Outcome) {
         let Some((serial, task)) = self.called(conn, SEND, "a send") else { return };
         let Task::Send { start, end } = task else {
-            self.breaks("C3", || format!("a send on {conn}, whose turn is {task:?}"));
+            self.breaks("C3", "send-in-turn", || format!("a send on {conn}, whose turn is {task:?}"));
             return;
         };
         let Some(op) = self.ops.get(&serial) else { return };
         let rest = &op.submitted[start + super::completions::index(op.moved)..end];
         let as_submitted = rest == bytes;
-        self.ensure(as_submitted, "C4", || format!("{conn} sends other bytes than those whose turn it is"));
+        self.ensure(as_submitted, "C4", "send-bytes", || {
+            format!("{conn} sends other bytes than those whose turn it is")
+        });
         match outcome {
             Outcome::Transferred(count) => {
                 let moved = self.transferred(conn, SEND, serial, count, bytes.len());
@@ -176,7 +190,9 @@ impl Oracle {
     /// An accept, as `new`, was answered.
     pub fn on_accept(&mut self, listener: ConnId, new: ConnId, serial: Option<u64>, outcome: Outcome) {
         let full = self.places_taken();
-        self.ensure(!full, "C6", || format!("accepts from {listener} with connections at their limit"));
+        self.ensure(!full, "C6", "accept-place", || {
+            format!("accepts from {listener} with connections at their limit")
+        });
         let Some((op, task)) = self.called(listener, RECEIVE, "an accept") else { return };
         if outcome != Outcome::Done {
             return self.hindered(listener, RECEIVE, outcome);
@@ -196,11 +212,13 @@ impl Oracle {
                 }
                 self.accepted += 1;
                 let (credits, limit) = (self.credits(), self.limits.ops_max.get());
-                self.ensure(credits <= limit, "C6", || {
+                self.ensure(credits <= limit, "C6", "accept-credit", || {
                     format!("{credits} credits in use; there are {limit}")
                 });
             }
-            other => self.breaks("C3", || format!("an accept on {listener}, whose turn is {other:?}")),
+            other => self.breaks("C3", "accept-in-turn", || {
+                format!("an accept on {listener}, whose turn is {other:?}")
+            }),
         }
     }
 
@@ -210,7 +228,9 @@ impl Oracle {
             return;
         }
         let Some((serial, task)) = self.called(conn, SEND, "a shutdown") else { return };
-        self.ensure(task == Task::Shutdown, "K3", || format!("a shutdown on {conn}, whose turn is {task:?}"));
+        self.ensure(task == Task::Shutdown, "K3", "shutdown-in-turn", || {
+            format!("a shutdown on {conn}, whose turn is {task:?}")
+        });
         match outcome {
             Outcome::Done => self.end(serial, Ok(Done::ShutDown)),
             other => self.hindered(conn, SEND, other),
@@ -222,10 +242,10 @@ impl Oracle {
     pub fn on_close(&mut self, conn: ConnId) {
         self.turn.calls += 1;
         let Some(state) = self.conns.remove(&conn) else {
-            self.breaks("K2", || format!("{conn} is closed twice, or was never there"));
+            self.breaks("K2", "closed-once", || format!("{conn} is closed twice, or was never there"));
             return;
         };
-        self.ensure(state.phase == Phase::Closing, "K2", || {
+        self.ensure(state.phase == Phase::Closing, "K2", "close-asked-for", || {
             format!("{conn} is closed, and nobody asked for it")
         });
         if let Some(closer) = state.closer {

@@ -48,8 +48,10 @@ impl Oracle {
             Err(refused) => {
                 let Refused { kind, context, bytes } = refused;
                 let whole = context == submission.context && bytes == submission.bytes;
-                self.ensure(whole, "C1", || "a refusal does not give everything back".into());
-                self.ensure(expected == Some(kind), "C6", || {
+                self.ensure(whole, "C1", "refusal-whole", || {
+                    "a refusal does not give everything back".into()
+                });
+                self.ensure(expected == Some(kind), "C6", "refusal-right", || {
                     format!(
                         "{:?} on {} is refused with {kind:?}, not {expected:?}",
                         submission.task, submission.conn
@@ -57,7 +59,7 @@ impl Oracle {
                 });
             }
             Ok(id) => {
-                self.ensure(expected.is_none(), "C6", || {
+                self.ensure(expected.is_none(), "C6", "acceptance-right", || {
                     format!(
                         "{:?} on {} is accepted, not refused: {expected:?}",
                         submission.task, submission.conn
@@ -158,7 +160,7 @@ impl Oracle {
     pub fn on_cancel(&mut self, context: u64, done: bool) {
         let op = self.ops.get(&context);
         let queued = op.is_some_and(|op| op.verdict.is_none() && op.task.can_change());
-        self.ensure(done == queued, "C1", || {
+        self.ensure(done == queued, "C7", "cancel-answer", || {
             format!("cancel says {done} of operation {context}, queued: {queued}")
         });
         if queued {
@@ -175,7 +177,7 @@ impl Oracle {
         if let Some(op) = op {
             op.due = due.map(|tick| (tick, armed));
         }
-        self.ensure(done == queued, "T1", || {
+        self.ensure(done == queued, "T1", "set-deadline-answer", || {
             format!("set_deadline says {done} of operation {context}, queued: {queued}")
         });
     }
@@ -184,7 +186,9 @@ impl Oracle {
     pub fn on_cancel_all(&mut self, conn: ConnId, count: Option<u32>) {
         let expected = self.conns.get(&conn).map(|conn| conn.lanes.iter().map(|lane| lane.queue.len()).sum());
         let said = count.map(|count| count as usize);
-        self.ensure(said == expected, "C1", || format!("cancel_all says {said:?}, not {expected:?}"));
+        self.ensure(said == expected, "C7", "cancel-all-answer", || {
+            format!("cancel_all says {said:?}, not {expected:?}")
+        });
         for lane in [RECEIVE, SEND] {
             let head = self.lane(conn, lane).and_then(|lane| lane.queue.front().copied());
             let head = head.and_then(|head| self.ops.get(&head));
@@ -200,13 +204,15 @@ impl Oracle {
     /// `resume` was called.
     pub fn on_resume(&mut self, conn: ConnId, done: bool) {
         let tainted = self.lane(conn, SEND).is_some_and(|lane| std::mem::take(&mut lane.tainted));
-        self.ensure(done == tainted, "C5", || format!("resume of {conn} says {done}; tainted: {tainted}"));
+        self.ensure(done == tainted, "C5", "resume-answer", || {
+            format!("resume of {conn} says {done}; tainted: {tainted}")
+        });
     }
 
     /// `set_pool` was called.
     pub fn on_set_pool(&mut self, conn: ConnId, pool: usize, done: bool) {
         let known = self.knows(conn);
-        self.ensure(done == (known && pool < self.pools.len()), "B2", || {
+        self.ensure(done == (known && pool < self.pools.len()), "B2", "set-pool-answer", || {
             format!("set_pool of {conn} says {done}; there: {known}")
         });
         if let (true, Some(conn)) = (done, self.conns.get_mut(&conn)) {
@@ -217,7 +223,9 @@ impl Oracle {
     /// `close` was called, or `close_with` a code.
     pub fn on_close_called(&mut self, conn: ConnId, reason: CloseReason, done: bool) {
         let known = self.knows(conn);
-        self.ensure(done == known, "K2", || format!("close of {conn} says {done}; there: {known}"));
+        self.ensure(done == known, "K2", "close-answer", || {
+            format!("close of {conn} says {done}; there: {known}")
+        });
         let shuts = |conn: &Conn| matches!(conn.phase, Phase::Flushing { reason: CloseReason::ShutDown, .. });
         if self.conns.get(&conn).is_some_and(shuts) {
             return;
@@ -228,14 +236,16 @@ impl Oracle {
     /// A completion was taken (C1, C2, C3).
     pub fn on_completion(&mut self, done: &Completion<u64>) {
         let Some(op) = self.ops.get(&done.context) else {
-            self.breaks("C1", || format!("a second completion of operation {}: {done:?}", done.context));
+            self.breaks("C1", "one-final", || {
+                format!("a second completion of operation {}: {done:?}", done.context)
+            });
             return;
         };
         // A connect that was never tried has a connection that nobody heard of.
         let unborn = op.task == Task::Connect && done.result.is_err();
         let same = op.id == done.op && (op.conn == done.conn || unborn);
         let expected = (op.id, op.conn);
-        self.ensure(same, "C2", || {
+        self.ensure(same, "C2", "whose-completion", || {
             format!("a completion of {} on {}, not of {expected:?}", done.op, done.conn)
         });
         if done.more {
@@ -243,25 +253,30 @@ impl Oracle {
         }
         let Some(op) = self.ops.remove(&done.context) else { return };
         let Some(verdict) = &op.verdict else {
-            self.breaks("C1", || {
+            let (rule, check) = match done.result {
+                Err(OpError::Deadline) => ("T1", "deadline-not-early"),
+                _ => ("C1", "final-after-end"),
+            };
+            self.breaks(rule, check, || {
                 format!("{:?} completes with {:?}, but has not ended", op.task, done.result)
             });
             return;
         };
-        self.ensure(verdict.result == done.result, rule_of(done.result), || {
+        let (rule, check) = check_of(verdict.result, done.result);
+        self.ensure(verdict.result == done.result, rule, check, || {
             format!(
                 "{:?} on {} completes with {:?}, not {:?}",
                 op.task, done.conn, done.result, verdict.result
             )
         });
-        self.ensure(done.bytes == op.moved, "C2", || {
+        self.ensure(done.bytes == op.moved, "C2", "byte-count", || {
             format!("{:?} on {} reports {} bytes; {} were moved", op.task, done.conn, done.bytes, op.moved)
         });
         if let (Some(stamp), Some(lane)) = (verdict.stamp, op.task.lane())
             && let Some(lane) = self.lane(op.conn, lane)
         {
             let before = std::mem::replace(&mut lane.taken, stamp);
-            self.ensure(before < stamp, "C3", || {
+            self.ensure(before < stamp, "C3", "lane-order", || {
                 format!("{:?} on {} completes out of order", op.task, done.conn)
             });
         }
@@ -270,7 +285,7 @@ impl Oracle {
 
     /// One of many completions of an accept.
     fn more(&mut self, done: &Completion<u64>) {
-        self.accepted -= 1;
+        self.accepted = self.accepted.saturating_sub(1);
         let next = self.lane(done.conn, RECEIVE).and_then(|lane| lane.accepted.pop_front());
         // A listener that is gone has forgotten what it had accepted; its connections are still known.
         let as_expected = match (done.result, next) {
@@ -278,7 +293,9 @@ impl Oracle {
             (Ok(Done::Accepted(_)), None) => !self.knows(done.conn),
             (_, _) => false,
         };
-        self.ensure(as_expected, "C3", || format!("an accept yields {:?}, not {next:?}", done.result));
+        self.ensure(as_expected, "C3", "accept-order", || {
+            format!("an accept yields {:?}, not {next:?}", done.result)
+        });
     }
 
     /// The buffer is the one that was submitted, with what was received in its front and the rest untouched.
@@ -292,15 +309,21 @@ impl Oracle {
                 }
                 _ => false,
             };
-            self.ensure(right, "B1", || {
+            self.ensure(right, "B1", "pooled-buffer", || {
                 format!("a pooled receive of {count} bytes brings {:?}", done.buffer)
             });
             return self.judge_bytes(op, done.buffer.as_slice());
         }
+        let is_lease = matches!(done.buffer, Buffer::Lease(_));
+        self.ensure(is_lease == op.lease, "B4", "lease-comes-back", || {
+            format!("{:?} was given a lease: {}, and brings {:?}", op.task, op.lease, done.buffer)
+        });
         let bytes: Vec<u8> = done.buffer.chunks().flatten().copied().collect();
         let untouched = if op.task.is_recv() { count.min(bytes.len()) } else { 0 };
         let same = bytes.len() == op.submitted.len() && bytes[untouched..] == op.submitted[untouched..];
-        self.ensure(same, "B1", || format!("{:?} brings back another buffer than it was given", op.task));
+        self.ensure(same, "B1", "same-buffer", || {
+            format!("{:?} brings back another buffer than it was given", op.task)
+        });
         if op.task.is_recv() && same {
             self.judge_bytes(op, &bytes[..untouched]);
         }
@@ -313,19 +336,22 @@ impl Oracle {
         conn.reported += bytes.len() as u64;
         let Some(serial) = conn.serial else { return };
         let wrong = pattern::mismatch(serial, far, offset, bytes);
-        self.ensure(wrong.is_none(), "C4", || {
+        self.ensure(wrong.is_none(), "C4", "gap-free-prefix", || {
             format!("{} received a wrong byte at offset {offset} + {wrong:?}", op.conn)
         });
     }
 }
 
-/// The rule that a wrong result breaks.
-fn rule_of(result: Result<Done, OpError>) -> &'static str {
+/// The rule that a wrong result breaks, and the check for it.
+fn check_of(due: Result<Done, OpError>, result: Result<Done, OpError>) -> (&'static str, &'static str) {
     match result {
-        Err(OpError::Deadline) => "T1",
-        Err(OpError::Tainted) => "C5",
-        Err(OpError::Closed(_)) | Ok(Done::Closed) => "K2",
-        Err(OpError::UnexpectedEof | OpError::System(_)) | Ok(Done::Received { end_of_stream: true }) => "K4",
-        _ => "C2",
+        Err(OpError::Deadline) if due.is_ok() => ("T2", "success-first"),
+        Err(OpError::Deadline) => ("T1", "deadline-result"),
+        Err(OpError::Tainted) => ("C5", "taint-result"),
+        Err(OpError::Closed(_)) | Ok(Done::Closed) => ("K2", "close-result"),
+        Err(OpError::UnexpectedEof | OpError::System(_)) | Ok(Done::Received { end_of_stream: true }) => {
+            ("K4", "end-result")
+        }
+        _ => ("C2", "result"),
     }
 }

@@ -7,6 +7,8 @@
 //! whenever nothing is under way. A rule of the contract that is broken is reported under its name.
 
 mod calls;
+#[cfg(test)]
+mod canaries;
 mod completions;
 mod look;
 mod rest;
@@ -16,6 +18,7 @@ pub use completions::{Refused, Submission};
 pub(crate) use look::{LaneAccount, OpAccount};
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 
 use aio_model::{CloseReason, ConnId, Done, Instant, Kind, Limits, OpError, OpId, Rearm, SystemError};
 
@@ -26,8 +29,22 @@ use crate::link::Side;
 pub struct Broken {
     /// The rule of the contract, such as `"C1"`.
     pub rule: &'static str,
+    /// The check that noticed, such as `"one-final"`: no other has that name.
+    pub check: &'static str,
     /// What was seen.
     pub what: String,
+}
+
+impl Broken {
+    fn new(rule: &'static str, check: &'static str, what: String) -> Broken {
+        Broken { rule, check, what }
+    }
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}): {}", self.rule, self.check, self.what)
+    }
 }
 
 /// The second account. See the [module](self).
@@ -266,16 +283,22 @@ impl Oracle {
     }
 
     /// Reports a broken rule. Only the first counts: what follows may be its consequence.
-    pub fn breaks(&mut self, rule: &'static str, what: impl FnOnce() -> String) {
+    pub fn breaks(&mut self, rule: &'static str, check: &'static str, what: impl FnOnce() -> String) {
         if self.broken.is_none() {
-            self.broken = Some(Broken { rule, what: what() });
+            self.broken = Some(Broken::new(rule, check, what()));
         }
     }
 
-    /// `rule` holds if `holds`.
-    fn ensure(&mut self, holds: bool, rule: &'static str, what: impl FnOnce() -> String) {
+    /// `rule` holds, as far as `check` can tell, if `holds`.
+    fn ensure(
+        &mut self,
+        holds: bool,
+        rule: &'static str,
+        check: &'static str,
+        what: impl FnOnce() -> String,
+    ) {
         if !holds {
-            self.breaks(rule, what);
+            self.breaks(rule, check, what);
         }
     }
 
@@ -283,13 +306,18 @@ impl Oracle {
     pub fn on_adopted(&mut self, conn: ConnId, kind: Kind, serial: Option<u64>) {
         self.turn.place_free = false;
         let known = self.conns.contains_key(&conn);
-        self.ensure(!known, "K1", || format!("{conn} names two connections at once"));
+        self.ensure(!known, "K1", "new-id", || format!("{conn} names two connections at once"));
         self.conns.insert(conn, Conn::new(kind, serial));
     }
 
     /// Whether a connection exists, as far as the user can know.
     pub fn knows(&self, conn: ConnId) -> bool {
         self.conns.contains_key(&conn)
+    }
+
+    /// What an operation has to do, until its final completion is taken.
+    pub fn task_of(&self, context: u64) -> Option<Task> {
+        self.ops.get(&context).map(|op| op.task)
     }
 
     /// The operations whose final completion was not taken.

@@ -2,7 +2,7 @@
 
 use aio_model::{ConnId, Model, OpError};
 
-use super::{Conn, Lane, Oracle, Phase, RECEIVE, SEND, Task};
+use super::{Broken, Conn, Lane, Oracle, Phase, RECEIVE, SEND, Task};
 use crate::engine::Direction;
 use crate::net::Net;
 
@@ -38,11 +38,15 @@ impl Oracle {
         }
     }
 
-    /// The counts agree, and whoever can go on will.
+    /// The counts and clocks agree, and whoever can go on will.
     pub fn on_rest<C>(&mut self, model: &Model<C>, net: &Net, leases: usize) {
+        let (clock, now) = (model.now(), self.now);
+        self.ensure(clock == now, "T3", "clock-clamped", || {
+            format!("the model's clock shows {clock:?}; the latest that it was told is {now:?}")
+        });
         let counts = (model.connections() as usize, model.ops());
         let expected = (self.places(), self.credits());
-        self.ensure(counts == expected, "C1", || {
+        self.ensure(counts == expected, "C1", "credit-count", || {
             format!("connections and credits {counts:?}, not {expected:?}")
         });
         self.judge_fairness(model.outstanding() as usize);
@@ -51,20 +55,24 @@ impl Oracle {
         }
         let ended =
             self.ops.iter().find(|(_, op)| op.verdict.is_some()).map(|(context, op)| (*context, op.task));
-        self.ensure(ended.is_none(), "C1", || format!("the completion of {ended:?} is lost"));
+        self.ensure(ended.is_none(), "C1", "completion-kept", || {
+            format!("the completion of {ended:?} is lost")
+        });
         let unborn = self.unborn().next();
-        self.ensure(unborn.is_none(), "K6", || format!("the connect {unborn:?} is not tried"));
+        self.ensure(unborn.is_none(), "K6", "connect-tried", || {
+            format!("the connect {unborn:?} is not tried")
+        });
         let outstanding = model.outstanding() as usize;
         let carried = self.ops.values().filter(|op| op.lease).count();
-        self.ensure(outstanding == leases + carried, "B2", || {
+        self.ensure(outstanding == leases + carried, "B2", "leases-in-use", || {
             format!("{outstanding} buffers are lent; the user has {leases}, sends carry {carried}, nobody receives")
         });
         let stuck = self.conns.iter().find_map(|(conn, state)| {
             let stuck = |lane| self.stuck(*conn, state, lane, net, outstanding);
             stuck(RECEIVE).or_else(|| stuck(SEND))
         });
-        if let Some((rule, what)) = stuck {
-            self.breaks(rule, || what);
+        if let Some(Broken { rule, check, what }) = stuck {
+            self.breaks(rule, check, || what);
         }
     }
 
@@ -103,37 +111,35 @@ impl Oracle {
             let Some(lane) = self.lane(id, index) else { continue };
             lane.turns_passed_over = if passed { lane.turns_passed_over + 1 } else { 0 };
             let (turns, lanes) = (lane.turns_passed_over, self.lanes_max);
-            self.ensure(turns <= lanes + 1, "K6", || {
+            self.ensure(turns <= lanes + 1, "K6", "passed-over", || {
                 format!("{id} was passed over in {turns} turns; there were never more than {lanes} lanes")
             });
         }
     }
 
     /// Why a lane will never go on, if it will not.
-    fn stuck(
-        &self,
-        id: ConnId,
-        conn: &Conn,
-        lane: usize,
-        net: &Net,
-        outstanding: usize,
-    ) -> Option<(&'static str, String)> {
+    fn stuck(&self, id: ConnId, conn: &Conn, lane: usize, net: &Net, outstanding: usize) -> Option<Broken> {
         if conn.phase == Phase::Closing {
-            return Some(("K2", format!("{id} is to be closed, and nothing is left to do")));
+            let what = format!("{id} is to be closed, and nothing is left to do");
+            return Some(Broken::new("K2", "close-goes-on", what));
         }
         let state = &conn.lanes[lane];
         if let (Phase::Lingering { fin_due, .. }, RECEIVE) = (conn.phase, lane) {
             let waits = net.condition(id)?.receives() && !net.edge_debt(id, Direction::Receive);
             let what = || format!("{id} lingers, and what comes is not thrown away");
-            return (fin_due.is_some() || state.ready || waits).then(|| ("K2", what()));
+            let stuck = fin_due.is_some() || state.ready || waits;
+            return stuck.then(|| Broken::new("K2", "linger-goes-on", what()));
         }
         let head = &self.ops[state.queue.front()?].task;
         if self.waits(state, *head, outstanding) {
             return None;
         }
         if state.ready || *head == Task::Shutdown {
-            let rule = if matches!(head, Task::RecvPooled { .. }) { "B3" } else { "K6" };
-            return Some((rule, format!("{head:?} on {id} could go on, but nobody tries")));
+            let what = format!("{head:?} on {id} could go on, but nobody tries");
+            return Some(match head {
+                Task::RecvPooled { .. } => Broken::new("B3", "parked-goes-on", what),
+                _ => Broken::new("K6", "ready-goes-on", what),
+            });
         }
         let condition = net.condition(id)?;
         let (direction, kernel_ready) = match lane {
@@ -141,7 +147,8 @@ impl Oracle {
             _ => (Direction::Send, condition.sends()),
         };
         if kernel_ready && !net.edge_debt(id, direction) {
-            return Some(("C6", format!("{head:?} on {id} waits for an event that will not come")));
+            let what = format!("{head:?} on {id} waits for an event that will not come");
+            return Some(Broken::new("C6", "event-owed", what));
         }
         None
     }
@@ -155,6 +162,6 @@ impl Oracle {
             .map(|(context, op)| (*context, op.task, op.conn));
         let debt = left.map(|(_, _, conn)| (net.condition(conn), self.conns.get(&conn).map(|c| &c.lanes)));
         let what = format!("{left:?} never ends: {debt:?}");
-        self.ensure(left.is_none(), "C1", || what);
+        self.ensure(left.is_none(), "C1", "everything-ends", || what);
     }
 }

@@ -40,7 +40,9 @@ impl Oracle {
         }
         let Some((found, task)) = self.called(conn, SEND, "a connect") else { return };
         let right = found == context && task == Task::Connect;
-        self.ensure(right, "C3", || format!("a connect as {conn}, whose turn is {task:?} of {found}"));
+        self.ensure(right, "C3", "connect-in-turn", || {
+            format!("a connect as {conn}, whose turn is {task:?} of {found}")
+        });
         let known = match outcome {
             Outcome::Done => {
                 if let Some(state) = self.conns.get_mut(&conn) {
@@ -127,7 +129,7 @@ impl Oracle {
         let (reason, fin_due) = (*reason, *fin_due);
         self.count_call(conn, RECEIVE, "a FIN");
         let Some(millis) = fin_due else {
-            self.breaks("K2", || format!("{conn} sends a second FIN"));
+            self.breaks("K2", "one-fin", || format!("{conn} sends a second FIN"));
             return true;
         };
         match outcome {
@@ -153,7 +155,9 @@ impl Oracle {
         let Some(Conn { phase: Phase::Lingering { reason, fin_due: None, .. }, lanes, .. }) =
             self.conns.get_mut(&conn)
         else {
-            return self.breaks("C4", || format!("{conn} throws bytes away, and does not linger"));
+            return self.breaks("C4", "discard-lingers", || {
+                format!("{conn} throws bytes away, and does not linger")
+            });
         };
         let (reason, lane) = (*reason, &mut lanes[RECEIVE]);
         let ready = lane.ready;
@@ -165,7 +169,9 @@ impl Oracle {
             }
             _ => self.abort(conn, reason),
         }
-        self.ensure(ready, "K6", || format!("a needless discard on {conn}: it is not ready"));
+        self.ensure(ready, "K6", "discard-when-ready", || {
+            format!("a needless discard on {conn}: it is not ready")
+        });
     }
 
     /// `shut_down` was called, or `shut_down_by` that time.

@@ -78,8 +78,9 @@ struct PlanData {
 struct BrokenData {
     step: usize,
     rule: &'static str,
-    name: &'static str,
-    promise: &'static str,
+    check: &'static str,
+    name: String,
+    promise: String,
     what: String,
 }
 
@@ -192,6 +193,7 @@ impl<'a> Page<'a> {
                 BrokenData {
                     step: *step,
                     rule: broken.rule,
+                    check: broken.check,
                     name,
                     promise,
                     what: broken.what.replace(&own, PROACTOR),

@@ -9,9 +9,9 @@ function verdict() {
   if (!broken) {
     return `<h1><span class="badge good">✓</span> Every rule held</h1><p class="what">${escapeText(name)}: ${count} steps, none of them broke a rule.</p>${again}${kept}`;
   }
-  return `<h1><span class="badge bad">${broken.rule}</span> ${escapeText(broken.name)}: broken at step ${broken.step + 1} of ${dropped + count}</h1>
+  return `<h1><span class="badge bad">${broken.rule}</span> ${broken.name ? `${escapeText(broken.name)}: ` : ""}broken at step ${broken.step + 1} of ${dropped + count}</h1>
     <p class="what">${marked(broken.what)}</p>
-    <p class="promise"><b>${broken.rule} promises:</b> ${escapeText(broken.promise)}</p>${again}${kept}`;
+    <p class="promise"><b>${broken.rule} promises:</b> ${escapeText(broken.promise)} <span>Found by the check <code>${escapeText(broken.check)}</code>.</span></p>${again}${kept}`;
 }
 
 /** The last steps that are about the connection to blame. */

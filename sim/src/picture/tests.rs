@@ -6,6 +6,7 @@ use aio_model::{Limits, System};
 use serde_json::Value;
 
 use super::page::hunks;
+use super::rules::rule;
 use super::{Recording, STEPS_MAX, write};
 use crate::choice::Choice;
 use crate::episode::{Episode, Report, Setup, record, run, run_recorded};
@@ -100,7 +101,11 @@ fn a_page_shows_the_broken_rule_at_its_step() {
     let data = data(&page);
     judge(&data);
     let broken = report.broken.unwrap();
-    assert_eq!((data["broken"]["rule"].as_str(), broken.rule), (Some("C6"), "C6"));
+    assert_eq!(data["broken"]["rule"], broken.rule);
+    assert_eq!(
+        (data["broken"]["check"].as_str(), broken.check),
+        (Some("acceptance-right"), "acceptance-right")
+    );
     assert_eq!(data["broken"]["what"], broken.what.replace(&recording.own.to_string(), "the proactor"));
     assert!(!data["broken"]["promise"].as_str().unwrap().is_empty());
     // The run ends with the step that breaks a rule, and that one submits what the oracle would refuse.
@@ -116,8 +121,8 @@ fn a_page_shows_the_broken_rule_at_its_step() {
 fn what_a_page_says_can_not_break_it() {
     let (_, mut recording) = failing();
     let hostile = "</script><script>alert(1)</script><!-- {{data}} {{script}} \u{2028} \" ' &";
-    let (at, _) = recording.broken.clone().unwrap();
-    recording.broken = Some((at, Broken { rule: "C4", what: hostile.to_owned() }));
+    let (at, broken) = recording.broken.clone().unwrap();
+    recording.broken = Some((at, Broken { what: hostile.to_owned(), ..broken }));
     recording.steps[0].text = hostile.to_owned();
     let page = write(&recording, hostile, hostile);
     let honest = write(&failing().1, "a name", "a command");
@@ -135,9 +140,9 @@ fn what_a_page_says_can_not_break_it() {
 fn a_long_run_keeps_its_last_steps_and_stays_small() {
     let setup = Setup { actions_max: 20_000, ..Setup::default() };
     let long = |seed: &u64| run(Choice::seeded(*seed), setup).steps > 8_000;
-    let pages = (0..200).filter(long).take(2).map(|seed| {
-        let (_, recording) = run_recorded(Choice::seeded(seed), setup, STEPS_MAX);
-        assert!(recording.steps.len() == STEPS_MAX && recording.dropped > 0, "seed {seed}");
+    let runs = (0..200).filter(long).map(|seed| run_recorded(Choice::seeded(seed), setup, STEPS_MAX).1);
+    let pages = runs.filter(|recording| recording.dropped > 0).take(2).map(|recording| {
+        assert_eq!(recording.steps.len(), STEPS_MAX);
         write(&recording, "a long run", "cargo sim replay TAPE")
     });
     let largest = pages.max_by_key(String::len).expect("some runs are long");
@@ -163,15 +168,11 @@ fn hunks_turn_one_text_into_the_other() {
 }
 
 #[test]
-fn every_rule_that_is_judged_has_a_promise() {
-    let sources = ["calls", "completions", "mod", "rest", "winding"];
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/oracle");
-    let read = |name| std::fs::read_to_string(folder.join(name).with_extension("rs")).unwrap();
-    let text: String = sources.map(read).concat();
-    let is_rule = |word: &&str| word.len() == 2 && word.ends_with(|c: char| c.is_ascii_digit());
-    let rules: Vec<&str> = text.split('"').filter(is_rule).collect();
-    assert!(rules.len() > 20);
-    for name in rules {
-        assert!(!super::rules::rule(name).1.is_empty(), "{name}");
+fn every_rule_has_a_promise() {
+    for (group, count) in [("C", 7), ("T", 3), ("B", 4), ("K", 7)] {
+        for name in (1..=count).map(|nth| format!("{group}{nth}")) {
+            assert!(rule(&name).1.len() > 30, "{name}: {:?}", rule(&name));
+        }
     }
+    assert_eq!(rule(&["C", "3"].concat()).0, "Order");
 }

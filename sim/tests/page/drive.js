@@ -97,7 +97,7 @@
     key("+");
     const words = all("#state, #log, #verdict, #plan, #ruler, #canvas").map(part => part.textContent).join(" ");
     check(!/\b(NaN|undefined|\[object)\b/.test(words), "nothing reads like a mistake");
-    check(one("code").textContent.startsWith("cargo sim replay") || one("code").textContent.includes("script"), "the command is there");
+    check(one(".command code").textContent.startsWith("cargo sim replay") || one(".command code").textContent.includes("script"), "the command is there");
     check(all("button").every(button => button.textContent.trim() !== ""), "every button has a name");
     const begin = performance.now();
     const count = Math.min(40, all("#log > li").length);

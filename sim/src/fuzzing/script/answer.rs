@@ -1,0 +1,62 @@
+//! What the scripted system answers: everything a real one may, and what only a broken one would.
+
+use aio_model::{Outcome, SystemError, SystemErrorKind};
+use arbitrary::Arbitrary;
+
+#[derive(Debug, Clone, Copy, Arbitrary)]
+pub(super) enum Answer {
+    /// It happened, to all bytes.
+    All,
+    /// That many bytes, modulo how many were lent.
+    Some(u8),
+    /// As many, and no sign that there are no more.
+    Partial(u8),
+    /// The end of the stream.
+    Zero,
+    WouldBlock,
+    Interrupted,
+    Exhausted,
+    Failed,
+    /// More bytes than were lent.
+    TooMany,
+    /// The answer to another kind of call.
+    Wrong,
+}
+
+const RESET: SystemError = SystemError::from_kind(SystemErrorKind::ConnectionReset);
+const SHORT: SystemError = SystemError::from_kind(SystemErrorKind::OutOfMemory);
+
+impl Answer {
+    /// The outcome of a transfer of at most `lent` bytes.
+    pub(super) fn to_transfer(self, lent: usize) -> Outcome {
+        let some = |count: u8| 1 + usize::from(count) % lent.max(1);
+        match self {
+            Answer::All => Outcome::Transferred(lent),
+            Answer::Some(count) => Outcome::Transferred(some(count)),
+            Answer::Partial(count) => Outcome::Partial(some(count)),
+            Answer::Zero => Outcome::Transferred(0),
+            Answer::TooMany => Outcome::Transferred(lent + 1),
+            Answer::Wrong => Outcome::Done,
+            other => other.to_hindrance(),
+        }
+    }
+
+    /// The outcome of a call that happens or does not.
+    pub(super) fn to_control(self) -> Outcome {
+        match self {
+            Answer::All | Answer::Some(_) | Answer::Partial(_) | Answer::Zero => Outcome::Done,
+            Answer::TooMany => Outcome::Partial(1),
+            Answer::Wrong => Outcome::Transferred(1),
+            other => other.to_hindrance(),
+        }
+    }
+
+    fn to_hindrance(self) -> Outcome {
+        match self {
+            Answer::WouldBlock => Outcome::WouldBlock,
+            Answer::Interrupted => Outcome::Interrupted,
+            Answer::Exhausted => Outcome::Exhausted(SHORT),
+            _ => Outcome::Failed(RESET),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The commands that take long: campaigns.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use sim::EngineKind;
+use sim::campaign::{Shard, Threads};
+use sim::episode::Setup;
+use sim::probes::Probes;
+
+use crate::{Engine, SHRINK_TIME, random_seed, report};
+
+#[derive(Debug, Args)]
+pub(crate) struct CampaignOptions {
+    /// For how long
+    #[arg(long, default_value_t = 10)]
+    minutes: u64,
+
+    /// On how many threads; as many as there are cores unless given
+    #[arg(long)]
+    jobs: Option<usize>,
+
+    /// Where all choices come from; a random one unless given
+    #[arg(long)]
+    seed: Option<u64>,
+
+    /// The part of the campaign that is run here, as `i/n` with i from 0 on: machines with the same seed share it
+    #[arg(long, default_value = "0/1", value_parser = parse_shard)]
+    shard: Shard,
+
+    /// The readiness engine; every one in turn unless given
+    #[arg(long)]
+    engine: Option<Engine>,
+
+    /// Where it is written down how far it has come; a campaign with the same seed and shard goes on from there
+    #[arg(long, default_value = "target/campaigns")]
+    state: PathBuf,
+
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+fn parse_shard(text: &str) -> Result<Shard, String> {
+    let parts = text.split_once('/').and_then(|(index, of)| Some((index.parse().ok()?, of.parse().ok()?)));
+    match parts {
+        Some((index, of)) if index < of => Ok(Shard { index, of }),
+        _ => Err("a shard is i/n, with i from 0 to n - 1".into()),
+    }
+}
+
+pub(crate) fn campaign(options: &CampaignOptions) -> io::Result<bool> {
+    let seed = options.seed.unwrap_or_else(random_seed);
+    let setup = Setup { engine: options.engine.map(EngineKind::from), ..Setup::default() };
+    let jobs = options.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let Shard { index, of } = options.shard;
+    let state = options.state.join(format!("{seed}-{index}-of-{of}"));
+    let begin = fs::read_to_string(&state).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+    if !options.json {
+        println!("seed {seed}, shard {index}/{of}, from its episode {begin} on, {jobs} threads");
+    }
+    let threads = Threads::new(seed, setup, options.shard, begin);
+    let (start, span) = (Instant::now(), Duration::from_secs(60 * options.minutes));
+    let bar = ProgressBar::new(span.as_secs());
+    bar.set_style(
+        ProgressStyle::with_template("{wide_bar} {elapsed_precise} {msg}").map_err(io::Error::other)?,
+    );
+    threads.run(jobs.max(1), |threads| {
+        let tally = threads.tally();
+        bar.set_position(start.elapsed().as_secs());
+        let missed = tally.probes.missed(1).len();
+        bar.set_message(format!(
+            "{:.1} M steps/s, {} M steps, {} violations, {missed} probes to go",
+            rate(tally.steps, start) / 1e6,
+            tally.steps / 1_000_000,
+            threads.failures().len()
+        ));
+        if start.elapsed() >= span {
+            threads.stop();
+        }
+    });
+    bar.finish_and_clear();
+    let (tally, failures) = (threads.tally(), threads.failures());
+    if options.json {
+        println!(
+            "{{\"seed\": {seed}, \"shard\": \"{index}/{of}\", \"episodes\": {}, \"steps\": {}, \"steps_per_s\": {:.0}, \
+             \"violations\": {}, \"probes_missed\": {}, \"trace_hash\": \"{:016x}\"}}",
+            tally.episodes,
+            tally.steps,
+            rate(tally.steps, start),
+            failures.len(),
+            tally.probes.missed(1).len(),
+            tally.fingerprint,
+        );
+    } else {
+        println!(
+            "{} episodes, {} steps, {:.2} million steps/s, {} violations, trace hash {:016x}",
+            tally.episodes,
+            tally.steps,
+            rate(tally.steps, start) / 1e6,
+            failures.len(),
+            tally.fingerprint,
+        );
+    }
+    if let Some(failure) = failures.first() {
+        return report(failure, setup, SHRINK_TIME);
+    }
+    keep(&state, threads.next())?;
+    Ok(options.json || report_probes(&tally.probes, tally.steps))
+}
+
+/// Writes down how far a campaign has come.
+fn keep(state: &Path, next: u64) -> io::Result<()> {
+    if let Some(folder) = state.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(state, format!("{next}\n"))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+fn rate(steps: u64, since: Instant) -> f64 {
+    steps as f64 / since.elapsed().as_secs_f64()
+}
+
+/// So many steps for each hit that a probe must have: a hundred in 10⁸.
+const STEPS_PER_HIT: u64 = 1_000_000;
+
+/// Tells how often each probe was hit, and whether all that matter were, often enough.
+pub(crate) fn report_probes(probes: &Probes, steps: u64) -> bool {
+    for (name, count) in probes.by_name() {
+        println!("{count:>12} {name}");
+    }
+    let least = (steps / STEPS_PER_HIT).max(1);
+    let missed = probes.missed(least);
+    for (name, count) in &missed {
+        println!("MISSED: {name}: {count} times, not {least}");
+    }
+    for name in probes.unknown() {
+        println!("not in sim/probes.txt: {name}");
+    }
+    println!("{} probes missed", missed.len());
+    missed.is_empty()
+}

@@ -1,0 +1,162 @@
+//! What the system is asked for.
+
+use super::*;
+
+const WOULD_BLOCK: Outcome = Outcome::WouldBlock;
+
+#[test]
+fn a_wait_past_a_deadline() {
+    let mut story = Story::new();
+    let mut sleep = story.submission(story.model.own(), Task::Sleep, &[]);
+    sleep.deadline = Some(ms(5));
+    story.accepted(sleep);
+    canary("wakes-in-time", story, |story| story.oracle.on_wait(Some(ms(6)), None));
+}
+
+#[test]
+fn a_wait_that_ends_when_nothing_is_due() {
+    canary("waits-with-reason", Story::new(), |story| story.oracle.on_wait(Some(ms(5)), None));
+}
+
+#[test]
+fn a_wait_while_a_descriptor_is_to_be_closed() {
+    let (mut story, conn) = Story::stream();
+    story.oracle.on_close_called(conn, CloseReason::Requested, true);
+    canary("no-sleep-before-close", story, |story| story.oracle.on_wait(None, None));
+}
+
+#[test]
+fn a_lane_that_is_served_too_often() {
+    let mut story = Story::within(|limits| limits.lane_attempts_max = NonZeroU32::MIN);
+    let conn = story.adopt(Kind::Stream);
+    story.submit_send(conn, 1);
+    story.oracle.on_send(conn, b"x", Outcome::Interrupted);
+    canary("lane-budget", story, |story| story.oracle.on_send(conn, b"x", Outcome::Interrupted));
+}
+
+#[test]
+fn a_turn_that_is_too_long() {
+    let mut story = Story::within(|limits| limits.turn_attempts_max = NonZeroU32::MIN);
+    let conns = [(); 2].map(|()| story.adopt(Kind::Stream));
+    for conn in conns {
+        story.submit_send(conn, 1);
+    }
+    story.oracle.on_send(conns[0], b"x", WOULD_BLOCK);
+    canary("turn-budget", story, |story| story.oracle.on_send(conns[1], b"x", WOULD_BLOCK));
+}
+
+#[test]
+fn a_call_on_what_does_not_exist() {
+    let mut story = Story::new();
+    let stranger = story.stranger();
+    canary("call-on-known", story, |story| story.oracle.on_recv(stranger, 8, WOULD_BLOCK));
+}
+
+#[test]
+fn a_call_on_what_is_closed() {
+    let (mut story, conn) = Story::stream();
+    story.oracle.on_close_called(conn, CloseReason::Requested, true);
+    canary("call-after-close", story, |story| story.oracle.on_recv(conn, 8, WOULD_BLOCK));
+}
+
+#[test]
+fn a_call_that_nobody_asked_for() {
+    let (story, conn) = Story::stream();
+    canary("call-for-op", story, |story| story.oracle.on_recv(conn, 8, WOULD_BLOCK));
+}
+
+#[test]
+fn a_call_again_at_once_although_the_system_is_exhausted() {
+    let (mut story, conn) = Story::stream();
+    story.submit_send(conn, 1);
+    let exhausted = Outcome::Exhausted(crate::errno::ENOBUFS);
+    story.oracle.on_send(conn, b"x", exhausted);
+    canary("call-too-soon", story, |story| story.oracle.on_send(conn, b"x", exhausted));
+}
+
+#[test]
+fn a_call_that_no_event_gave_a_reason_for() {
+    let (mut story, conn) = Story::stream();
+    story.submit(conn, Task::Recv, &[0; 8]);
+    canary("call-when-ready", story, |story| story.oracle.on_recv(conn, 8, WOULD_BLOCK));
+}
+
+#[test]
+fn a_receive_instead_of_an_accept() {
+    let mut story = Story::new();
+    let listener = story.adopt(Kind::Listener);
+    story.submit_recv(listener, Task::AcceptOne);
+    canary("recv-in-turn", story, |story| story.oracle.on_recv(listener, 8, WOULD_BLOCK));
+}
+
+#[test]
+fn a_receive_of_more_than_there_is_room_for() {
+    let (mut story, conn) = Story::stream();
+    story.submit_recv(conn, Task::Recv);
+    canary("recv-space", story, |story| story.oracle.on_recv(conn, 9, WOULD_BLOCK));
+}
+
+#[test]
+fn a_send_instead_of_a_shutdown() {
+    let (mut story, conn) = Story::stream();
+    story.submit(conn, Task::Shutdown, &[]);
+    canary("send-in-turn", story, |story| story.oracle.on_send(conn, b"x", WOULD_BLOCK));
+}
+
+#[test]
+fn a_send_that_begins_again_after_a_part() {
+    let (mut story, conn) = Story::stream();
+    story.submit(conn, Task::Send { start: 0, end: 2 }, b"ab");
+    story.oracle.on_send(conn, b"ab", Outcome::Transferred(1));
+    story.oracle.on_event(conn, Readiness::WRITABLE);
+    canary("send-bytes", story, |story| story.oracle.on_send(conn, b"ab", WOULD_BLOCK));
+}
+
+#[test]
+fn an_accept_with_connections_at_their_limit() {
+    let mut story = Story::within(|limits| limits.connections_max = NonZeroU32::MIN);
+    let listener = story.adopt(Kind::Listener);
+    story.submit_recv(listener, Task::AcceptOne);
+    let new = story.stranger();
+    canary("accept-place", story, |story| story.oracle.on_accept(listener, new, None, WOULD_BLOCK));
+}
+
+#[test]
+fn an_accept_without_a_credit_for_its_completion() {
+    let mut story = Story::within(|limits| limits.ops_max = NonZeroU32::MIN.saturating_add(1));
+    let listener = story.adopt(Kind::Listener);
+    story.submit_recv(listener, Task::AcceptMany);
+    let [first, second] = [(); 2].map(|()| story.stranger());
+    story.oracle.on_accept(listener, first, None, Outcome::Done);
+    canary("accept-credit", story, |story| story.oracle.on_accept(listener, second, None, Outcome::Done));
+}
+
+#[test]
+fn an_accept_instead_of_a_receive() {
+    let (mut story, conn) = Story::stream();
+    story.submit_recv(conn, Task::Recv);
+    let new = story.stranger();
+    canary("accept-in-turn", story, |story| story.oracle.on_accept(conn, new, None, Outcome::Done));
+}
+
+#[test]
+fn a_shutdown_before_the_send_in_front_of_it() {
+    let (mut story, conn) = Story::stream();
+    story.submit_send(conn, 1);
+    story.submit(conn, Task::Shutdown, &[]);
+    canary("shutdown-in-turn", story, |story| story.oracle.on_shutdown(conn, Outcome::Done));
+}
+
+#[test]
+fn a_descriptor_that_is_closed_twice() {
+    let (mut story, conn) = Story::stream();
+    story.oracle.on_close_called(conn, CloseReason::Requested, true);
+    story.oracle.on_close(conn);
+    canary("closed-once", story, |story| story.oracle.on_close(conn));
+}
+
+#[test]
+fn a_descriptor_that_is_closed_unasked() {
+    let (story, conn) = Story::stream();
+    canary("close-asked-for", story, |story| story.oracle.on_close(conn));
+}

@@ -1,0 +1,44 @@
+//! How connections begin and end.
+
+use super::*;
+
+/// A stream that lingers, and has yet to send FIN.
+fn lingering() -> (Story, ConnId) {
+    let (mut story, conn) = Story::stream();
+    story.submit(conn, Task::Close { manner: Manner::Linger(100), reason: CloseReason::Requested }, &[]);
+    (story, conn)
+}
+
+#[test]
+fn a_name_that_two_connections_have() {
+    let (story, conn) = Story::stream();
+    canary("new-id", story, |story| story.oracle.on_adopted(conn, Kind::Stream, None));
+}
+
+#[test]
+fn a_connect_as_a_connection_that_has_something_to_send() {
+    let (mut story, conn) = Story::stream();
+    let send = story.submit_send(conn, 1);
+    canary("connect-in-turn", story, |story| story.oracle.on_connect(conn, send, None, Outcome::Done));
+}
+
+#[test]
+fn a_second_fin() {
+    let (mut story, conn) = lingering();
+    story.oracle.on_shutdown(conn, Outcome::Done);
+    canary("one-fin", story, |story| story.oracle.on_shutdown(conn, Outcome::Done));
+}
+
+#[test]
+fn bytes_thrown_away_that_somebody_may_still_ask_for() {
+    let (mut story, conn) = Story::stream();
+    story.oracle.on_event(conn, Readiness::READABLE);
+    canary("discard-lingers", story, |story| story.oracle.on_discard(conn, Outcome::Transferred(1)));
+}
+
+#[test]
+fn a_discard_that_no_event_gave_a_reason_for() {
+    let (mut story, conn) = lingering();
+    story.oracle.on_shutdown(conn, Outcome::Done);
+    canary("discard-when-ready", story, |story| story.oracle.on_discard(conn, Outcome::WouldBlock));
+}
