@@ -69,7 +69,7 @@ pub(crate) struct Episode {
     seen: usize,
     verbose: bool,
     /// Takes down what happens, if a picture of it is wanted.
-    recorder: Option<RefCell<Recorder>>,
+    recorder: Option<Box<RefCell<Recorder>>>,
 }
 
 /// Where dropped leases wait to be given back.
@@ -100,7 +100,7 @@ pub(crate) fn record(mut episode: Episode, steps_max: usize) -> (Report, Recordi
     episode.verbose = false;
     episode.net.keep_trace(true);
     let recorder = Recorder::new(episode.plan.clone(), episode.model.own(), steps_max);
-    episode.recorder = Some(RefCell::new(recorder));
+    episode.recorder = Some(Box::new(RefCell::new(recorder)));
     let (report, recording) = play(episode);
     (report, recording.expect("there is a recorder"))
 }
@@ -312,7 +312,7 @@ impl Episode {
         for fault in Fault::ALL {
             self.probes.struck(*fault, self.net.struck(*fault));
         }
-        let recorder = self.recorder.take().map(RefCell::into_inner);
+        let recorder = self.recorder.take().map(|recorder| recorder.into_inner());
         let recording = recorder.map(|recorder| recorder.finish(&self.net, &self.oracle));
         self.note(|| format!("the end: {:?}", self.oracle.broken()));
         let report = Report {

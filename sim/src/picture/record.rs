@@ -112,6 +112,7 @@ pub(crate) struct Recorder {
     steps_max: usize,
 }
 
+/// What an episode calls is cold: most have no recorder.
 impl Recorder {
     /// A recorder that keeps the last `steps_max` steps.
     pub(crate) fn new(plan: Plan, own: ConnId, steps_max: usize) -> Recorder {
@@ -131,6 +132,7 @@ impl Recorder {
     }
 
     /// The user does something, or has just done it: `entries` is what came of that.
+    #[cold]
     pub(crate) fn note(&mut self, scene: &Scene<'_>, entries: &[TraceEntry], text: &str) {
         self.settle(scene.oracle);
         let sort = match text {
@@ -142,6 +144,7 @@ impl Recorder {
     }
 
     /// A step was taken: the loop's, or one that nobody has noted.
+    #[cold]
     pub(crate) fn step(&mut self, scene: &Scene<'_>, entries: &[TraceEntry]) {
         let last = self.recording.steps.back();
         if entries.is_empty() {
@@ -156,6 +159,7 @@ impl Recorder {
     }
 
     /// A turn is over, and was judged: only a broken rule is worth a step.
+    #[cold]
     pub(crate) fn rest(&mut self, scene: &Scene<'_>, entries: &[TraceEntry]) {
         if self.recording.broken.is_none() && scene.oracle.broken().is_some() {
             let text = "the turn is over: what must hold whenever nothing is under way is checked";
@@ -165,6 +169,7 @@ impl Recorder {
     }
 
     /// The completion that was just noted.
+    #[cold]
     pub(crate) fn completed(&mut self, done: &Completion<u64>) {
         let said = (Ending::of(&done.result), result(&done.result));
         let on = if done.conn == self.recording.own { String::new() } else { format!(" on {}", done.conn) };
