@@ -3,6 +3,7 @@
 //! Chaos, while the workload acts and faults strike; then the faults heal, the peers behave, and everything that
 //! can end must; then the model is shut down, and nothing may be left over.
 
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,6 +15,7 @@ use crate::faults::Fault;
 use crate::net::Net;
 use crate::oracle::{Broken, Oracle};
 use crate::os::SimOs;
+use crate::picture::{Recorder, Recording, Scene};
 use crate::plan::Plan;
 use crate::probes::Probes;
 use crate::watch::Watched;
@@ -66,6 +68,8 @@ pub(crate) struct Episode {
     steps: u64,
     seen: usize,
     verbose: bool,
+    /// Takes down what happens, if a picture of it is wanted.
+    recorder: Option<Box<RefCell<Recorder>>>,
 }
 
 /// Where dropped leases wait to be given back.
@@ -84,7 +88,24 @@ const TURNS_TO_DRAIN: u32 = 5_000;
 
 /// Runs an episode.
 pub fn run(choice: Choice, setup: Setup) -> Report {
-    let mut episode = Episode::new(choice, setup);
+    play(Episode::new(choice, setup)).0
+}
+
+/// Runs an episode, and records its last `steps_max` steps for a picture.
+pub fn run_recorded(choice: Choice, setup: Setup, steps_max: usize) -> (Report, Recording) {
+    record(Episode::new(choice, setup), steps_max)
+}
+
+pub(crate) fn record(mut episode: Episode, steps_max: usize) -> (Report, Recording) {
+    episode.verbose = false;
+    episode.net.keep_trace(true);
+    let recorder = Recorder::new(episode.plan.clone(), episode.model.own(), steps_max);
+    episode.recorder = Some(Box::new(RefCell::new(recorder)));
+    let (report, recording) = play(episode);
+    (report, recording.expect("there is a recorder"))
+}
+
+fn play(mut episode: Episode) -> (Report, Option<Recording>) {
     episode.guard(Episode::live);
     episode.end()
 }
@@ -106,18 +127,29 @@ impl Episode {
         let model = Model::new(config, &home);
         let workload = Workload::default();
         let verbose = setup.verbose;
-        let probes = Probes::default();
+        let (probes, steps, seen, recorder) = (Probes::default(), 0, 0, None);
         let episode =
-            Episode { plan, net, os, model, oracle, workload, probes, shelf, steps: 0, seen: 0, verbose };
+            Episode { plan, net, os, model, oracle, workload, probes, shelf, steps, seen, verbose, recorder };
         episode.note(|| format!("{:#?}", episode.plan));
         episode
     }
 
-    /// Prints what happens, if anybody wants to read it.
+    /// Prints what happens, or takes it down, if anybody wants to know.
     pub(crate) fn note(&self, what: impl FnOnce() -> String) {
         if self.verbose {
             self.net.take_trace().iter().for_each(|entry| println!("      {entry:?}"));
             println!("{:6} {}", self.steps, what());
+        } else {
+            self.picture(|recorder, scene| recorder.note(scene, &self.net.take_trace(), &what()));
+        }
+    }
+
+    /// Tells the recorder, if there is one.
+    pub(crate) fn picture(&self, tell: impl FnOnce(&mut Recorder, &Scene<'_>)) {
+        if let Some(recorder) = &self.recorder {
+            let Episode { steps, model, oracle, net, .. } = self;
+            let user_leases = self.workload.leases.len();
+            tell(&mut recorder.borrow_mut(), &Scene { steps: *steps, model, oracle, net, user_leases });
         }
     }
 
@@ -127,6 +159,9 @@ impl Episode {
             let message = panic.downcast_ref::<String>().map(String::as_str);
             let message = message.or(panic.downcast_ref::<&str>().copied()).unwrap_or("of a kind unknown");
             self.oracle.breaks("K7", "no-panic", || format!("a panic: {message}"));
+            if let Some(recorder) = &self.recorder {
+                recorder.borrow_mut().panicked(&self.net.take_trace(), &self.oracle);
+            }
         }
     }
 
@@ -174,6 +209,7 @@ impl Episode {
                 self.oracle.breaks(rule, check, || format!("at the border: {violation:?}"));
             }
         }
+        self.picture(|recorder, scene| recorder.step(scene, &self.net.take_trace()));
     }
 
     /// Takes a turn, for as long as the choices have it.
@@ -207,6 +243,7 @@ impl Episode {
         self.fetch();
         let leases = self.workload.leases.len();
         self.oracle.on_rest(&self.model, &self.net, leases);
+        self.picture(|recorder, scene| recorder.rest(scene, &self.net.take_trace()));
     }
 
     /// Gives the leases back that were dropped.
@@ -225,8 +262,10 @@ impl Episode {
     fn settle(&mut self) {
         self.note(|| "the faults heal".to_owned());
         self.net.heal();
+        self.picture(|recorder, scene| recorder.step(scene, &self.net.take_trace()));
         self.close_listeners();
         self.wake_all();
+        self.note(|| "ends every sleep".to_owned());
         for turn in 0..TURNS_TO_SETTLE {
             self.take_all();
             if self.oracle.ops() == 0 || !self.goes_on() {
@@ -239,14 +278,15 @@ impl Episode {
                     self.net.peer_shutdown(peer);
                 }
             }
+            self.picture(|recorder, scene| recorder.step(scene, &self.net.take_trace()));
             self.turn_until(Some(self.net.now() + std::time::Duration::from_secs(1)));
         }
         self.oracle.on_settled(&self.net);
     }
 
     pub(crate) fn shut_down(&mut self) {
-        self.note(|| "shuts down".to_owned());
         self.model.shut_down();
+        self.note(|| "shuts down".to_owned());
         self.oracle.on_shut_down(None);
         for _ in 0..TURNS_TO_DRAIN {
             self.take_all();
@@ -268,17 +308,20 @@ impl Episode {
         }
     }
 
-    fn end(mut self) -> Report {
+    fn end(mut self) -> (Report, Option<Recording>) {
         for fault in Fault::ALL {
             self.probes.struck(*fault, self.net.struck(*fault));
         }
+        let recorder = self.recorder.take().map(|recorder| recorder.into_inner());
+        let recording = recorder.map(|recorder| recorder.finish(&self.net, &self.oracle));
         self.note(|| format!("the end: {:?}", self.oracle.broken()));
-        Report {
+        let report = Report {
             steps: self.steps,
             fingerprint: self.net.fingerprint(),
             broken: self.oracle.broken().cloned(),
             tape: self.net.to_tape(),
             probes: self.probes,
-        }
+        };
+        (report, recording)
     }
 }

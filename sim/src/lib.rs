@@ -51,6 +51,7 @@ mod os;
 mod os_tests;
 pub mod pattern;
 mod peer;
+pub mod picture;
 mod pipe;
 mod plan;
 pub mod probes;

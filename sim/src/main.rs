@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sim::bugs::Copy;
 use sim::campaign::{Campaign, Failure};
-use sim::episode::{Setup, run};
-use sim::{Choice, EngineKind, tape};
+use sim::episode::{Setup, run, run_recorded};
+use sim::{Choice, EngineKind, picture, tape};
 
 /// A simulated operating system under the proactor's model, with an oracle that knows the contract
 #[derive(Debug, Parser)]
@@ -29,6 +29,10 @@ enum Command {
     Replay {
         /// A tape, or a folder of them
         path: PathBuf,
+
+        /// Instead of printing what happens, write a page that shows it, for any browser
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
     },
     /// Run episodes on all cores for as long as wanted, and tell what was reached; can be taken up again
     Campaign(long::CampaignOptions),
@@ -107,7 +111,8 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|_| {}));
     let done = match Options::parse().command {
         Command::Run(options) => run_seed(&options),
-        Command::Replay { path } => replay(&path),
+        Command::Replay { path, html: Some(page) } => draw(&path, &page),
+        Command::Replay { path, html: None } => replay(&path),
         Command::Campaign(options) => long::campaign(&options),
         Command::Bugs(options) => bugs(&options),
     };
@@ -206,6 +211,19 @@ fn replay(path: &Path) -> io::Result<bool> {
     }
     println!("{} tapes played", tapes.len());
     Ok(good)
+}
+
+/// Plays a tape, and writes a page that shows what happened.
+fn draw(path: &Path, page: &Path) -> io::Result<bool> {
+    let choice = Choice::tape(tape::load(path)?);
+    let (report, recording) = run_recorded(choice, Setup::default(), picture::STEPS_MAX);
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    let command = format!("cargo sim replay {}", path.display());
+    std::fs::write(page, picture::write(&recording, &name, &command))?;
+    let verdict = report.broken.as_ref().map_or("ok".to_owned(), ToString::to_string);
+    println!("{}: {verdict}", path.display());
+    println!("to see it: {}", page.display());
+    Ok(report.broken.is_none())
 }
 
 fn bugs(options: &BugOptions) -> io::Result<bool> {

@@ -211,6 +211,7 @@ impl Episode {
     pub(crate) fn take(&mut self) -> Option<Completion<u64>> {
         let done = self.model.next_completion()?;
         self.note(|| format!("completed: {done:?}"));
+        self.picture(|recorder, _| recorder.completed(&done));
         if let Some(task) = self.oracle.task_of(done.context) {
             self.probes.ended(task, &done);
         }

@@ -10,10 +10,12 @@ mod calls;
 #[cfg(test)]
 mod canaries;
 mod completions;
+mod look;
 mod rest;
 mod winding;
 
 pub use completions::{Refused, Submission};
+pub(crate) use look::{LaneAccount, OpAccount};
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
