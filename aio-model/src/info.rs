@@ -276,3 +276,16 @@ impl<C> fmt::Debug for QueuedOp<'_, C> {
         due.map_or(Ok(()), |(tick, _)| write!(f, ", deadline {:?}", tick.start()))
     }
 }
+
+impl<C: fmt::Debug> Model<C> {
+    /// All of the state, as text: two models with the same text do the same from then on. It is long, and meant for
+    /// those who explore what a model can do; counters are left out, since nothing depends on them.
+    pub fn dump(&self) -> alloc::string::String {
+        let Model { conns, ops, timers, run, held, sleeping, ended, round, now, shut_down, waited, .. } =
+            self;
+        let pools = self.pools.iter().map(|pool| (pool.parked, pool.free_len(), pool.outstanding()));
+        let pools: alloc::vec::Vec<_> = pools.collect();
+        let lists = (run, held, sleeping, ended, pools);
+        alloc::format!("{:?}", (conns, ops, timers, lists, round, now, shut_down, waited))
+    }
+}

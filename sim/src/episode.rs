@@ -167,6 +167,11 @@ impl Episode {
 
     fn live(&mut self) {
         self.chaos();
+        self.conclude();
+    }
+
+    /// Nothing goes wrong any more: whatever can end does, and nothing is left over.
+    pub(crate) fn conclude(&mut self) {
         if self.goes_on() {
             self.settle();
         }
@@ -253,7 +258,7 @@ impl Episode {
     }
 
     /// Takes every completion, and drops what came with it.
-    fn take_all(&mut self) {
+    pub(crate) fn take_all(&mut self) {
         while self.take().is_some() {}
         self.workload.leases.clear();
     }

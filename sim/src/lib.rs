@@ -38,6 +38,7 @@ mod engine;
 mod engine_tests;
 pub mod episode;
 mod errno;
+pub mod exhaust;
 mod faults;
 pub mod fuzzing;
 #[cfg(test)]

@@ -1,8 +1,10 @@
-//! The commands that take long: campaigns.
+//! The commands that take long: campaigns, and walks through everything.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -10,6 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use sim::EngineKind;
 use sim::campaign::{Shard, Threads};
 use sim::episode::Setup;
+use sim::exhaust::{PAIRS, Walk, walk};
 use sim::probes::Probes;
 
 use crate::{Engine, SHRINK_TIME, random_seed, report};
@@ -144,4 +147,49 @@ pub(crate) fn report_probes(probes: &Probes, steps: u64) -> bool {
     }
     println!("{} probes missed", missed.len());
     missed.is_empty()
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExhaustOptions {
+    /// How many things happen
+    #[arg(long, default_value_t = 6)]
+    depth: usize,
+
+    /// On how many threads; as many as there are cores unless given
+    #[arg(long)]
+    jobs: Option<usize>,
+}
+
+pub(crate) fn exhaust(options: &ExhaustOptions) -> io::Result<bool> {
+    let jobs = options.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let pairs = PAIRS.iter().flat_map(|pair| EngineKind::ALL.iter().map(move |engine| (*engine, *pair)));
+    let (spaces, next): (Vec<_>, _) = (pairs.collect(), AtomicUsize::new(0));
+    let (start, all) = (Instant::now(), Mutex::new(Vec::<Walk>::new()));
+    println!("{:40} {:>10} {:>12} {:>10}", "engine, operations", "states", "runs", "time");
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            scope.spawn(|| {
+                while let Some(&(engine, pair)) = spaces.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let begin = Instant::now();
+                    let walk = walk(engine, pair, options.depth);
+                    let (name, seconds) = (format!("{engine:?} {:?}, {:?}", pair.0, pair.1), begin.elapsed());
+                    println!(
+                        "{name:40} {:>10} {:>12} {:>8.1} s",
+                        walk.states,
+                        walk.runs,
+                        seconds.as_secs_f64()
+                    );
+                    all.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(walk);
+                }
+            });
+        }
+    });
+    let walks = all.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let states: u64 = walks.iter().map(|walk| walk.states).sum();
+    let runs: u64 = walks.iter().map(|walk| walk.runs).sum();
+    println!("{states} states, {runs} runs, {:.1} s", start.elapsed().as_secs_f64());
+    for (moves, broken) in walks.iter().filter_map(|walk| walk.broken.as_ref()) {
+        println!("{broken:?}\nafter {moves:?}");
+    }
+    Ok(walks.iter().all(|walk| walk.broken.is_none()))
 }

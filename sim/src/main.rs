@@ -36,6 +36,8 @@ enum Command {
     },
     /// Run episodes on all cores for as long as wanted, and tell what was reached; can be taken up again
     Campaign(long::CampaignOptions),
+    /// Try everything that can happen to one connection with two operations, in every order
+    Exhaust(long::ExhaustOptions),
     /// Break the model on purpose, with each patch under sim/bugs, and see whether that is found
     Bugs(BugOptions),
 }
@@ -114,6 +116,7 @@ fn main() -> ExitCode {
         Command::Replay { path, html: Some(page) } => draw(&path, &page),
         Command::Replay { path, html: None } => replay(&path),
         Command::Campaign(options) => long::campaign(&options),
+        Command::Exhaust(options) => long::exhaust(&options),
         Command::Bugs(options) => bugs(&options),
     };
     match done {

@@ -310,6 +310,12 @@ impl Net {
         self.world().trace.fingerprint()
     }
 
+    /// The state of everything but chance, as text.
+    pub(crate) fn dump(&self) -> String {
+        let World { clock, agenda, connections, sockets, descriptors, pollers, .. } = &*self.world();
+        format!("{:?}", (clock, agenda, connections, sockets, descriptors, pollers))
+    }
+
     /// Keeps a trace from now on, or stops and throws it away.
     pub fn keep_trace(&self, keep: bool) {
         self.world_mut().trace.keep(keep);
