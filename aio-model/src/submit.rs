@@ -69,8 +69,7 @@ impl<C> Model<C> {
         match conn.phase {
             _ if self.shut_down => return Err(SubmitErrorKind::ShutDown),
             Phase::Open => {}
-            Phase::Connecting { .. } => return Err(SubmitErrorKind::Stale),
-            Phase::Flushing { .. } | Phase::Lingering { .. } | Phase::Closing => {
+            Phase::Connecting { .. } | Phase::Flushing { .. } | Phase::Lingering { .. } | Phase::Closing => {
                 return Err(SubmitErrorKind::Closing);
             }
         }

@@ -314,6 +314,7 @@ fn every_error_says_what_is_wrong() {
     assert_eq!(format!("{refused} {refused:?}"), "connection refused (os error 111) ConnectionRefused(111)");
     let other = SystemError::from_kind(SystemErrorKind::WriteZero);
     assert_eq!((other.code(), other.to_string()), (None, "the system took no bytes".to_owned()));
+    assert_eq!(format!("{other:?}"), "WriteZero");
     let (mut model, _) = model();
     let error = model.submit(model.own(), Recv::pooled(), "context", || Instant::ZERO).unwrap_err();
     let source = std::error::Error::source(&error).unwrap().to_string();
@@ -327,6 +328,9 @@ fn ids_readiness_and_time_read_well() {
     assert_eq!(format!("{conn} {conn:?} {:?}", conn.key()), "c0v1 c0v1 0v1");
     let set = Readiness::READABLE | Readiness::ERROR;
     assert_eq!(format!("{set:?} {:?}", Readiness::NONE), "READABLE|ERROR NONE");
+    let mut both = Readiness::WRITABLE;
+    both |= Readiness::READABLE;
+    assert!(both.wakes_receive() && both.wakes_send() && !both.hints_end());
     assert_eq!(format!("{:?}", Instant::ZERO + 1500 * MS), "1.5s");
     assert_eq!(Readiness::default(), Readiness::NONE);
     assert_eq!(format!("{:?}", PoolId::new(3)), "pool3");
@@ -355,6 +359,35 @@ fn empty_structures_are_empty_and_an_empty_place_is_nobodys() {
     ] {
         assert!(panics);
     }
+}
+
+/// The loop as programs call it, on a simulated system.
+#[test]
+fn a_turn_is_all_its_steps() {
+    let (net, (mut model, _)) = (sim::Net::calm(), model());
+    let mut os = sim::SimOs::new(net.clone(), sim::EngineKind::Epoll);
+    let (peer, socket) = net.pair().unwrap();
+    let conn = model.open(Kind::Stream).unwrap();
+    assert!(aio_model::System::adopt(&mut os, conn, socket).is_ok());
+    submit(&mut model, conn, Send::new("hello"));
+    aio_model::turn(&mut model, &mut os, Some(Instant::ZERO)).unwrap();
+    assert_eq!((net.peer_read(peer), model.completions()), (b"hello".to_vec(), 1));
+}
+
+#[test]
+fn ids_of_another_proactor_are_foreign() {
+    let (mut ours, _) = model();
+    let shelf: Arc<dyn Home> = Arc::new(Shelf::default());
+    let config = Config { limits: Limits::DEFAULT, pools: Vec::new(), realm: 2, rearm: Rearm::OnArrival };
+    let mut theirs: Model<&str> = Model::new(config, &shelf);
+    let conn = theirs.open(Kind::Stream).unwrap();
+    let op = theirs.submit(theirs.own(), Post::new(), "context", || Instant::ZERO).unwrap();
+    assert_eq!(ours.op_info(op), Err(IdError::Foreign));
+    assert_eq!(ours.conn_info(conn), Err(IdError::Foreign));
+    assert_eq!(ours.set_pool(conn, PoolId::DEFAULT), Err(SetPoolError::Foreign));
+    assert_eq!(ours.cancel(op), Err(OpIdError::Foreign));
+    assert_eq!(ours.resume(conn), Err(ResumeError::Foreign));
+    assert_eq!(ours.close(conn), Err(IdError::Foreign));
 }
 
 #[test]
