@@ -19,6 +19,7 @@ impl Oracle {
 
     /// The loop waits until `until` at the latest; its caller would have it wait until `asked`.
     pub fn on_wait(&mut self, until: Option<Instant>, asked: Option<Instant>) {
+        self.asked = self.turns;
         let deadlines: Vec<Instant> =
             self.due().map(|(tick, _)| Instant::from_nanos(tick * 1_000_000)).collect();
         let earliest = deadlines.iter().copied().min();

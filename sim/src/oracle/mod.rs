@@ -67,6 +67,8 @@ pub struct Oracle {
     shut_down: bool,
     /// Turns taken.
     turns: u64,
+    /// The last of them that asked for events.
+    asked: u64,
     turn: TurnCounts,
     broken: Option<Broken>,
 }
@@ -283,6 +285,7 @@ impl Oracle {
             lanes_max: 0,
             shut_down: false,
             turns: 0,
+            asked: 0,
             turn: TurnCounts::default(),
             broken: None,
         }

@@ -17,8 +17,12 @@ impl Oracle {
         ops.chain(flushes)
     }
 
-    /// The turn is over: what was due has ended (T1).
+    /// The turn is over: what was due has ended (T1), and of two turns in a row one has looked outside (K6).
     pub fn on_turn_over(&mut self) {
+        let unasked = self.turns - self.asked;
+        self.ensure(unasked <= 1, "K6", "events-asked-for", || {
+            format!("{unasked} turns in a row asked for no events")
+        });
         let now = self.now.as_nanos() / 1_000_000;
         while let Some(due) = self.due().filter(|(tick, _)| *tick <= now).min() {
             let op = self.ops.iter().find(|(_, op)| op.verdict.is_none() && op.due == Some(due));

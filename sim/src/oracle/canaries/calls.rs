@@ -26,6 +26,20 @@ fn a_wait_while_a_descriptor_is_to_be_closed() {
 }
 
 #[test]
+fn turns_that_never_look_outside() {
+    let mut story = Story::new();
+    story.oracle.on_turn();
+    story.oracle.on_wait(None, None);
+    story.oracle.on_turn_over();
+    story.oracle.on_turn();
+    story.oracle.on_turn_over();
+    canary("events-asked-for", story, |story| {
+        story.oracle.on_turn();
+        story.oracle.on_turn_over();
+    });
+}
+
+#[test]
 fn a_lane_that_is_served_too_often() {
     let mut story = Story::within(|limits| limits.lane_attempts_max = NonZeroU32::MIN);
     let conn = story.adopt(Kind::Stream);
