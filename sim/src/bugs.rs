@@ -65,18 +65,22 @@ impl Copy {
         Ok(Copy { root, copy })
     }
 
-    /// The patches, by name, whose names contain `wanted`.
+    /// The patches, by name: those whose names contain any of `wanted`, or all, if nothing is.
     ///
     /// # Errors
     ///
     /// When the folder can not be read, or no patch fits.
-    pub fn patches(&self, wanted: &str) -> io::Result<Vec<PathBuf>> {
+    pub fn patches(&self, wanted: &[String]) -> io::Result<Vec<PathBuf>> {
         let entries = fs::read_dir(self.root.join("sim/bugs"))?;
         let mut patches: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
-        patches.retain(|path| path.extension() == Some(OsStr::new("patch")) && name(path).contains(wanted));
+        let is_wanted =
+            |path: &Path| wanted.is_empty() || wanted.iter().any(|part| name(path).contains(part));
+        patches.retain(|path| path.extension() == Some(OsStr::new("patch")) && is_wanted(path));
         patches.sort();
         if patches.is_empty() {
-            return Err(io::Error::other(format!("no patch under sim/bugs has {wanted:?} in its name")));
+            return Err(io::Error::other(format!(
+                "no patch under sim/bugs has any of {wanted:?} in its name"
+            )));
         }
         Ok(patches)
     }

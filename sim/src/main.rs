@@ -44,9 +44,8 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct BugOptions {
-    /// Only the patches with this in their names
-    #[arg(default_value = "")]
-    name: String,
+    /// Only the patches with any of these in their names
+    names: Vec<String>,
 
     /// From how many seeds to look for each
     #[arg(long, default_value_t = 3)]
@@ -231,7 +230,7 @@ fn draw(path: &Path, page: &Path) -> io::Result<bool> {
 
 fn bugs(options: &BugOptions) -> io::Result<bool> {
     let copy = Copy::new()?;
-    let patches = copy.patches(&options.name)?;
+    let patches = copy.patches(&options.names)?;
     println!("{:48} {:>7} {:>10} {:>10} {:>8}  rule", "bug", "found", "median", "worst", "choices");
     let mut all = true;
     for patch in &patches {
