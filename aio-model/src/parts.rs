@@ -1,5 +1,6 @@
 //! Several buffers as one, to be sent or received into in one go, without being copied together.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
@@ -23,6 +24,12 @@ const PARTS_MAX: usize = 4 * SLICES_MAX;
 /// ```
 #[derive(Default)]
 pub struct Parts {
+    /// Apart, so that a [`Buffer`] is no larger than most of them need.
+    inner: Box<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
     /// None of them has parts itself.
     buffers: Vec<Buffer>,
     /// Where the last call began: the next one goes on from there, without walking all parts again.
@@ -42,17 +49,17 @@ type Measure = fn(&Buffer) -> usize;
 impl Parts {
     /// The buffers, in order.
     pub fn as_slice(&self) -> &[Buffer] {
-        &self.buffers
+        &self.inner.buffers
     }
 
     /// The buffers themselves, in order.
     pub fn into_vec(self) -> Vec<Buffer> {
-        self.buffers
+        self.inner.buffers
     }
 
     /// Forgets where the last call began: another operation begins.
     pub(crate) fn rewind(&mut self) {
-        self.cursor = Cursor::default();
+        self.inner.cursor = Cursor::default();
     }
 
     /// How many bytes they have together.
@@ -67,12 +74,12 @@ impl Parts {
 
     fn sum(&self, measure: Measure) -> usize {
         // The same shared bytes may stand here often enough to exceed what memory holds.
-        self.buffers.iter().fold(0, |sum: usize, part| sum.saturating_add(measure(part)))
+        self.inner.buffers.iter().fold(0, |sum: usize, part| sum.saturating_add(measure(part)))
     }
 
     /// Says how many bytes were received into them, from the first one on.
     pub(crate) fn fill(&mut self, mut count: usize) {
-        for part in &mut self.buffers {
+        for part in &mut self.inner.buffers {
             let here = part.capacity().min(count);
             part.fill(here);
             count -= here;
@@ -82,28 +89,32 @@ impl Parts {
     /// Bytes `start..end`, as much of them as one call of at most `bytes_max` may take.
     pub(crate) fn lend(&mut self, start: usize, end: usize, bytes_max: usize) -> Slices<'_> {
         let Cut { parts, skip, len } = self.cut(start, end.saturating_sub(start).min(bytes_max), Buffer::len);
-        Slices { parts: &self.buffers[parts], skip, len }
+        Slices { parts: &self.inner.buffers[parts], skip, len }
     }
 
     /// The space from byte `start` on, as much of it as one call of at most `bytes_max` may fill.
     pub(crate) fn lend_space(&mut self, start: usize, bytes_max: usize) -> SlicesMut<'_> {
         let Cut { parts, skip, len } = self.cut(start, bytes_max, Buffer::capacity);
-        SlicesMut { parts: &mut self.buffers[parts], skip, len }
+        SlicesMut { parts: &mut self.inner.buffers[parts], skip, len }
     }
 
     /// Finds the parts from `start` on that have `bytes_max` bytes together, or as many of them as a call takes.
     fn cut(&mut self, start: usize, bytes_max: usize, measure: Measure) -> Cut {
-        debug_assert!(start >= self.cursor.before, "an operation goes on from where it was");
-        let Cursor { part: mut first, mut before } = self.cursor;
-        while first < self.buffers.len() && start - before >= measure(&self.buffers[first]) {
-            before += measure(&self.buffers[first]);
+        debug_assert!(start >= self.inner.cursor.before, "an operation goes on from where it was");
+        let Cursor { part: mut first, mut before } = self.inner.cursor;
+        while first < self.inner.buffers.len() && start - before >= measure(&self.inner.buffers[first]) {
+            before += measure(&self.inner.buffers[first]);
             first += 1;
         }
-        self.cursor = Cursor { part: first, before };
+        self.inner.cursor = Cursor { part: first, before };
         let (skip, mut len, mut count) = (start - before, 0, 0);
         let mut last = first;
-        while last < self.buffers.len() && len < bytes_max && count < SLICES_MAX && last - first < PARTS_MAX {
-            let here = measure(&self.buffers[last]) - if last == first { skip } else { 0 };
+        while last < self.inner.buffers.len()
+            && len < bytes_max
+            && count < SLICES_MAX
+            && last - first < PARTS_MAX
+        {
+            let here = measure(&self.inner.buffers[last]) - if last == first { skip } else { 0 };
             len += here.min(bytes_max - len);
             count += usize::from(here > 0);
             last += 1;
@@ -132,8 +143,8 @@ impl Extend<Buffer> for Parts {
     fn extend<I: IntoIterator<Item = Buffer>>(&mut self, buffers: I) {
         for buffer in buffers {
             match buffer {
-                Buffer::Parts(parts) => self.buffers.extend(parts.buffers),
-                whole => self.buffers.push(whole),
+                Buffer::Parts(parts) => self.inner.buffers.extend(parts.inner.buffers),
+                whole => self.inner.buffers.push(whole),
             }
         }
     }
@@ -148,7 +159,7 @@ impl From<Vec<Buffer>> for Parts {
 /// Shows how many there are, never the bytes.
 impl fmt::Debug for Parts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Parts({} of {} bytes)", self.buffers.len(), self.len_bytes())
+        write!(f, "Parts({} of {} bytes)", self.inner.buffers.len(), self.len_bytes())
     }
 }
 
