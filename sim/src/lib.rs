@@ -26,6 +26,7 @@
 #![forbid(unsafe_code)]
 
 mod agenda;
+mod asking;
 pub mod bugs;
 mod calls;
 pub mod campaign;

@@ -2,11 +2,11 @@
 
 use aio_model::{ConnId, Instant, Kind, Outcome, Readiness, Rearm, Syscall, System, SystemError};
 
+use crate::asking::context_of;
 use crate::net::SimSocket;
 use crate::oracle::Oracle;
 use crate::os::{SimOs, SimWaker};
 use crate::probes::Probes;
-use crate::workload::context_of;
 
 /// The simulated system, watched during one turn.
 #[derive(Debug)]

@@ -1,0 +1,213 @@
+//! What the user of the workload submits: every operation, with everything that can be said about it.
+
+use std::cell::Cell;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use aio_model::{
+    Accept, Address, Buffer, Close, CloseReason, ConnId, Connect, Instant, Operation, Parts, PoolId, Post,
+    Recv, Request, Send, Shutdown, Sleep, System,
+};
+
+use crate::dial::Answer;
+use crate::episode::Episode;
+use crate::link::Side;
+use crate::oracle::{Manner, Refused, Submission, Task};
+use crate::pattern;
+use crate::workload::{remember, resolve};
+
+/// What a buffer holds, in one piece.
+fn all_bytes(buffer: &Buffer) -> Vec<u8> {
+    buffer.chunks().flatten().copied().collect()
+}
+
+/// The address that the connect of this context goes to: each has its own, so that a call tells whose it is.
+fn address_of(context: u64) -> SocketAddr {
+    SocketAddr::from((Ipv6Addr::from(u128::from(context)), 1))
+}
+
+/// Whose connect a call is.
+pub(crate) fn context_of(address: &Address) -> u64 {
+    match address {
+        Address::Internet(SocketAddr::V6(address)) => u64::try_from(u128::from(*address.ip())).unwrap_or(0),
+        _ => 0,
+    }
+}
+
+impl Episode {
+    fn context(&mut self) -> u64 {
+        self.workload.contexts += 1;
+        self.workload.contexts
+    }
+
+    /// Bytes of the user's, different for each operation.
+    fn bytes(&self, context: u64, len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        pattern::fill(context, Side::Server, 0, &mut bytes);
+        bytes
+    }
+
+    pub(crate) fn submit_recv(&mut self) {
+        let context = self.context();
+        let bytes = self.bytes(context, self.size());
+        let pools = self.plan.pools.len();
+        let (task, recv) = match self.choose(|choice| choice.below(7)) {
+            0 | 1 => (Task::RecvOwnPool, Recv::pooled()),
+            6 => {
+                let pool = self.choose(|choice| choice.index(pools));
+                let id = PoolId::new(u16::try_from(pool).unwrap_or(0));
+                (Task::RecvPooled { pool }, Recv::pooled_from(id))
+            }
+            2 => (Task::Recv, Recv::into(bytes.clone())),
+            3 => (Task::RecvExact, Recv::exact(bytes.clone())),
+            4 => (Task::Recv, Recv::into(self.cut(&bytes))),
+            _ => (Task::RecvExact, Recv::exact(self.cut(&bytes))),
+        };
+        let pooled = matches!(task, Task::RecvPooled { .. } | Task::RecvOwnPool);
+        let bytes = if pooled { Vec::new() } else { bytes };
+        self.submit(task, recv.into_request(), context, bytes);
+    }
+
+    pub(crate) fn submit_send(&mut self) {
+        let context = self.context();
+        let lease = self.choose(|choice| choice.below(4)) == 3;
+        let buffer = match self.workload.leases.pop() {
+            Some(lease_buffer) if lease => lease_buffer,
+            other => {
+                self.workload.leases.extend(other);
+                let bytes = self.bytes(context, self.size());
+                match self.choose(|choice| choice.below(3)) {
+                    0 => bytes.into(),
+                    1 => Buffer::Bytes(bytes.into()),
+                    _ => self.cut(&bytes).into(),
+                }
+            }
+        };
+        let bytes = all_bytes(&buffer);
+        // Now and then a part of the buffer, or one that does not lie within it.
+        let (start, end) = self.choose(|choice| match choice.below(8) {
+            7 => (choice.index(bytes.len() + 2), choice.index(bytes.len() + 2)),
+            _ => (0, bytes.len()),
+        });
+        let send = Send::new(buffer).skip(start).first(end);
+        self.submit(Task::Send { start, end }, send.into_request(), context, bytes);
+    }
+
+    /// The same bytes, in pieces; some of them may be empty.
+    fn cut(&self, bytes: &[u8]) -> Parts {
+        let pieces = self.choose(|choice| choice.within(1..=5));
+        let mut rest = bytes;
+        let mut parts = Parts::default();
+        for _ in 1..pieces {
+            let (piece, after) = rest.split_at(self.choose(|choice| choice.index(rest.len() + 1)));
+            parts.extend([Buffer::from(piece.to_vec())]);
+            rest = after;
+        }
+        parts.extend([Buffer::from(rest.to_vec())]);
+        parts
+    }
+
+    pub(crate) fn submit_accept(&mut self) {
+        let context = self.context();
+        let (task, accept) = if self.choose(|choice| choice.below(2)) == 0 {
+            (Task::AcceptMany, Accept::many().into_request())
+        } else {
+            (Task::AcceptOne, Accept::one().into_request())
+        };
+        self.submit(task, accept, context, Vec::new());
+    }
+
+    pub(crate) fn submit_shut(&mut self) {
+        let context = self.context();
+        let (manner, close) = match self.choose(|choice| choice.below(6)) {
+            0 | 4 | 5 => {
+                let request = Shutdown::write().into_request();
+                return self.submit(Task::Shutdown, request, context, Vec::new());
+            }
+            1 => (Manner::Flush, Close::flush()),
+            2 => {
+                let millis = u32::try_from(self.choose(|choice| choice.magnitude(5_000))).unwrap_or(0);
+                (Manner::Linger(millis), Close::linger(Duration::from_millis(millis.into())))
+            }
+            _ => (Manner::Now, Close::now()),
+        };
+        let reason = self.reason();
+        let close = if let CloseReason::Code(code) = reason { close.code(code) } else { close };
+        self.submit(Task::Close { manner, reason }, close.into_request(), context, Vec::new());
+    }
+
+    pub(crate) fn submit_connect(&mut self) {
+        let context = self.context();
+        let answers = [Answer::Accepts, Answer::Refuses, Answer::Unreachable, Answer::Silent];
+        let answer = answers[self.choose(|choice| choice.weighted(&[8, 1, 1, 1]))];
+        let address = address_of(context);
+        self.net.host(address, answer);
+        self.submit(Task::Connect, Connect::to(address).into_request(), context, Vec::new());
+    }
+
+    pub(crate) fn submit_own(&mut self) {
+        let context = self.context();
+        if self.choose(|choice| choice.below(3)) == 2 {
+            let bytes = self.bytes(context, self.size());
+            self.submit(Task::Post, Post::with(bytes.clone()).into_request(), context, bytes);
+        } else {
+            // When it falls due is drawn like any deadline.
+            self.submit(Task::Sleep, Sleep::new(Duration::MAX).into_request(), context, Vec::new());
+        }
+    }
+
+    fn submit(&mut self, task: Task, request: Request<u64>, context: u64, bytes: Vec<u8>) {
+        let listener = matches!(task, Task::AcceptOne | Task::AcceptMany);
+        let listeners: Vec<ConnId> = self.workload.listeners.iter().map(|(conn, _)| *conn).collect();
+        let wrong = self.choose(|choice| choice.below(16)) == 15;
+        let streams: Vec<ConnId> =
+            self.workload.conns.iter().copied().filter(|conn| !listeners.contains(conn)).collect();
+        let closes = matches!(task, Task::Close { .. });
+        let among = match (closes, listener != wrong) {
+            (true, _) => &self.workload.conns,
+            (false, true) => &listeners,
+            (false, false) => &streams,
+        };
+        let is_own = matches!(task, Task::Sleep | Task::Post | Task::Connect);
+        let own = is_own.then(|| self.model.own());
+        let Some(conn) = own.or_else(|| self.pick_conn(among)) else { return };
+        let deadline = if task == Task::Post { None } else { self.deadline() };
+        let request = match deadline {
+            Some(deadline) => request.with_deadline(deadline),
+            None => request,
+        };
+        let lease = matches!(request.buffer(), Buffer::Lease(_));
+        let (now, read) = (self.model.now(), Cell::new(Instant::ZERO));
+        let answer = self.model.submit(conn, request, context, || {
+            read.set(self.os.now());
+            read.get()
+        });
+        let deadline = resolve(deadline, read.get().max(now));
+        self.note(|| format!("submits {task:?} on {conn} as {context}, deadline {deadline:?}: {answer:?}"));
+        if let Ok(id) = answer {
+            remember(&mut self.workload.ops, (id, context));
+            if task == Task::Sleep {
+                self.workload.sleeps.push((id, context));
+            }
+        }
+        let submission = Submission { conn, task, context, bytes, lease, deadline };
+        if let Err(error) = &answer {
+            self.probes.refused(task, error.kind);
+        }
+        let answer = answer.map_err(|error| Refused {
+            kind: error.kind,
+            context: error.context,
+            bytes: self.reclaim(error.buffer),
+        });
+        self.oracle.on_submitted(submission, answer);
+    }
+
+    /// A buffer that came back: its bytes, and if it is a lease it is the user's again.
+    fn reclaim(&mut self, buffer: Buffer) -> Vec<u8> {
+        let bytes = all_bytes(&buffer);
+        if let Buffer::Lease(_) = buffer {
+            self.workload.leases.push(buffer);
+        }
+        bytes
+    }
+}
