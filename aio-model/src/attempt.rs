@@ -149,7 +149,7 @@ impl<C> Model<C> {
                         self.conns[index].phase = Phase::Lingering { reason, fin_due: None };
                         self.end_within(index, millis);
                     }
-                    Outcome::Interrupted => self.stats.interrupts += 1,
+                    Outcome::Interrupted => self.hindered(lane, Outcome::Interrupted),
                     _ => self.abort(index, reason),
                 }
                 self.settle(lane);
@@ -157,8 +157,7 @@ impl<C> Model<C> {
             Phase::Lingering { reason, fin_due: None } => {
                 match perform(Syscall::Discard { conn }) {
                     Outcome::Transferred(1..) | Outcome::Partial(_) => {}
-                    Outcome::WouldBlock => self.would_block(lane),
-                    Outcome::Interrupted => self.stats.interrupts += 1,
+                    outcome @ (Outcome::WouldBlock | Outcome::Interrupted) => self.hindered(lane, outcome),
                     _ => self.abort(index, reason),
                 }
                 self.settle(lane);
@@ -297,13 +296,12 @@ impl<C> Model<C> {
             }
             Outcome::WouldBlock => {
                 self.conns[index].phase = Phase::Connecting { known: true };
-                self.would_block(lane);
+                self.hindered(lane, outcome);
             }
-            Outcome::Interrupted => self.stats.interrupts += 1,
+            Outcome::Interrupted => self.hindered(lane, outcome),
             Outcome::Exhausted(_) => {
                 self.conns[index].phase = Phase::Connecting { known: false };
-                self.stats.exhaustions += 1;
-                self.back_off(lane);
+                self.hindered(lane, outcome);
             }
             Outcome::Failed(error) => return self.not_connected(lane, head, error),
             Outcome::Transferred(_) | Outcome::Partial(_) => {
@@ -347,20 +345,15 @@ impl<C> Model<C> {
         lane.bytes += count as u64;
     }
 
-    /// There was nothing to be had: an event is due before the next attempt.
-    fn would_block(&mut self, lane: LaneId) {
-        let lane = &mut self.conns[lane];
-        self.stats.would_blocks += 1;
-        self.stats.events_spurious += u64::from(core::mem::take(&mut lane.woken));
-        lane.ready = false;
-        lane.end_hinted = false;
-    }
-
     /// An attempt that moved nothing.
     fn hindered(&mut self, lane: LaneId, outcome: Outcome) {
         match outcome {
             Outcome::WouldBlock => {
-                self.would_block(lane);
+                let state = &mut self.conns[lane];
+                self.stats.would_blocks += 1;
+                self.stats.events_spurious += u64::from(core::mem::take(&mut state.woken));
+                state.ready = false;
+                state.end_hinted = false;
                 self.return_unused(lane);
             }
             Outcome::Interrupted => self.stats.interrupts += 1,

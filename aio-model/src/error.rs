@@ -263,3 +263,19 @@ pub enum SetPoolError {
     #[error("there is no such pool")]
     NoPool,
 }
+
+/// Whoever names something that is not there is told so in the words of the call that it was for.
+macro_rules! from_id_error {
+    ($($type:ident),*) => {
+        $(impl From<IdError> for $type {
+            fn from(error: IdError) -> $type {
+                match error {
+                    IdError::Stale => $type::Stale,
+                    IdError::Foreign => $type::Foreign,
+                }
+            }
+        })*
+    };
+}
+
+from_id_error!(SubmitErrorKind, ResumeError, SetPoolError);

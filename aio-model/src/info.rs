@@ -134,7 +134,7 @@ impl<C> Model<C> {
             bytes: op.bytes,
             due,
             lease: matches!(op.buffer, Buffer::Lease(_)),
-            place: at_front.map(|lane| LaneInfo::from(lane).place),
+            place: at_front.map(|lane| lane.place.into()),
         }
     }
 
@@ -178,19 +178,25 @@ impl From<Phase> for ConnPhase {
     }
 }
 
+impl From<Place> for LanePlace {
+    fn from(place: Place) -> LanePlace {
+        match place {
+            Place::Idle => LanePlace::Idle,
+            Place::Running => LanePlace::Running,
+            Place::Parked(_) => LanePlace::Parked,
+            Place::Held => LanePlace::Held,
+            Place::BackingOff => LanePlace::BackingOff,
+        }
+    }
+}
+
 impl From<&Lane> for LaneInfo {
     fn from(lane: &Lane) -> LaneInfo {
         LaneInfo {
             ops: lane.ops.len(),
             bytes: lane.bytes,
             ready: lane.ready,
-            place: match lane.place {
-                Place::Idle => LanePlace::Idle,
-                Place::Running => LanePlace::Running,
-                Place::Parked(_) => LanePlace::Parked,
-                Place::Held => LanePlace::Held,
-                Place::BackingOff => LanePlace::BackingOff,
-            },
+            place: lane.place.into(),
             tainted: lane.tainted,
             shut: lane.fin != Fin::None,
             end: lane.end,

@@ -61,10 +61,7 @@ impl<C> Model<C> {
 
     /// Whether a request is acceptable.
     fn admit(&self, conn: ConnId, request: &Request<C>) -> Result<(), SubmitErrorKind> {
-        let index = self.conn_index(conn).map_err(|error| match error {
-            IdError::Stale => SubmitErrorKind::Stale,
-            IdError::Foreign => SubmitErrorKind::Foreign,
-        })?;
+        let index = self.conn_index(conn)?;
         let conn = &self.conns[index];
         match conn.phase {
             _ if self.shut_down => return Err(SubmitErrorKind::ShutDown),
@@ -163,10 +160,7 @@ impl<C> Model<C> {
     ///
     /// When there is no such pool, or the id is stale or foreign. Nothing happens then.
     pub fn set_pool(&mut self, conn: ConnId, pool: PoolId) -> Result<(), SetPoolError> {
-        let index = self.conn_index(conn).map_err(|error| match error {
-            IdError::Stale => SetPoolError::Stale,
-            IdError::Foreign => SetPoolError::Foreign,
-        })?;
+        let index = self.conn_index(conn)?;
         if pool.index() >= self.pools.len() {
             return Err(SetPoolError::NoPool);
         }
@@ -277,10 +271,7 @@ impl<C> Model<C> {
     ///
     /// When the lane is not tainted, or the id is stale or foreign. Nothing happens then.
     pub fn resume(&mut self, conn: ConnId) -> Result<(), ResumeError> {
-        let index = self.conn_index(conn).map_err(|error| match error {
-            IdError::Stale => ResumeError::Stale,
-            IdError::Foreign => ResumeError::Foreign,
-        })?;
+        let index = self.conn_index(conn)?;
         let lane = &mut self.conns[LaneId::new(index, Direction::Send)];
         if !core::mem::take(&mut lane.tainted) {
             return Err(ResumeError::NotTainted);
