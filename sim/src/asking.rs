@@ -1,12 +1,11 @@
 //! What the user of the workload submits: every operation, with everything that can be said about it.
 
-use std::cell::Cell;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use aio_model::{
-    Accept, Address, Buffer, Close, CloseReason, ConnId, Connect, Instant, Operation, Parts, PoolId, Post,
-    Recv, Request, Send, Shutdown, Sleep, System,
+    Accept, Address, Buffer, Close, CloseReason, ConnId, Connect, Operation, Parts, PoolId, Post, Recv,
+    Request, Send, Shutdown, Sleep,
 };
 
 use crate::dial::Answer;
@@ -14,7 +13,7 @@ use crate::episode::Episode;
 use crate::link::Side;
 use crate::oracle::{Manner, Refused, Submission, Task};
 use crate::pattern;
-use crate::workload::{remember, resolve};
+use crate::workload::{Workload, remember};
 
 /// What a buffer holds, in one piece.
 fn all_bytes(buffer: &Buffer) -> Vec<u8> {
@@ -157,32 +156,22 @@ impl Episode {
     }
 
     fn submit(&mut self, task: Task, request: Request<u64>, context: u64, bytes: Vec<u8>) {
-        let listener = matches!(task, Task::AcceptOne | Task::AcceptMany);
-        let listeners: Vec<ConnId> = self.workload.listeners.iter().map(|(conn, _)| *conn).collect();
         let wrong = self.choose(|choice| choice.below(16)) == 15;
-        let streams: Vec<ConnId> =
-            self.workload.conns.iter().copied().filter(|conn| !listeners.contains(conn)).collect();
-        let closes = matches!(task, Task::Close { .. });
-        let among = match (closes, listener != wrong) {
-            (true, _) => &self.workload.conns,
-            (false, true) => &listeners,
-            (false, false) => &streams,
+        let conn = match task {
+            Task::Sleep | Task::Post | Task::Connect => Some(self.model.own()),
+            Task::Close { .. } => self.pick_conn(&self.workload.conns),
+            Task::AcceptOne | Task::AcceptMany => self.pick_of_kind(!wrong),
+            _ => self.pick_of_kind(wrong),
         };
-        let is_own = matches!(task, Task::Sleep | Task::Post | Task::Connect);
-        let own = is_own.then(|| self.model.own());
-        let Some(conn) = own.or_else(|| self.pick_conn(among)) else { return };
+        let Some(conn) = conn else { return };
         let deadline = if task == Task::Post { None } else { self.deadline() };
         let request = match deadline {
             Some(deadline) => request.with_deadline(deadline),
             None => request,
         };
         let lease = matches!(request.buffer(), Buffer::Lease(_));
-        let (now, read) = (self.model.now(), Cell::new(Instant::ZERO));
-        let answer = self.model.submit(conn, request, context, || {
-            read.set(self.os.now());
-            read.get()
-        });
-        let deadline = resolve(deadline, read.get().max(now));
+        let (answer, deadline) =
+            self.timed(deadline, |model, clock| model.submit(conn, request, context, clock));
         self.note(|| format!("submits {task:?} on {conn} as {context}, deadline {deadline:?}: {answer:?}"));
         if let Ok(id) = answer {
             remember(&mut self.workload.ops, (id, context));
@@ -200,6 +189,18 @@ impl Episode {
             bytes: self.reclaim(error.buffer),
         });
         self.oracle.on_submitted(submission, answer);
+    }
+
+    /// A listener, or a stream, to do something to.
+    fn pick_of_kind(&self, listener: bool) -> Option<ConnId> {
+        let Workload { conns, listeners, .. } = &self.workload;
+        let listeners = listeners.iter().map(|(conn, _)| *conn);
+        let among: Vec<ConnId> = if listener {
+            listeners.collect()
+        } else {
+            conns.iter().copied().filter(|conn| listeners.clone().all(|listener| listener != *conn)).collect()
+        };
+        self.pick_conn(&among)
     }
 
     /// A buffer that came back: its bytes, and if it is a lease it is the user's again.

@@ -110,27 +110,14 @@ impl World {
         }
     }
 
-    fn is_full(&self, listener: SocketId) -> bool {
-        let socket = self.sockets.get(listener.index()).and_then(Option::as_ref);
-        socket.and_then(|socket| socket.listener()).is_none_or(|waiting| waiting.is_full())
-    }
-
     /// The other end is there.
     fn establish(&mut self, end: Endpoint, answer: Answer) {
-        let peer = PeerId::new(end.far());
         match answer {
-            Answer::Listener(listener) if !self.is_full(listener) => {
-                let waiting =
-                    self.sockets[listener.index()].as_mut().and_then(|socket| socket.listener_mut());
-                let change = waiting.and_then(|waiting| waiting.push(end.link));
-                self.note(TraceEntry::Connected { peer: PeerId::new(end), to: listener });
-                if let Some(change) = change {
-                    self.announce(listener, change);
-                }
-            }
+            Answer::Listener(listener) if !self.is_full(listener) => self.queue_up(end, listener),
             // The listener has gone, or has filled up: its kernel resets what it had welcomed.
             Answer::Listener(_) => self.reset_end(end.far()),
             _ => {
+                let peer = PeerId::new(end.far());
                 self.arrivals.push(peer);
                 self.note(TraceEntry::Answered { peer });
             }

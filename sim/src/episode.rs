@@ -5,9 +5,9 @@
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use aio_model::{Config, Home, Instant, Model, Returned, System, Turn, Violation};
+use aio_model::{Config, Home, Instant, Model, System, Turn, Violation};
 
 use crate::choice::Choice;
 use crate::engine::EngineKind;
@@ -18,6 +18,7 @@ use crate::os::SimOs;
 use crate::picture::{Recorder, Recording, Scene};
 use crate::plan::Plan;
 use crate::probes::Probes;
+use crate::shelf::Shelf;
 use crate::watch::Watched;
 use crate::workload::{Action, Workload};
 
@@ -70,16 +71,6 @@ pub(crate) struct Episode {
     verbose: bool,
     /// Takes down what happens, if a picture of it is wanted.
     recorder: Option<Box<RefCell<Recorder>>>,
-}
-
-/// Where dropped leases wait to be given back.
-#[derive(Debug, Default)]
-struct Shelf(Mutex<Vec<Returned>>);
-
-impl Home for Shelf {
-    fn come_home(&self, buffer: Returned) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
-    }
 }
 
 /// How many turns a world without faults may need for everything to end: a byte a turn, and some.
@@ -253,8 +244,7 @@ impl Episode {
 
     /// Gives the leases back that were dropped.
     fn fetch(&mut self) {
-        let returned = std::mem::take(&mut *self.shelf.0.lock().unwrap_or_else(PoisonError::into_inner));
-        returned.into_iter().for_each(|buffer| self.model.give_back(buffer));
+        self.shelf.take_all().into_iter().for_each(|buffer| self.model.give_back(buffer));
     }
 
     /// Takes every completion, and drops what came with it.

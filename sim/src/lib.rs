@@ -57,6 +57,7 @@ pub mod picture;
 mod pipe;
 mod plan;
 pub mod probes;
+mod shelf;
 mod socket;
 pub mod tape;
 #[cfg(test)]

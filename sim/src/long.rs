@@ -59,7 +59,7 @@ fn parse_shard(text: &str) -> Result<Shard, String> {
 pub(crate) fn campaign(options: &CampaignOptions) -> io::Result<bool> {
     let seed = options.seed.unwrap_or_else(random_seed);
     let setup = Setup { engine: options.engine.map(EngineKind::from), ..Setup::default() };
-    let jobs = options.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let jobs = threads_of(options.jobs);
     let Shard { index, of } = options.shard;
     let state = options.state.join(format!("{seed}-{index}-of-{of}"));
     let begin = fs::read_to_string(&state).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
@@ -72,7 +72,7 @@ pub(crate) fn campaign(options: &CampaignOptions) -> io::Result<bool> {
     bar.set_style(
         ProgressStyle::with_template("{wide_bar} {elapsed_precise} {msg}").map_err(io::Error::other)?,
     );
-    threads.run(jobs.max(1), |threads| {
+    threads.run(jobs, |threads| {
         let tally = threads.tally();
         bar.set_position(start.elapsed().as_secs());
         let missed = tally.probes.missed(1).len();
@@ -124,8 +124,14 @@ fn keep(state: &Path, next: u64) -> io::Result<()> {
     fs::write(state, format!("{next}\n"))
 }
 
+/// On how many threads: as many as there are cores, unless given.
+fn threads_of(jobs: Option<usize>) -> usize {
+    jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
+}
+
+/// Steps per second, as precise as a rate needs to be.
 #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-fn rate(steps: u64, since: Instant) -> f64 {
+pub(crate) fn rate(steps: u64, since: Instant) -> f64 {
     steps as f64 / since.elapsed().as_secs_f64()
 }
 
@@ -161,13 +167,13 @@ pub(crate) struct ExhaustOptions {
 }
 
 pub(crate) fn exhaust(options: &ExhaustOptions) -> io::Result<bool> {
-    let jobs = options.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let jobs = threads_of(options.jobs);
     let pairs = PAIRS.iter().flat_map(|pair| EngineKind::ALL.iter().map(move |engine| (*engine, *pair)));
     let (spaces, next): (Vec<_>, _) = (pairs.collect(), AtomicUsize::new(0));
     let (start, all) = (Instant::now(), Mutex::new(Vec::<Walk>::new()));
     println!("{:40} {:>10} {:>12} {:>10}", "engine, operations", "states", "runs", "time");
     std::thread::scope(|scope| {
-        for _ in 0..jobs.max(1) {
+        for _ in 0..jobs {
             scope.spawn(|| {
                 while let Some(&(engine, pair)) = spaces.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let begin = Instant::now();

@@ -138,9 +138,7 @@ fn run_seed(options: &RunOptions) -> io::Result<bool> {
         failure = campaign.next_episode().err();
     }
     let seconds = start.elapsed().as_secs_f64();
-    // As precise as a rate needs to be.
-    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-    let rate = campaign.steps() as f64 / seconds;
+    let rate = long::rate(campaign.steps(), start);
     if options.json {
         println!(
             "{{\"seed\": {seed}, \"episodes\": {}, \"steps\": {}, \"steps_per_s\": {rate:.0}, \

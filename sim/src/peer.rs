@@ -148,19 +148,28 @@ impl World {
 
     /// A new peer connects to a listener. It can write before it is accepted.
     pub(crate) fn connect(&mut self, listener: SocketId) -> Result<PeerId, SystemError> {
-        let room = self.sockets.get(listener.index()).and_then(Option::as_ref);
-        if room.and_then(|socket| socket.listener()).is_none_or(|waiting| waiting.is_full()) {
+        if self.is_full(listener) {
             return Err(ECONNREFUSED);
         }
-        let link = self.lay_link();
+        let end = Endpoint { link: self.lay_link(), side: Side::Client };
+        self.queue_up(end, listener);
+        Ok(PeerId(end))
+    }
+
+    /// Whether a listener has no room for another connection to wait, or is not there.
+    pub(crate) fn is_full(&self, listener: SocketId) -> bool {
+        let socket = self.sockets.get(listener.index()).and_then(Option::as_ref);
+        socket.and_then(|socket| socket.listener()).is_none_or(|waiting| waiting.is_full())
+    }
+
+    /// A connection, made from `end`, waits at a listener to be accepted.
+    pub(crate) fn queue_up(&mut self, end: Endpoint, listener: SocketId) {
         let waiting = self.sockets[listener.index()].as_mut().and_then(|socket| socket.listener_mut());
-        let change = waiting.and_then(|waiting| waiting.push(link));
-        let peer = PeerId(Endpoint { link, side: Side::Client });
-        self.note(TraceEntry::Connected { peer, to: listener });
+        let change = waiting.and_then(|waiting| waiting.push(end.link));
+        self.note(TraceEntry::Connected { peer: PeerId(end), to: listener });
         if let Some(change) = change {
             self.announce(listener, change);
         }
-        Ok(peer)
     }
 
     /// A connection between a new peer and a new socket. `None` when no descriptor is left.

@@ -15,7 +15,8 @@ use crate::peer::PeerId;
 /// A source of connection ids, which only a model can make.
 pub(crate) struct Ids(Model<()>);
 
-struct Nowhere;
+/// Where leases go that nobody wants back.
+pub(crate) struct Nowhere;
 
 impl Home for Nowhere {
     fn come_home(&self, _: Returned) {}

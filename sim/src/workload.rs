@@ -1,10 +1,9 @@
 //! The workload: a user who does anything the interface allows, in any state, and peers who do as they please.
 
-use std::cell::Cell;
 use std::time::Duration;
 
 use aio_model::{
-    Buffer, CloseReason, Completion, ConnId, Deadline, Done, Instant, Kind, OpId, PoolId, System,
+    Buffer, CloseReason, Completion, ConnId, Deadline, Done, Instant, Kind, Model, OpId, PoolId, System,
 };
 
 use crate::choice::Choice;
@@ -167,11 +166,11 @@ impl Episode {
 
     /// A connection to do something to: mostly one that is there.
     pub(crate) fn pick_conn(&self, among: &[ConnId]) -> Option<ConnId> {
-        let live: Vec<ConnId> = among.iter().copied().filter(|conn| self.oracle.knows(*conn)).collect();
-        match self.choose(|choice| choice.below(8)) {
-            7 => self.pick(among),
-            _ => self.pick(&live),
+        if self.choose(|choice| choice.below(8)) == 7 {
+            return self.pick(among);
         }
+        let live: Vec<ConnId> = among.iter().copied().filter(|conn| self.oracle.knows(*conn)).collect();
+        self.pick(&live)
     }
 
     pub(crate) fn pick<T: Copy>(&self, items: &[T]) -> Option<T> {
@@ -243,6 +242,22 @@ impl Episode {
         }
     }
 
+    /// Asks the model for something that has a deadline, and tells when that is: the model looks at the clock, if it
+    /// is relative, and what it sees there is not what it was told last.
+    pub(crate) fn timed<R>(
+        &mut self,
+        deadline: Option<Deadline>,
+        ask: impl FnOnce(&mut Model<u64>, &mut dyn FnMut() -> Instant) -> R,
+    ) -> (R, Option<Instant>) {
+        let mut latest = self.model.now();
+        let answer = ask(&mut self.model, &mut || {
+            let read = self.os.now();
+            latest = latest.max(read);
+            read
+        });
+        (answer, resolve(deadline, latest))
+    }
+
     pub(crate) fn deadline(&self) -> Option<Deadline> {
         let now = self.net.now();
         self.choose(|choice| match choice.below(10) {
@@ -283,12 +298,7 @@ impl Episode {
             1 => Deadline::Within(Duration::from_millis(self.choose(|choice| choice.magnitude(5_000)))),
             _ => Deadline::At(Instant::MAX),
         };
-        let (now, read) = (self.model.now(), Cell::new(Instant::ZERO));
-        self.model.shut_down_by(deadline, || {
-            read.set(self.os.now());
-            read.get()
-        });
-        let until = resolve(Some(deadline), read.get().max(now));
+        let ((), until) = self.timed(Some(deadline), |model, clock| model.shut_down_by(deadline, clock));
         self.note(|| format!("shuts down by {until:?}"));
         self.oracle.on_shut_down(until);
     }
@@ -322,13 +332,8 @@ impl Episode {
     fn set_deadline(&mut self) {
         let Some((op, context)) = self.pick(&self.workload.ops) else { return };
         let deadline = self.deadline();
-        let (now, read) = (self.model.now(), Cell::new(Instant::ZERO));
         let place = self.model.op_info(op).ok().and_then(|info| info.place);
-        let done = self.model.set_deadline(op, deadline, || {
-            read.set(self.os.now());
-            read.get()
-        });
-        let deadline = resolve(deadline, read.get().max(now));
+        let (done, deadline) = self.timed(deadline, |model, clock| model.set_deadline(op, deadline, clock));
         if done.is_ok() {
             self.probes.touched(1, place);
         }

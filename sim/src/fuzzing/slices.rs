@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use aio_model::{
     Buffer, Completion, Config, ConnId, Done, Home, Instant, Kind, Limits, Model, OpError, Outcome, Parts,
-    Readiness, Rearm, Returned, SLICES_MAX, Send, SubmitErrorKind, Syscall,
+    Readiness, Rearm, SLICES_MAX, Send, SubmitErrorKind, Syscall,
 };
 use bytes::Bytes;
 
 use super::Verdict;
+use crate::shelf::Shelf;
 
 /// Every four bytes add parts, send a range of them, answer a call, or cancel. The bytes on the wire are those of
 /// the range, in calls of at most `SLICES_MAX` slices, none empty, and of no more calls than that takes.
@@ -78,11 +79,7 @@ fn judge(meddle: impl FnMut(&mut Gathered<'_>), bytes: &[u8]) -> Verdict {
 
 impl<T: FnMut(&mut Gathered<'_>)> Wire<T> {
     fn new(meddle: T) -> Wire<T> {
-        struct Nowhere;
-        impl Home for Nowhere {
-            fn come_home(&self, _: Returned) {}
-        }
-        let home: Arc<dyn Home> = Arc::new(Nowhere);
+        let home: Arc<dyn Home> = Arc::new(Shelf::default());
         let limits = Limits { lane_ops_max: NonZeroU32::MAX, ..Limits::DEFAULT };
         let config = Config { limits, pools: vec![], realm: 1, rearm: Rearm::OnArrival };
         let mut model = Model::new(config, &home);

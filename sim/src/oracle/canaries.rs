@@ -15,10 +15,11 @@ use std::time::Duration;
 
 use aio_model::{
     Buffer, CloseReason, Completion, Config, ConnId, Done, Home, Instant, Kind, Limits, Model, OpError, OpId,
-    Outcome, PoolSize, Post, Readiness, Rearm, Recv, Returned, Sleep, Syscall,
+    Outcome, PoolSize, Post, Readiness, Rearm, Recv, Sleep, Syscall,
 };
 
 use super::{Manner, Oracle, Submission, Task};
+use crate::testing::Nowhere;
 
 /// Tells an oracle that has heard nothing wrong something that is, and expects that check to say so.
 #[track_caller]
@@ -26,12 +27,6 @@ fn canary(check: &str, mut story: Story, sabotage: impl FnOnce(&mut Story)) {
     assert_eq!(story.oracle.broken(), None, "nothing is wrong yet");
     sabotage(&mut story);
     assert_eq!(story.oracle.broken().map(|broken| broken.check), Some(check), "{:?}", story.oracle.broken());
-}
-
-struct Nowhere;
-
-impl Home for Nowhere {
-    fn come_home(&self, _: Returned) {}
 }
 
 /// What an oracle is told, and where the names in it come from, which only a model can make.

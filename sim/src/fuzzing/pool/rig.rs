@@ -1,29 +1,18 @@
 //! Plays a script on the model and on the account, and compares them after every step.
 
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use aio_model::{
     Buffer, Completion, Config, ConnId, Done, Home, Instant, Kind, Lease, Limits, Model, OpError, OpId,
-    Operation, Outcome, PoolId, PoolSize, Readiness, Rearm, Recv, Returned, SubmitErrorKind, Syscall,
+    Operation, Outcome, PoolId, PoolSize, Readiness, Rearm, Recv, SubmitErrorKind, Syscall,
 };
 
 use super::naive::{Answer, Call, Ended, How, Naive, Op, Rules};
 use crate::fuzzing::Verdict;
+use crate::shelf::Shelf;
 
 const LANES: usize = 5;
-
-/// Where dropped leases lie until the script lets one come home.
-#[derive(Default)]
-struct Shelf(Mutex<Vec<Returned>>);
-
-impl Home for Shelf {
-    fn come_home(&self, buffer: Returned) {
-        if let Ok(mut shelf) = self.0.lock() {
-            shelf.push(buffer);
-        }
-    }
-}
 
 struct Rig {
     model: Model<u32>,
@@ -231,11 +220,8 @@ impl Rig {
 
     /// Lets a dropped lease come home, any of them.
     fn fetch(&mut self, arg: usize) {
-        let Ok(mut shelf) = self.shelf.0.lock() else { return };
-        if !shelf.is_empty() {
-            let nth = arg % shelf.len();
-            let buffer = shelf.swap_remove(nth);
-            drop(shelf);
+        if let Some(nth) = arg.checked_rem(self.shelf.len()) {
+            let buffer = self.shelf.take(nth);
             let pool = usize::from(buffer.pool() != PoolId::DEFAULT);
             self.model.give_back(buffer);
             self.naive.give_back(pool);

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use aio_model::{ConnId, ConnInfo, Kind, LaneInfo, OpInfo, Outcome};
+use aio_model::{ConnId, ConnInfo, Kind, OpInfo, Outcome};
 
 use super::draw;
 use super::player::Player;
@@ -29,7 +29,7 @@ pub enum Machine {
 }
 
 /// From where to where, and what for.
-type Transitions = BTreeMap<(&'static str, &'static str), BTreeSet<String>>;
+type Transitions = BTreeMap<(String, String), BTreeSet<String>>;
 
 /// Everything that was seen.
 #[derive(Debug, Default)]
@@ -75,12 +75,12 @@ impl Observed {
         let after = states(player);
         let subjects: BTreeSet<Subject> = before.keys().chain(after.keys()).copied().collect();
         for subject in subjects {
-            let state = |states: &States| states.get(&subject).copied().unwrap_or(NOTHING);
-            let (from, to) = (state(before), state(&after));
+            let [from, to] =
+                [before, &after].map(|states| states.get(&subject).map_or(NOTHING, String::as_str));
             if from != to {
                 let cause = cause(player, step, subject, (from, to));
                 let transitions = self.machines.entry(subject.machine).or_default();
-                transitions.entry((from, to)).or_default().insert(cause);
+                transitions.entry((from.to_owned(), to.to_owned())).or_default().insert(cause);
             }
         }
         after
@@ -90,11 +90,11 @@ impl Observed {
     pub fn page(&self, machine: Machine) -> String {
         let mut page = String::from("```text\n");
         let transitions = &self.machines[&machine];
-        let states: BTreeSet<&str> = transitions.keys().map(|(from, _)| *from).collect();
+        let states: BTreeSet<&str> = transitions.keys().map(|(from, _)| from.as_str()).collect();
         let width = states.iter().map(|state| state.chars().count()).max().unwrap_or(0);
         for state in &states {
             let to: Vec<&str> =
-                transitions.keys().filter(|(from, _)| from == state).map(|(_, to)| *to).collect();
+                transitions.keys().filter(|(from, _)| from == state).map(|(_, to)| to.as_str()).collect();
             let _ = writeln!(page, "{state:>width$} ──▶ {}", to.join(", "));
         }
         page.push_str("```\n\n| from | to | when |\n|---|---|---|\n");
@@ -120,24 +120,24 @@ fn in_groups(causes: &BTreeSet<String>) -> String {
 }
 
 /// The state of everything there is.
-type States = BTreeMap<Subject, &'static str>;
+type States = BTreeMap<Subject, String>;
 
 fn states(player: &Player) -> States {
     let mut states = BTreeMap::new();
     for (conn, info) in player.model().conns() {
         let ConnInfo { receive, send, kind, phase, .. } = info;
-        let phase = format!("{phase:?}");
         let mut put = |machine, number, state| states.insert(Subject { machine, conn, number }, state);
-        put(Machine::Connection, 0, fixed(&phase));
-        put(Machine::Lane, 0, place(receive));
+        put(Machine::Connection, 0, format!("{phase:?}"));
+        put(Machine::Lane, 0, format!("{:?}", receive.place));
         if kind == Kind::Stream {
-            put(Machine::Lane, 1, place(send));
+            put(Machine::Lane, 1, format!("{:?}", send.place));
         }
     }
     for (op, info) in player.model().ops_info() {
         let OpInfo { conn, ended, due, lease, .. } = info;
         let number = u64::from(op.key().generation().get()) << 32 | u64::from(op.index());
-        let mut put = |machine, state| states.insert(Subject { machine, conn, number }, state);
+        let mut put =
+            |machine, state: &str| states.insert(Subject { machine, conn, number }, state.to_owned());
         put(Machine::Operation, if ended { "Ended" } else { "Queued" });
         let deadline = match (ended, due) {
             (true, _) => NOTHING,
@@ -156,27 +156,6 @@ fn states(player: &Player) -> States {
         }
     }
     states
-}
-
-/// A name that lives as long as the program: there are few.
-fn fixed(name: &str) -> &'static str {
-    const NAMES: &[&str] = &[
-        "Connecting",
-        "Open",
-        "Flushing",
-        "Lingering",
-        "Closing",
-        "Idle",
-        "Running",
-        "Parked",
-        "Held",
-        "BackingOff",
-    ];
-    NAMES.iter().find(|known| **known == name).copied().unwrap_or("?")
-}
-
-fn place(lane: LaneInfo) -> &'static str {
-    fixed(&format!("{:?}", lane.place))
 }
 
 /// What the step was, as far as the subject is concerned.

@@ -1,12 +1,12 @@
 //! Plays a script: the user, the system and the clock, one step at a time.
 
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aio_model::{
     Buffer, Completion, Config, ConnId, Deadline, Home, Instant, Kind as Socket, Lease, Limits, Model, OpId,
-    Outcome, PoolSize, Post, Readiness, Rearm, Returned,
+    Outcome, PoolSize, Post, Readiness, Rearm,
 };
 
 use super::answer::Answer;
@@ -14,21 +14,11 @@ use super::ledger::Ledger;
 use super::promise::{Kind, Promise};
 use super::step::{Due, Pick, Setup, Step, What};
 use crate::fuzzing::Verdict;
+use crate::shelf::Shelf;
+use crate::workload::resolve;
 
 /// What happens to a completion on its way from the model to the judge, and how often it comes there: once.
 pub(super) type Meddle = fn(&mut Completion<u32>) -> usize;
-
-/// Where dropped leases lie until the script lets one come home.
-#[derive(Default)]
-struct Shelf(Mutex<Vec<Returned>>);
-
-impl Home for Shelf {
-    fn come_home(&self, buffer: Returned) {
-        if let Ok(mut shelf) = self.0.lock() {
-            shelf.push(buffer);
-        }
-    }
-}
 
 pub(super) struct Player {
     model: Model<u32>,
@@ -299,11 +289,7 @@ impl Player {
     }
 
     fn resolve(&self, deadline: Option<Deadline>) -> Instant {
-        match deadline {
-            None => Instant::MAX,
-            Some(Deadline::At(at)) => at,
-            Some(Deadline::Within(span)) => self.clock.max(self.model.now()) + span,
-        }
+        resolve(deadline, self.clock.max(self.model.now())).unwrap_or(Instant::MAX)
     }
 
     fn conn(&self, Pick(nth): Pick) -> Option<ConnId> {
@@ -320,12 +306,8 @@ impl Player {
 
     /// Lets a dropped lease come home, if there is one.
     fn give_back(&mut self, Pick(nth): Pick) -> bool {
-        let shelf = self.shelf.0.lock();
-        let Ok(mut shelf) = shelf else { return false };
-        let Some(nth) = nth_of(nth, shelf.len()) else { return false };
-        let buffer = shelf.swap_remove(nth);
-        drop(shelf);
-        self.model.give_back(buffer);
+        let Some(nth) = nth_of(nth, self.shelf.len()) else { return false };
+        self.model.give_back(self.shelf.take(nth));
         true
     }
 }
