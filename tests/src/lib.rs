@@ -1,5 +1,5 @@
 //! What the tests on real sockets share: a server to talk to, streams with a peer to play, an account of every
-//! operation, bytes that can be told from others, and figures of this process.
+//! operation, bytes that can be told from others, turns until something has happened, and figures of this process.
 #![forbid(unsafe_code)]
 
 pub mod bytes;
@@ -7,6 +7,7 @@ pub mod echo;
 pub mod ledger;
 pub mod pair;
 pub mod process;
+pub mod turns;
 
 /// The server of the echo example, as it is.
 #[path = "../../aio/examples/echo/serve.rs"]

@@ -1,27 +1,15 @@
 //! Connections made from here: on TCP and Unix sockets, and everything that they can fail with.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aio::{Completion, Connect, Done, OpError, Proactor, Recv, Send, SystemErrorKind};
+use aio::{Connect, Done, OpError, Proactor, Recv, Send, SystemErrorKind};
 use socket2::{Domain, SockAddr, Socket, Type};
-
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Takes turns until so many completions are there.
-fn complete(aio: &mut Proactor<u32>, count: usize) -> Vec<Completion<u32>> {
-    let mut batch = Vec::with_capacity(count);
-    let end = aio.now() + PATIENCE;
-    while batch.len() < count {
-        assert!(aio.now() < end, "only {batch:?} after {PATIENCE:?}");
-        aio.turn(&mut batch, Some(PATIENCE)).unwrap();
-        aio.model().check().unwrap();
-    }
-    batch
-}
+use tests::echo::listen;
+use tests::turns::{PATIENCE, complete};
 
 /// What comes of one connect.
 fn connect(connect: Connect) -> Result<Done, OpError> {
@@ -43,10 +31,6 @@ fn failure(connected: Result<Done, OpError>) -> SystemErrorKind {
         Err(OpError::System(error)) => error.kind(),
         other => panic!("{other:?}"),
     }
-}
-
-fn loopback() -> TcpListener {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()
 }
 
 /// A path for a Unix socket that is nobody else's; removed in the end.
@@ -87,7 +71,7 @@ fn talk<S: Read + Write>(target: Connect, accept: impl FnOnce() -> S + std::mark
 
 #[test]
 fn bytes_go_both_ways_over_tcp_and_unix() {
-    let listener = loopback();
+    let listener = listen().unwrap();
     let address = listener.local_addr().unwrap();
     talk(Connect::to(address).nodelay(true), move || listener.accept().unwrap().0);
 
@@ -111,7 +95,7 @@ fn an_abstract_name_is_an_address() {
 
 #[test]
 fn the_source_address_is_the_one_that_was_asked_for() {
-    let listener = loopback();
+    let listener = listen().unwrap();
     let from = SocketAddr::from(([127, 0, 0, 2], 0));
     let target = Connect::to(listener.local_addr().unwrap()).from(from);
     talk(target, move || {
@@ -123,7 +107,7 @@ fn the_source_address_is_the_one_that_was_asked_for() {
 
 #[test]
 fn whatever_it_fails_with_is_named_and_nothing_is_left() {
-    let nobody = loopback().local_addr().unwrap();
+    let nobody = listen().unwrap().local_addr().unwrap();
     assert_eq!(failure(connect(Connect::to(nobody))), SystemErrorKind::ConnectionRefused);
 
     let elsewhere = SocketAddr::from(([192, 0, 2, 1], 0));
@@ -148,7 +132,7 @@ fn whatever_it_fails_with_is_named_and_nothing_is_left() {
 #[test]
 fn a_socket_that_finds_itself_is_refused() {
     // From a port to the same port: what happens by chance when a local port is dialled that nobody listens on.
-    let port = loopback().local_addr().unwrap();
+    let port = listen().unwrap().local_addr().unwrap();
     assert_eq!(failure(connect(Connect::to(port).from(port))), SystemErrorKind::SelfConnected);
 }
 
@@ -201,11 +185,7 @@ fn a_full_queue_of_a_unix_listener_is_waited_for() {
 #[test]
 fn a_thousand_connects_at_once_lose_nobody() {
     const COUNT: u32 = 1_000;
-    // Room for all of them: those that find the queue full are answered by retransmissions, seconds later.
-    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-    listener.listen(COUNT.cast_signed()).unwrap();
-    let listener = TcpListener::from(listener);
+    let listener = listen().unwrap();
     let address = listener.local_addr().unwrap();
     let accepting = std::thread::spawn(move || {
         let mut hellos: Vec<u32> = Vec::new();

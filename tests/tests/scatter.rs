@@ -5,18 +5,8 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use aio::{Buffer, Close, Completion, ConnId, Done, Parts, Proactor, Recv, Send, Socket};
-
-const PATIENCE: Duration = Duration::from_secs(20);
-
-fn complete<C: std::fmt::Debug>(aio: &mut Proactor<C>, count: usize) -> Vec<Completion<C>> {
-    let mut batch = Vec::with_capacity(count);
-    while batch.len() < count {
-        aio.turn(&mut batch, Some(PATIENCE)).unwrap();
-        aio.model().check().unwrap();
-    }
-    batch
-}
+use aio::{Buffer, Close, ConnId, Done, Parts, Proactor, Recv, Send, Socket};
+use tests::turns::{PATIENCE, complete};
 
 fn tcp() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

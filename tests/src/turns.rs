@@ -1,0 +1,25 @@
+//! Turns, until what a test waits for is there.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use aio::{Completion, Proactor};
+
+/// How long a test waits for anything: for ever, but one that hangs must end.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Takes turns until there are that many completions, and checks the model after each.
+///
+/// # Panics
+///
+/// When they are not there after [`PATIENCE`], or the model is broken.
+pub fn complete<C: Debug>(aio: &mut Proactor<C>, count: usize) -> Vec<Completion<C>> {
+    let mut batch = Vec::with_capacity(count);
+    let end = aio.now() + PATIENCE;
+    while batch.len() < count {
+        assert!(aio.now() < end, "only {batch:?} after {PATIENCE:?}");
+        aio.turn(&mut batch, Some(PATIENCE)).expect("the system waits");
+        aio.model().check().expect("the model is whole");
+    }
+    batch
+}
