@@ -8,8 +8,9 @@ use crate::error::{SystemError, SystemErrorKind};
 use crate::id::ConnId;
 use crate::lane::{End, LaneId, Place};
 use crate::list::Link;
-use crate::model::{Model, Owner};
+use crate::model::Model;
 use crate::op::{Op, Stage, Work};
+use crate::owner::Owner;
 use crate::slab::NIL;
 use crate::system::{Outcome, Rearm, Syscall};
 use crate::time::Tick;
@@ -395,7 +396,7 @@ impl<C> Model<C> {
         state.backoffs = (state.backoffs + 1).min(BACKOFF_EXPONENT_MAX);
         state.place = Place::BackingOff;
         let at = Tick(self.now.tick_ceil().0 + pause);
-        state.backoff_timer = Some(self.timers.arm(at, Owner::Lane(lane)));
+        state.backoff_timer = Some(self.timers.arm(at, Owner::Lane(lane).into()));
     }
 
     /// The descriptor is closed: the connection is gone.

@@ -13,8 +13,9 @@ use core::fmt;
 use crate::buffer::Buffer;
 use crate::conn::{Conn, Phase};
 use crate::lane::{Direction, LaneId, Place};
-use crate::model::{Model, Owner};
+use crate::model::Model;
 use crate::op::{Stage, Work};
+use crate::owner::Owner;
 use crate::slab::NIL;
 
 /// An invariant that does not hold: a bug of the model.
@@ -229,7 +230,7 @@ impl<C> Model<C> {
         let mut count = 0;
         for (timer, owner) in ops.chain(conns).chain(lanes) {
             count += 1;
-            let found = self.timers.get(timer).map(|(_, owner)| *owner);
+            let found = self.timers.get(timer).map(|(_, owner)| Owner::from(*owner));
             ensure(found == Some(owner), "T1", "timer-owner", || {
                 format!("the timer of {owner:?} is that of {found:?}")
             })?;

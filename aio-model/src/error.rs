@@ -1,6 +1,7 @@
 //! Errors as values: each call's own, and everything handed over comes back (C1, K7).
 
 use core::fmt;
+use core::num::NonZeroI32;
 
 use crate::buffer::Buffer;
 
@@ -8,13 +9,13 @@ use crate::buffer::Buffer;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SystemError {
     kind: SystemErrorKind,
-    code: Option<i32>,
+    code: Option<NonZeroI32>,
 }
 
 impl SystemError {
-    /// An error of the operating system, with its `errno`.
+    /// An error of the operating system, with its `errno`. No error has the number 0: it stands for none.
     pub const fn new(kind: SystemErrorKind, code: i32) -> SystemError {
-        SystemError { kind, code: Some(code) }
+        SystemError { kind, code: NonZeroI32::new(code) }
     }
 
     /// An error that no `errno` stands behind.
@@ -29,7 +30,10 @@ impl SystemError {
 
     /// The `errno`, if there was one.
     pub const fn code(self) -> Option<i32> {
-        self.code
+        match self.code {
+            Some(code) => Some(code.get()),
+            None => None,
+        }
     }
 }
 

@@ -28,6 +28,7 @@ mod list;
 mod model;
 mod noun;
 mod op;
+mod owner;
 mod parts;
 mod pool;
 pub mod slab;

@@ -20,6 +20,7 @@ use crate::lease::{Home, Returned};
 use crate::limits::Limits;
 use crate::list::List;
 use crate::op::{Op, Stage, Work};
+use crate::owner::{Owner, Packed};
 use crate::pool::{Pool, PoolId, PoolSize};
 use crate::slab::{NIL, Slab};
 use crate::stats::{Counters, Queued};
@@ -44,7 +45,7 @@ pub struct Config {
 pub struct Model<C> {
     pub(crate) conns: Slab<Conn>,
     pub(crate) ops: Slab<Op<C>>,
-    pub(crate) timers: Timers<Owner>,
+    pub(crate) timers: Timers<Packed>,
     pub(crate) pools: Vec<Pool>,
     /// The lanes with something to attempt, and the connections to close.
     pub(crate) run: List,
@@ -69,17 +70,6 @@ pub struct Model<C> {
 
 /// As many connections or operations as indices are made for: far more than memory has room for.
 const INDEX_MAX: NonZeroU32 = NonZeroU32::MIN.saturating_add((1 << 30) - 1);
-
-/// Whose timer it is. By index: the timer is cancelled before its owner goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Owner {
-    /// The deadline of an operation.
-    Op(u32),
-    /// The end of a lane's backing off.
-    Lane(LaneId),
-    /// The end of a connection's flushing.
-    Conn(u32),
-}
 
 impl<C> Model<C> {
     /// A model with nothing in it. Leases that are dropped go to `home`, whose contents the caller passes to
@@ -168,7 +158,7 @@ impl<C> Model<C> {
     pub fn expire(&mut self) {
         let now = self.now.tick_floor();
         while let Some(owner) = self.timers.pop_due(now) {
-            match owner {
+            match Owner::from(owner) {
                 Owner::Op(index) => {
                     self.ops[index].timer = None;
                     if matches!(self.ops[index].work(), Work::Sleep) {

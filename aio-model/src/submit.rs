@@ -10,8 +10,9 @@ use crate::error::{IdError, Limit, OpIdError, ResumeError, SetPoolError, SubmitE
 use crate::id::{ConnId, OpId};
 use crate::lane::{Direction, Fin, LaneId, Place};
 use crate::list::Link;
-use crate::model::{Model, Owner};
+use crate::model::Model;
 use crate::op::{Manner, Op, Operation, Request, Stage, Work};
+use crate::owner::Owner;
 use crate::pool::PoolId;
 use crate::system::Kind;
 use crate::time::{Deadline, Instant};
@@ -193,7 +194,7 @@ impl<C> Model<C> {
     /// Arms the timer of an operation, if it is ever to fire.
     fn arm(&mut self, index: u32, deadline: Instant) {
         if deadline < Instant::MAX {
-            self.ops[index].timer = Some(self.timers.arm(deadline.tick_ceil(), Owner::Op(index)));
+            self.ops[index].timer = Some(self.timers.arm(deadline.tick_ceil(), Owner::Op(index).into()));
         }
     }
 
@@ -403,7 +404,7 @@ impl<C> Model<C> {
         if let Some(timer) = timer {
             self.timers.cancel(timer);
         }
-        self.conns[conn].end_timer = Some(self.timers.arm(tick, Owner::Conn(conn)));
+        self.conns[conn].end_timer = Some(self.timers.arm(tick, Owner::Conn(conn).into()));
     }
 
     /// Ends everything of a connection and queues its descriptor to be closed.

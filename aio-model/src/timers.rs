@@ -20,6 +20,9 @@
 //! heap has the third, but costs more the more timers there are. Nothing here depends on the current time: a
 //! deadline in the past is simply the smallest one.
 
+use alloc::vec::Vec;
+use core::num::NonZeroU32;
+
 use crate::slab::{NIL, Slab};
 use crate::time::Tick;
 
@@ -33,13 +36,29 @@ const ROOT: u32 = 0;
 
 /// Names an armed timer, until it has fired or was cancelled. Not generational: whoever arms a timer holds
 /// the only copy and forgets it with the timer.
+///
+/// No number is 0, so that an `Option` of it is no larger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TimerId(u32);
+pub struct TimerId(NonZeroU32);
+
+impl TimerId {
+    fn of(index: u32) -> TimerId {
+        TimerId(NonZeroU32::MIN.saturating_add(index))
+    }
+
+    fn index(self) -> u32 {
+        self.0.get() - 1
+    }
+}
 
 /// A set of armed timers, each with a value that says whose it is. See the [module](self).
 #[derive(Debug)]
 pub struct Timers<T> {
-    entries: Slab<Entry<T>>,
+    /// Armed timers, and vacant places, whose `node` is [`NIL`] and whose `next` is the next vacant one. Not a
+    /// [`Slab`]: nobody asks for a generation, which would make each a third larger.
+    entries: Vec<Entry<T>>,
+    vacant: u32,
+    armed: u32,
     nodes: Slab<Node>,
 }
 
@@ -120,35 +139,35 @@ fn digit(at: Tick, level: u8) -> usize {
     usize::try_from((at.0 >> (u32::from(level) * DIGIT_BITS)) & (SLOTS as u64 - 1)).unwrap_or(0)
 }
 
-impl<T> Timers<T> {
+impl<T: Copy> Timers<T> {
     /// No timers.
     pub fn new() -> Timers<T> {
         let mut nodes = Slab::new();
         let root = nodes.insert(Node::new(NIL, LEVELS - 1));
         debug_assert_eq!(root.index(), ROOT);
-        Timers { entries: Slab::new(), nodes }
+        Timers { entries: Vec::new(), vacant: NIL, armed: 0, nodes }
     }
 
     /// How many timers are armed.
     pub const fn len(&self) -> u32 {
-        self.entries.len()
+        self.armed
     }
 
     /// Whether no timer is armed.
     pub const fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.armed == 0
     }
 
     /// Arms a timer. Ticks that no instant can name count as the last one that can.
     pub fn arm(&mut self, at: Tick, owner: T) -> TimerId {
         let at = at.min(Tick((1 << (u32::from(LEVELS) * DIGIT_BITS)) - 1));
-        let index = self.entries.insert(Entry { at, prev: NIL, next: NIL, node: NIL, owner }).index();
+        let index = self.insert(Entry { at, prev: NIL, next: NIL, node: NIL, owner });
         let mut node = ROOT;
         while let Content::Child(child) = self.nodes[node].slots[self.nodes[node].digit(at)].content() {
             node = child;
         }
         self.append(node, index);
-        TimerId(index)
+        TimerId::of(index)
     }
 
     /// Disarms a timer and gives its value back.
@@ -157,24 +176,52 @@ impl<T> Timers<T> {
     ///
     /// When the timer has fired or was cancelled before: see [`TimerId`].
     pub fn cancel(&mut self, timer: TimerId) -> T {
-        self.unlink(timer.0);
-        self.entries.remove_at(timer.0).owner
+        let index = timer.index();
+        self.unlink(index);
+        let vacant = core::mem::replace(&mut self.vacant, index);
+        self.armed -= 1;
+        let entry = self.at_mut(index);
+        (entry.node, entry.next) = (NIL, vacant);
+        entry.owner
     }
 
     /// When a timer fires, and whose it is.
     pub fn get(&self, timer: TimerId) -> Option<(Tick, &T)> {
-        self.entries.at(timer.0).map(|entry| (entry.at, &entry.owner))
+        let entry = self.entries.get(timer.index() as usize).filter(|entry| entry.node != NIL)?;
+        Some((entry.at, &entry.owner))
     }
 
     /// The earliest deadline, exactly.
     pub fn earliest(&mut self) -> Option<Tick> {
-        self.first().map(|index| self.entries[index].at)
+        self.first().map(|index| self.at(index).at)
     }
 
     /// Takes the earliest timer that is due at `now`; of those of one tick, the one armed first.
     pub fn pop_due(&mut self, now: Tick) -> Option<T> {
-        let index = self.first().filter(|index| self.entries[*index].at <= now)?;
-        Some(self.cancel(TimerId(index)))
+        let index = self.first().filter(|index| self.at(*index).at <= now)?;
+        Some(self.cancel(TimerId::of(index)))
+    }
+
+    /// Puts an entry in a vacant place.
+    fn insert(&mut self, entry: Entry<T>) -> u32 {
+        self.armed += 1;
+        let index = self.vacant;
+        if index == NIL {
+            self.entries.push(entry);
+            return u32::try_from(self.entries.len() - 1).expect("fewer than 2^31 timers");
+        }
+        let place = self.at_mut(index);
+        let vacant = core::mem::replace(place, entry).next;
+        self.vacant = vacant;
+        index
+    }
+
+    fn at(&self, index: u32) -> &Entry<T> {
+        &self.entries[index as usize]
+    }
+
+    fn at_mut(&mut self, index: u32) -> &mut Entry<T> {
+        &mut self.entries[index as usize]
     }
 
     /// The earliest timer, bursting long lists on the way to it.
@@ -202,15 +249,15 @@ impl<T> Timers<T> {
     /// The earliest timer of a list, if the list is short.
     fn scan(&self, head: u32) -> Option<u32> {
         let mut first = head;
-        let mut index = self.entries[head].next;
+        let mut index = self.at(head).next;
         for _ in 1..SCAN_MAX {
             if index == head {
                 return Some(first);
             }
-            if self.entries[index].at < self.entries[first].at {
+            if self.at(index).at < self.at(first).at {
                 first = index;
             }
-            index = self.entries[index].next;
+            index = self.at(index).next;
         }
         (index == head).then_some(first)
     }
@@ -221,10 +268,10 @@ impl<T> Timers<T> {
         let level = self.nodes[node].level - 1;
         let child = self.nodes.insert(Node::new(node, level)).index();
         self.nodes[node].set(slot, Slot::child(child));
-        let last = self.entries[head].prev;
+        let last = self.at(head).prev;
         let mut index = head;
         loop {
-            let next = self.entries[index].next;
+            let next = self.at(index).next;
             self.append(child, index);
             if index == last {
                 return child;
@@ -235,33 +282,34 @@ impl<T> Timers<T> {
 
     /// Appends an unlinked timer to the list of its slot in `node`.
     fn append(&mut self, node: u32, index: u32) {
-        let at = self.entries[index].at;
+        let at = self.at(index).at;
         let home = &mut self.nodes[node];
         let slot = home.digit(at);
         let (prev, next) = match home.slots[slot].content() {
-            Content::List(head) => (self.entries[head].prev, head),
+            Content::List(head) => (self.entries[head as usize].prev, head),
             Content::Empty => {
                 home.set(slot, Slot::list(index));
                 (index, index)
             }
             Content::Child(_) => unreachable!("a timer goes to the deepest node of its path"),
         };
-        let entry = &mut self.entries[index];
+        let entry = self.at_mut(index);
         (entry.prev, entry.next, entry.node) = (prev, next, node);
-        self.entries[prev].next = index;
-        self.entries[next].prev = index;
+        self.at_mut(prev).next = index;
+        self.at_mut(next).prev = index;
     }
 
     fn unlink(&mut self, index: u32) {
-        let &Entry { at, prev, next, node, .. } = &self.entries[index];
+        let &Entry { at, prev, next, node, .. } = self.at(index);
+        assert!(node != NIL, "the timer is armed");
         let slot = self.nodes[node].digit(at);
         if next == index {
             self.nodes[node].clear(slot);
             self.prune(node, at);
             return;
         }
-        self.entries[prev].next = next;
-        self.entries[next].prev = prev;
+        self.at_mut(prev).next = next;
+        self.at_mut(next).prev = prev;
         let slot = &mut self.nodes[node].slots[slot];
         if *slot == Slot::list(index) {
             *slot = Slot::list(next);
@@ -279,7 +327,7 @@ impl<T> Timers<T> {
     }
 }
 
-impl<T> Default for Timers<T> {
+impl<T: Copy> Default for Timers<T> {
     fn default() -> Timers<T> {
         Timers::new()
     }

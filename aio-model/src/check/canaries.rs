@@ -201,7 +201,7 @@ fn an_operation_that_ended_with_its_timer_armed() {
     let mut model = model();
     let post = own(&mut model, Post::new());
     canary("completion-ended", model, |model| {
-        model.ops[post].timer = Some(model.timers.arm(Tick(1), Owner::Op(post)));
+        model.ops[post].timer = Some(model.timers.arm(Tick(1), Owner::Op(post).into()));
     });
 }
 
@@ -253,14 +253,14 @@ fn a_timer_of_somebody_else() {
     let mut model = model();
     let sleep = own(&mut model, Sleep::new(Duration::from_secs(1)));
     canary("timer-owner", model, |model| {
-        model.ops[sleep].timer = Some(model.timers.arm(Tick(1), Owner::Conn(sleep)));
+        model.ops[sleep].timer = Some(model.timers.arm(Tick(1), Owner::Conn(sleep).into()));
     });
 }
 
 #[test]
 fn a_timer_of_nobody() {
     canary("timer-count", model(), |model| {
-        model.timers.arm(Tick(1), Owner::Op(0));
+        model.timers.arm(Tick(1), Owner::Op(0).into());
     });
 }
 
