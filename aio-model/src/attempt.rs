@@ -2,11 +2,12 @@
 //! applies the outcome. An outcome can neither be forgotten nor given twice.
 
 use crate::buffer::Buffer;
+use crate::cargo::CargoId;
 use crate::completion::{CloseReason, Done, OpError};
 use crate::conn::Phase;
 use crate::error::{SystemError, SystemErrorKind};
 use crate::id::ConnId;
-use crate::lane::{End, LaneId, Place};
+use crate::lane::{Belief, End, LaneId, Place};
 use crate::list::Link;
 use crate::model::Model;
 use crate::op::{Op, Stage, Work};
@@ -87,9 +88,9 @@ impl<C> Model<C> {
             return true;
         };
         match *self.ops[head].work() {
-            Work::RecvPooled { pool } if self.ops[head].buffer.capacity() == 0 => {
+            Work::RecvPooled { pool } if self.ops[head].cargo.is_none() => {
                 if let Some(lease) = self.pools[pool.index()].lend() {
-                    self.ops[head].buffer = lease.into();
+                    self.load(head, lease);
                     return true;
                 }
                 self.displace(lane);
@@ -118,12 +119,9 @@ impl<C> Model<C> {
             return self.wind_up(lane, conn, perform);
         };
         match self.ops[head].work() {
-            &Work::Recv { exact, space } => self.receive(lane, head, space, exact, perform),
-            Work::RecvPooled { .. } => {
-                let space = self.ops[head].buffer.capacity();
-                self.receive(lane, head, space, false, perform);
-            }
-            &Work::Send { start, end } => self.send(lane, head, start..end, perform),
+            &Work::Recv { exact } => self.receive(lane, head, exact, perform),
+            Work::RecvPooled { .. } => self.receive(lane, head, false, perform),
+            Work::Send => self.send(lane, head, perform),
             &Work::Accept { many } => self.accept(lane, head, many, perform),
             Work::Connect { target } => {
                 let outcome = perform(Syscall::Connect { conn, target });
@@ -144,18 +142,20 @@ impl<C> Model<C> {
     fn wind_up(&mut self, lane: LaneId, conn: ConnId, perform: impl FnOnce(Syscall<'_>) -> Outcome) {
         let index = lane.conn();
         match self.conns[index].phase {
-            Phase::Lingering { reason, fin_due: Some(millis) } => {
+            Phase::Lingering { fin_due: true } => {
+                let (reason, millis) = self.ending(index);
                 match perform(Syscall::ShutdownWrite { conn }) {
                     Outcome::Done => {
-                        self.conns[index].phase = Phase::Lingering { reason, fin_due: None };
-                        self.end_within(index, millis);
+                        self.conns[index].phase = Phase::Lingering { fin_due: false };
+                        self.end_within(index, millis.unwrap_or(0));
                     }
                     Outcome::Interrupted => self.hindered(lane, Outcome::Interrupted),
                     _ => self.abort(index, reason),
                 }
                 self.settle(lane);
             }
-            Phase::Lingering { reason, fin_due: None } => {
+            Phase::Lingering { fin_due: false } => {
+                let (reason, _) = self.ending(index);
                 match perform(Syscall::Discard { conn }) {
                     Outcome::Transferred(1..) | Outcome::Partial(_) => {}
                     outcome @ (Outcome::WouldBlock | Outcome::Interrupted) => self.hindered(lane, outcome),
@@ -189,26 +189,24 @@ impl<C> Model<C> {
         &mut self,
         lane: LaneId,
         head: u32,
-        space: usize,
         exact: bool,
         perform: impl FnOnce(Syscall<'_>) -> Outcome,
     ) {
         let conn = self.conn_id(lane.conn());
-        let op = &mut self.ops[head];
-        let filled = position(op.bytes);
-        let left = space - filled;
-        let (lent, outcome) = if let Buffer::Parts(parts) = &mut op.buffer {
+        let cargo = &mut self.cargos[carried(&self.ops[head])];
+        let (filled, left) = (cargo.moved, cargo.left());
+        let (lent, outcome) = if let Buffer::Parts(parts) = &mut cargo.buffer {
             let slices = parts.lend_space(filled, CALL_BYTES_MAX);
             (slices.len(), perform(Syscall::RecvVectored { conn, slices }))
         } else {
             let lent = left.min(CALL_BYTES_MAX);
-            let buffer = &mut op.buffer.space()[filled..filled + lent];
+            let buffer = &mut cargo.buffer.space()[filled..filled + lent];
             (lent, perform(Syscall::Recv { conn, buffer }))
         };
         match outcome {
             Outcome::Transferred(0) => self.finish(lane, End::EndOfStream),
             Outcome::Transferred(count) | Outcome::Partial(count) if (1..=lent).contains(&count) => {
-                op.bytes += count as u64;
+                cargo.moved += count;
                 self.stats.bytes_received += count as u64;
                 self.transferred(lane, count, outcome == Outcome::Transferred(count) && count < lent);
                 if !exact || count == left {
@@ -219,23 +217,16 @@ impl<C> Model<C> {
         }
     }
 
-    fn send(
-        &mut self,
-        lane: LaneId,
-        head: u32,
-        range: core::ops::Range<usize>,
-        perform: impl FnOnce(Syscall<'_>) -> Outcome,
-    ) {
+    fn send(&mut self, lane: LaneId, head: u32, perform: impl FnOnce(Syscall<'_>) -> Outcome) {
         let conn = self.conn_id(lane.conn());
-        let op = &mut self.ops[head];
-        let (start, end) = (range.start + position(op.bytes), range.end);
-        let left = end - start;
-        let (lent, outcome) = if let Buffer::Parts(parts) = &mut op.buffer {
-            let slices = parts.lend(start, end, CALL_BYTES_MAX);
+        let cargo = &mut self.cargos[carried(&self.ops[head])];
+        let (start, left) = (cargo.start + cargo.moved, cargo.left());
+        let (lent, outcome) = if let Buffer::Parts(parts) = &mut cargo.buffer {
+            let slices = parts.lend(start, cargo.end, CALL_BYTES_MAX);
             (slices.len(), perform(Syscall::SendVectored { conn, slices }))
         } else {
             let lent = left.min(CALL_BYTES_MAX);
-            let bytes = &op.buffer.as_slice()[start..start + lent];
+            let bytes = &cargo.buffer.as_slice()[start..start + lent];
             (lent, perform(Syscall::Send { conn, bytes }))
         };
         match outcome {
@@ -244,7 +235,7 @@ impl<C> Model<C> {
                 self.finish(lane, End::Fault(SystemError::from_kind(SystemErrorKind::WriteZero)));
             }
             Outcome::Transferred(count) if count <= lent => {
-                op.bytes += count as u64;
+                cargo.moved += count;
                 self.stats.bytes_sent += count as u64;
                 self.transferred(lane, count, count < lent);
                 if count == left {
@@ -268,7 +259,7 @@ impl<C> Model<C> {
         match perform(Syscall::Accept { listener, conn }) {
             Outcome::Done => {
                 self.conns[lane].backoffs = 0;
-                self.conns[lane].woken = false;
+                self.conns[lane].on_attempt();
                 self.stats.accepted += 1;
                 self.stats.opened += 1;
                 let done = Ok(Done::Accepted(conn));
@@ -291,7 +282,7 @@ impl<C> Model<C> {
         match outcome {
             Outcome::Done => {
                 self.conns[index].phase = Phase::Open;
-                self.conns[lane].woken = false;
+                self.conns[lane].on_attempt();
                 self.stats.connected += 1;
                 self.end(head, Ok(Done::Connected));
             }
@@ -324,12 +315,11 @@ impl<C> Model<C> {
         let Op { context, conn, .. } = &self.ops[head];
         let op = Op {
             context: clone(context),
-            buffer: Buffer::None,
-            bytes: 0,
             conn: *conn,
             link: Link::UNLINKED,
             timer: None,
-            stage: Stage::Ended { result, of: Some(self.op_id(head)) },
+            cargo: None,
+            stage: Stage::Ended { result, of: Some(self.ops.key_at(head)) },
         };
         let index = self.ops.insert(op).index();
         self.ended.push_back(&mut self.ops, index);
@@ -340,8 +330,10 @@ impl<C> Model<C> {
     fn transferred(&mut self, lane: LaneId, count: usize, short: bool) {
         let drained = short && self.rearm == Rearm::OnArrival && !self.conns[lane].end_hinted;
         let lane = &mut self.conns[lane];
-        lane.ready &= !drained;
-        lane.woken = false;
+        lane.on_attempt();
+        if drained {
+            lane.belief = Belief::Blocked;
+        }
         lane.backoffs = 0;
         lane.bytes += count as u64;
     }
@@ -352,8 +344,8 @@ impl<C> Model<C> {
             Outcome::WouldBlock => {
                 let state = &mut self.conns[lane];
                 self.stats.would_blocks += 1;
-                self.stats.events_spurious += u64::from(core::mem::take(&mut state.woken));
-                state.ready = false;
+                self.stats.events_spurious += u64::from(state.belief == Belief::Woken);
+                state.belief = Belief::Blocked;
                 state.end_hinted = false;
                 self.return_unused(lane);
             }
@@ -382,7 +374,8 @@ impl<C> Model<C> {
     fn return_unused(&mut self, lane: LaneId) {
         let Some(op) = self.conns[lane].ops.front().map(|head| &mut self.ops[head]) else { return };
         if matches!(op.work(), Work::RecvPooled { .. })
-            && let Buffer::Lease(lease) = core::mem::take(&mut op.buffer)
+            && let Some(cargo) = op.cargo.take()
+            && let Buffer::Lease(lease) = self.cargos.unload(cargo).buffer
         {
             self.give_back(lease.end());
         }
@@ -394,9 +387,8 @@ impl<C> Model<C> {
         let state = &mut self.conns[lane];
         let pause = 1 << state.backoffs;
         state.backoffs = (state.backoffs + 1).min(BACKOFF_EXPONENT_MAX);
-        state.place = Place::BackingOff;
         let at = Tick(self.now.tick_ceil().0 + pause);
-        state.backoff_timer = Some(self.timers.arm(at, Owner::Lane(lane).into()));
+        state.place = Place::BackingOff(self.timers.arm(at, Owner::Lane(lane).into()));
     }
 
     /// The descriptor is closed: the connection is gone.
@@ -410,7 +402,7 @@ impl<C> Model<C> {
     }
 }
 
-/// A count of bytes as a position in a buffer that holds them.
-fn position(bytes: u64) -> usize {
-    usize::try_from(bytes).expect("a buffer's length fits")
+/// What an operation that moves bytes carries.
+fn carried<C>(op: &Op<C>) -> CargoId {
+    op.cargo.expect("a receive or a send was loaded")
 }

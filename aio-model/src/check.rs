@@ -10,9 +10,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::buffer::Buffer;
 use crate::conn::{Conn, Phase};
-use crate::lane::{Direction, LaneId, Place};
+use crate::lane::{Direction, Gate, LaneId, Place};
 use crate::model::Model;
 use crate::op::{Stage, Work};
 use crate::owner::Owner;
@@ -91,7 +90,7 @@ impl<C> Model<C> {
         }
         for (key, conn) in self.conns.iter() {
             for (lane, found) in conn.lanes.iter().zip(found[key.index() as usize]) {
-                let place = if lane.place == Place::BackingOff { Place::Idle } else { lane.place };
+                let place = if let Place::BackingOff(_) = lane.place { Place::Idle } else { lane.place };
                 ensure(place == found, "K6", "lane-place", || {
                     format!("{key:?} is {place:?} but stands in the list {found:?}")
                 })?;
@@ -109,9 +108,7 @@ impl<C> Model<C> {
                 })?;
                 for index in ops.iter(&self.ops) {
                     let op = &self.ops[index];
-                    let mine = op.is_queued()
-                        && op.conn == self.conn_id(key.index())
-                        && op.work().direction() == Some(direction);
+                    let mine = op.is_queued() && op.conn == key && op.work().direction() == Some(direction);
                     ensure(mine, "C1", "op-lane", || {
                         format!("{key:?} {direction:?} queues operation {index} of another")
                     })?;
@@ -130,12 +127,8 @@ impl<C> Model<C> {
         ensure(lane.end.is_none() || ops == 0, "K4", "ended-empty", || {
             format!("{:?}, yet {ops} operations", lane.end)
         })?;
-        ensure(!lane.tainted || ops == 0, "C5", "tainted-empty", || {
+        ensure(lane.gate != Gate::Tainted || ops == 0, "C5", "tainted-empty", || {
             format!("tainted, yet {ops} operations")
-        })?;
-        let timer = lane.backoff_timer.is_some() == (lane.place == Place::BackingOff);
-        ensure(timer, "K5", "backoff-timer", || {
-            format!("backing-off timer {:?} while {:?}", lane.backoff_timer, lane.place)
         })?;
         match conn.phase {
             Phase::Closing => {
@@ -154,7 +147,7 @@ impl<C> Model<C> {
             Phase::Lingering { .. } => {
                 ensure(ops == 0, "K2", "lingering-empty", || format!("lingering with {ops} operations"))?;
             }
-            Phase::Flushing { .. } => {
+            Phase::Flushing => {
                 let flushing = (direction == Direction::Send) != (ops == 0);
                 ensure(flushing, "K2", "flushing-sends", || format!("flushing with {ops} operations"))?;
             }
@@ -162,7 +155,7 @@ impl<C> Model<C> {
         }
         let idle = lane.place == Place::Idle;
         ensure(idle != conn.is_runnable(direction), "K6", "runnable-stands", || {
-            format!("{:?} with {ops} operations and ready = {}", lane.place, lane.ready)
+            format!("{:?} with {ops} operations and ready = {}", lane.place, lane.is_ready())
         })
     }
 
@@ -191,7 +184,7 @@ impl<C> Model<C> {
             if conn.closer != NIL {
                 queued += 1;
                 let closes = self.ops.at(conn.closer).is_some_and(|op| {
-                    matches!(op.stage, Stage::Queued(Work::Close { .. })) && op.conn.key() == key
+                    matches!(op.stage, Stage::Queued(Work::Close { .. })) && op.conn == key
                 });
                 ensure(closes, "K2", "closer", || format!("{key:?} is closed by operation {}", conn.closer))?;
             }
@@ -204,18 +197,21 @@ impl<C> Model<C> {
         ensure(counted == queued, "C1", "queued-count", || format!("{counted} counted, {queued} queued"))
     }
 
-    /// A pooled receive holds a buffer only while it is about to fill it.
+    /// A pooled receive holds a buffer only while it is about to fill it, and no operation left one behind.
     fn check_buffers(&self) -> Checked {
         for (key, op) in self.ops.iter() {
             let Stage::Queued(Work::RecvPooled { .. }) = op.stage else { continue };
             let lane = &self.conns[LaneId::new(op.conn.index(), Direction::Receive)];
             let may_hold = lane.place == Place::Running && lane.ops.front() == Some(key.index());
-            let holds = matches!(op.buffer, Buffer::Lease(_));
-            ensure(!holds || may_hold, "B2", "lease-in-use", || {
+            ensure(op.cargo.is_none() || may_hold, "B2", "lease-in-use", || {
                 format!("operation {key:?} holds a buffer it can not fill")
             })?;
         }
-        Ok(())
+        let (loaded, carried) =
+            (self.cargos.len(), self.ops.iter().filter(|(_, op)| op.cargo.is_some()).count());
+        ensure(loaded == carried, "B1", "cargo-count", || {
+            format!("{loaded} buffers with operations, {carried} operations with one")
+        })
     }
 
     fn check_timers(&self) -> Checked {
@@ -225,7 +221,10 @@ impl<C> Model<C> {
         let lanes = self.conns.iter().flat_map(|(key, conn)| {
             let directions = [Direction::Receive, Direction::Send].into_iter();
             let lanes = directions.map(move |direction| LaneId::new(key.index(), direction));
-            lanes.zip(&conn.lanes).filter_map(|(id, lane)| Some((lane.backoff_timer?, Owner::Lane(id))))
+            lanes.zip(&conn.lanes).filter_map(|(id, lane)| match lane.place {
+                Place::BackingOff(timer) => Some((timer, Owner::Lane(id))),
+                _ => None,
+            })
         });
         let mut count = 0;
         for (timer, owner) in ops.chain(conns).chain(lanes) {

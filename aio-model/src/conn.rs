@@ -13,7 +13,6 @@
 //!              Lingering ── peer ended, time up, close now ────┘
 //! ```
 
-use crate::completion::CloseReason;
 use crate::lane::{Direction, Lane};
 use crate::pool::PoolId;
 use crate::slab::NIL;
@@ -45,17 +44,12 @@ pub(crate) enum Phase {
     /// Operations are welcome.
     Open,
     /// No new operations; the queued sends go on, then it lingers or closes.
-    Flushing {
-        reason: CloseReason,
-        /// For how many milliseconds to linger after that.
-        linger: Option<u32>,
-    },
+    Flushing,
     /// No operations are left; after a FIN, what the peer still sends is thrown away until it ends too. Its
     /// receive lane makes the calls for that.
     Lingering {
-        reason: CloseReason,
-        /// The FIN is yet to be sent, and for how many milliseconds to linger then.
-        fin_due: Option<u32>,
+        /// Whether the FIN is yet to be sent.
+        fin_due: bool,
     },
     /// No operations are left; the descriptor waits to be closed. Its receive lane stands in the run queue
     /// for that.
@@ -79,7 +73,7 @@ impl Conn {
     pub(crate) fn is_runnable(&self, direction: Direction) -> bool {
         let lane = &self.lanes[direction as usize];
         match (self.phase, direction) {
-            (Phase::Lingering { fin_due, .. }, Direction::Receive) => fin_due.is_some() || lane.ready,
+            (Phase::Lingering { fin_due }, Direction::Receive) => fin_due || lane.is_ready(),
             (_, _) => lane.is_runnable(),
         }
     }

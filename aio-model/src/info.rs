@@ -4,12 +4,13 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::buffer::Buffer;
+use crate::cargo::Cargo;
 use crate::conn::Phase;
 use crate::error::IdError;
 use crate::id::{ConnId, OpId};
-use crate::lane::{End as LaneEnd, Fin, Lane, LaneId, Place};
+use crate::lane::{End as LaneEnd, Gate, Lane, LaneId, Place};
 use crate::model::Model;
-use crate::op::Op;
+use crate::op::{Op, Work};
 use crate::pool::PoolId;
 use crate::slab::NIL;
 use crate::system::Kind;
@@ -123,17 +124,22 @@ impl<C> Model<C> {
         Ok(self.op_info_of(op.index(), state))
     }
 
+    /// How many bytes an operation has moved.
+    pub(crate) fn moved(&self, op: &Op<C>) -> usize {
+        op.cargo.map_or(0, |cargo| self.cargos[cargo].moved)
+    }
+
     fn op_info_of(&self, index: u32, op: &Op<C>) -> OpInfo {
         let due = op.timer.and_then(|timer| self.timers.get(timer)).map(|(tick, _)| tick.start());
         let lane = if op.is_queued() { op.work().direction() } else { None };
         let lane = lane.map(|direction| &self.conns[LaneId::new(op.conn.index(), direction)]);
         let at_front = lane.filter(|lane| lane.ops.front() == Some(index));
         OpInfo {
-            conn: op.conn,
+            conn: ConnId::new(op.conn, self.realm),
             ended: !op.is_queued(),
-            bytes: op.bytes,
+            bytes: self.moved(op) as u64,
             due,
-            lease: matches!(op.buffer, Buffer::Lease(_)),
+            lease: op.cargo.is_some_and(|cargo| matches!(self.cargos[cargo].buffer, Buffer::Lease(_))),
             place: at_front.map(|lane| lane.place.into()),
         }
     }
@@ -171,7 +177,7 @@ impl From<Phase> for ConnPhase {
         match phase {
             Phase::Connecting { .. } => ConnPhase::Connecting,
             Phase::Open => ConnPhase::Open,
-            Phase::Flushing { .. } => ConnPhase::Flushing,
+            Phase::Flushing => ConnPhase::Flushing,
             Phase::Lingering { .. } => ConnPhase::Lingering,
             Phase::Closing => ConnPhase::Closing,
         }
@@ -185,7 +191,7 @@ impl From<Place> for LanePlace {
             Place::Running => LanePlace::Running,
             Place::Parked(_) => LanePlace::Parked,
             Place::Held => LanePlace::Held,
-            Place::BackingOff => LanePlace::BackingOff,
+            Place::BackingOff(_) => LanePlace::BackingOff,
         }
     }
 }
@@ -195,10 +201,10 @@ impl From<&Lane> for LaneInfo {
         LaneInfo {
             ops: lane.ops.len(),
             bytes: lane.bytes,
-            ready: lane.ready,
+            ready: lane.is_ready(),
             place: lane.place.into(),
-            tainted: lane.tainted,
-            shut: lane.fin != Fin::None,
+            tainted: lane.gate == Gate::Tainted,
+            shut: matches!(lane.gate, Gate::Shutting | Gate::Shut),
             end: lane.end,
         }
     }
@@ -277,7 +283,13 @@ impl<C> fmt::Debug for QueuedOp<'_, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let QueuedOp { model, index } = *self;
         let op = &model.ops[index];
-        write!(f, "    {}: {:?}, {} bytes moved", model.op_id(index), op.work(), op.bytes)?;
+        write!(f, "    {}: {:?}", model.op_id(index), op.work())?;
+        match (op.work(), op.cargo.map(|cargo| &model.cargos[cargo])) {
+            (Work::Recv { .. }, Some(Cargo { end, .. })) => write!(f, "({end})")?,
+            (Work::Send, Some(Cargo { start, end, .. })) => write!(f, "({start}..{end})")?,
+            (_, _) => {}
+        }
+        write!(f, ", {} bytes moved", model.moved(op))?;
         let due = op.timer.and_then(|timer| model.timers.get(timer));
         due.map_or(Ok(()), |(tick, _)| write!(f, ", deadline {:?}", tick.start()))
     }
@@ -287,11 +299,24 @@ impl<C: fmt::Debug> Model<C> {
     /// All of the state, as text: two models with the same text do the same from then on. It is long, and meant for
     /// those who explore what a model can do; counters are left out, since nothing depends on them.
     pub fn dump(&self) -> alloc::string::String {
-        let Model { conns, ops, timers, run, held, sleeping, ended, round, now, shut_down, waited, .. } =
-            self;
+        let Model {
+            conns,
+            ops,
+            cargos,
+            timers,
+            run,
+            held,
+            sleeping,
+            ended,
+            round,
+            now,
+            shut_down,
+            waited,
+            ..
+        } = self;
         let pools = self.pools.iter().map(|pool| (pool.parked, pool.free_len(), pool.outstanding()));
         let pools: alloc::vec::Vec<_> = pools.collect();
         let lists = (run, held, sleeping, ended, pools);
-        alloc::format!("{:?}", (conns, ops, timers, lists, round, now, shut_down, waited))
+        alloc::format!("{:?}", (conns, ops, cargos, timers, lists, round, now, shut_down, waited))
     }
 }

@@ -67,21 +67,14 @@ pub(crate) struct Lane {
     /// In the list that `place` names.
     pub(crate) link: Link,
     pub(crate) place: Place,
-    /// Whether an attempt may succeed. False only after an outcome said so, and an event is then due.
-    pub(crate) ready: bool,
-    /// It is ready because of an event that no attempt has been made for yet.
-    pub(crate) woken: bool,
+    pub(crate) belief: Belief,
     /// An event hinted at an end of stream or an error: a short transfer then proves nothing.
     pub(crate) end_hinted: bool,
-    /// A send ended after a part of its bytes, and the user has not resumed the lane (C5).
-    pub(crate) tainted: bool,
-    /// Whether a shutdown was submitted: then no send may follow.
-    pub(crate) fin: Fin,
+    pub(crate) gate: Gate,
     /// Nothing more can come of this direction (K4).
     pub(crate) end: Option<End>,
     /// How often in a row the system was exhausted.
     pub(crate) backoffs: u8,
-    pub(crate) backoff_timer: Option<TimerId>,
     /// Bytes that went through, ever.
     pub(crate) bytes: u64,
 }
@@ -93,7 +86,19 @@ pub(crate) enum Place {
     Running,
     Parked(PoolId),
     Held,
-    BackingOff,
+    /// In none, until the timer fires.
+    BackingOff(TimerId),
+}
+
+/// What is believed of the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Belief {
+    /// An attempt would block: an outcome said so, and an event is due.
+    Blocked,
+    /// An attempt may succeed.
+    Ready,
+    /// The same, because of an event that no attempt has been made for yet.
+    Woken,
 }
 
 /// What a lane ended with. Sticky: every operation from now on ends with it.
@@ -106,13 +111,16 @@ pub enum End {
     Fault(SystemError),
 }
 
-/// How far the end of a send lane has come.
+/// What submitted sends meet. Always open for receives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fin {
-    None,
+pub(crate) enum Gate {
+    Open,
+    /// A send ended after a part of its bytes, and the user has not resumed the lane (C5).
+    Tainted,
     /// A shutdown is in the queue, as its last operation.
-    Queued,
-    Sent,
+    Shutting,
+    /// FIN was sent.
+    Shut,
 }
 
 impl Lane {
@@ -122,23 +130,32 @@ impl Lane {
             link: Link::UNLINKED,
             place: Place::Idle,
             // A send is worth a try at once. A receive waits for the event that the registration will cause.
-            ready: direction == Direction::Send,
-            woken: false,
+            belief: if direction == Direction::Send { Belief::Ready } else { Belief::Blocked },
             end_hinted: false,
-            tainted: false,
-            fin: Fin::None,
+            gate: Gate::Open,
             end: None,
             backoffs: 0,
-            backoff_timer: None,
             bytes: 0,
+        }
+    }
+
+    /// Whether an attempt may succeed.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.belief != Belief::Blocked
+    }
+
+    /// An attempt succeeded: no event is any more the reason to make one.
+    pub(crate) fn on_attempt(&mut self) {
+        if self.belief == Belief::Woken {
+            self.belief = Belief::Ready;
         }
     }
 
     /// Whether there is something to attempt. A shutdown is its lane's last operation; once it is the only one, it
     /// needs no room in the kernel's buffers.
     pub(crate) fn is_runnable(&self) -> bool {
-        let shuts_down = self.fin == Fin::Queued && self.ops.len() == 1;
-        (self.ready || shuts_down) && !self.ops.is_empty()
+        let shuts_down = self.gate == Gate::Shutting && self.ops.len() == 1;
+        (self.is_ready() || shuts_down) && !self.ops.is_empty()
     }
 }
 

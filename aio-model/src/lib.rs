@@ -13,6 +13,7 @@ extern crate std;
 
 mod attempt;
 mod buffer;
+mod cargo;
 mod check;
 mod completion;
 mod conn;

@@ -11,12 +11,13 @@ use core::num::NonZeroU32;
 
 use crate::attempt::Round;
 use crate::buffer::Buffer;
+use crate::cargo::{Cargo, Cargos};
 use crate::completion::{Completion, Done, OpError};
 use crate::conn::{Conn, Phase};
 use crate::error::{IdError, Limit, OpenError};
 use crate::id::{ConnId, OpId};
-use crate::lane::{Direction, Fin, LaneId, Place};
-use crate::lease::{Home, Returned};
+use crate::lane::{Belief, Direction, Gate, LaneId, Place};
+use crate::lease::{Home, Lease, Returned};
 use crate::limits::Limits;
 use crate::list::List;
 use crate::op::{Op, Stage, Work};
@@ -45,6 +46,7 @@ pub struct Config {
 pub struct Model<C> {
     pub(crate) conns: Slab<Conn>,
     pub(crate) ops: Slab<Op<C>>,
+    pub(crate) cargos: Cargos,
     pub(crate) timers: Timers<Packed>,
     pub(crate) pools: Vec<Pool>,
     /// The lanes with something to attempt, and the connections to close.
@@ -84,6 +86,7 @@ impl<C> Model<C> {
         Model {
             conns: Slab::new(),
             ops: Slab::new(),
+            cargos: Cargos::EMPTY,
             timers: Timers::new(),
             pools: pools.collect(),
             run: List::EMPTY,
@@ -141,8 +144,7 @@ impl<C> Model<C> {
             if wakes {
                 let id = LaneId::new(index, direction);
                 let lane = &mut self.conns[id];
-                lane.woken |= !lane.ready;
-                lane.ready = true;
+                lane.belief = if lane.is_ready() { lane.belief } else { Belief::Woken };
                 lane.end_hinted |= readiness.hints_end();
                 self.settle(id);
             }
@@ -168,10 +170,7 @@ impl<C> Model<C> {
                         self.end_early(index, OpError::Deadline);
                     }
                 }
-                Owner::Lane(lane) => {
-                    self.conns[lane].backoff_timer = None;
-                    self.come_back(lane);
-                }
+                Owner::Lane(lane) => self.come_back(lane),
                 Owner::Conn(index) => {
                     self.conns[index].end_timer = None;
                     self.cut_short(index);
@@ -192,15 +191,17 @@ impl<C> Model<C> {
             return;
         };
         let head = self.conns[lane].ops.front().expect("a parked lane has an operation");
-        self.ops[head].buffer = buffer.lend().into();
+        self.load(head, buffer.lend());
         self.come_back(lane);
     }
 
     /// Takes the next completion, in the order in which the operations ended.
     pub fn next_completion(&mut self) -> Option<Completion<C>> {
         let index = self.ended.pop_front(&mut self.ops)?;
-        let op = self.op_id(index);
-        let completion = self.ops.remove_at(index).complete(op);
+        let key = self.ops.key_at(index);
+        let op = self.ops.remove_at(index);
+        let cargo = op.cargo.map(|cargo| self.cargos.unload(cargo));
+        let completion = op.complete(key, cargo, self.realm);
         self.stats.completed += u64::from(!completion.more);
         self.release_held();
         Some(completion)
@@ -310,7 +311,8 @@ impl<C> Model<C> {
 
     /// The time for flushing or lingering is up.
     fn cut_short(&mut self, conn: u32) {
-        if let Phase::Flushing { reason, .. } | Phase::Lingering { reason, .. } = self.conns[conn].phase {
+        if let Phase::Flushing | Phase::Lingering { .. } = self.conns[conn].phase {
+            let (reason, _) = self.ending(conn);
             self.abort(conn, reason);
         }
     }
@@ -325,11 +327,12 @@ impl<C> Model<C> {
     pub(crate) fn displace(&mut self, lane: LaneId) {
         let state = &mut self.conns[lane];
         let place = core::mem::replace(&mut state.place, Place::Idle);
-        if let Some(timer) = state.backoff_timer.take() {
-            self.timers.cancel(timer);
-        }
         let list = match place {
-            Place::Idle | Place::BackingOff => return,
+            Place::Idle => return,
+            Place::BackingOff(timer) => {
+                self.timers.cancel(timer);
+                return;
+            }
             Place::Running => &mut self.run,
             Place::Held => &mut self.held,
             Place::Parked(pool) => &mut self.pools[pool.index()].parked,
@@ -370,28 +373,34 @@ impl<C> Model<C> {
         };
         *self.queued.of_mut(&work) -= 1;
         let mut unused = None;
-        if matches!(work, Work::Recv { .. } | Work::RecvPooled { .. }) {
-            op.buffer.fill(usize::try_from(op.bytes).unwrap_or(usize::MAX));
-        }
-        if matches!(work, Work::RecvPooled { .. }) && op.bytes == 0 {
-            unused = Some(core::mem::take(&mut op.buffer));
+        if let (Work::Recv { .. } | Work::RecvPooled { .. }, Some(id)) = (&work, op.cargo) {
+            let Cargo { buffer, moved, .. } = &mut self.cargos[id];
+            buffer.fill(*moved);
+            if matches!(work, Work::RecvPooled { .. }) && *moved == 0 {
+                op.cargo = None;
+                unused = Some(self.cargos.unload(id).buffer);
+            }
         }
         if matches!(work, Work::Sleep) {
             self.sleeping.remove(&mut self.ops, index);
         }
-        let op = &mut self.ops[index];
         if let Some(direction) = work.direction() {
-            let lane = LaneId::new(op.conn.index(), direction);
+            let lane = LaneId::new(self.ops[index].conn.index(), direction);
             self.conns[lane].ops.remove(&mut self.ops, index);
             if matches!(work, Work::Shutdown) {
                 // One that did not happen shuts nothing down: sends are welcome again.
-                self.conns[lane].fin = if result.is_ok() { Fin::Sent } else { Fin::None };
+                self.conns[lane].gate = if result.is_ok() { Gate::Shut } else { Gate::Open };
             }
         }
         self.ended.push_back(&mut self.ops, index);
         if let Some(Buffer::Lease(lease)) = unused {
             self.give_back(lease.end());
         }
+    }
+
+    /// Lends a buffer to a pooled receive.
+    pub(crate) fn load(&mut self, op: u32, lease: Lease) {
+        self.ops[op].cargo = Some(self.cargos.load(Cargo::space(lease.into())));
     }
 
     /// Ends every operation of a lane, in order.

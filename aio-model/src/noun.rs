@@ -5,6 +5,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::buffer::Buffer;
+use crate::cargo::Cargo;
 use crate::completion::CloseReason;
 use crate::connect::{Address, Target};
 use crate::op::{Manner, Operation, Request, Work};
@@ -85,13 +86,13 @@ deadline!(Recv);
 
 impl<C> Operation<C> for Recv {
     fn into_request(self) -> Request<C> {
-        let (work, buffer) = match self.source {
-            RecvInto::Any(buffer) => (Work::Recv { exact: false, space: buffer.capacity() }, buffer),
-            RecvInto::Exact(buffer) => (Work::Recv { exact: true, space: buffer.capacity() }, buffer),
-            RecvInto::OwnPool => (Work::RecvOwnPool, Buffer::None),
-            RecvInto::Pool(pool) => (Work::RecvPooled { pool }, Buffer::None),
+        let (work, cargo) = match self.source {
+            RecvInto::Any(buffer) => (Work::Recv { exact: false }, Cargo::space(buffer)),
+            RecvInto::Exact(buffer) => (Work::Recv { exact: true }, Cargo::space(buffer)),
+            RecvInto::OwnPool => (Work::RecvOwnPool, Cargo::default()),
+            RecvInto::Pool(pool) => (Work::RecvPooled { pool }, Cargo::default()),
         };
-        Request { work, buffer, deadline: self.deadline }
+        Request { work, cargo, deadline: self.deadline }
     }
 }
 
@@ -136,7 +137,8 @@ deadline!(Send);
 impl<C> Operation<C> for Send {
     fn into_request(self) -> Request<C> {
         let end = self.end.unwrap_or(self.buffer.len());
-        Request { work: Work::Send { start: self.start, end }, buffer: self.buffer, deadline: self.deadline }
+        let cargo = Cargo { buffer: self.buffer, start: self.start, end, moved: 0 };
+        Request { work: Work::Send, cargo, deadline: self.deadline }
     }
 }
 
@@ -176,14 +178,14 @@ deadline!(AcceptMany);
 
 impl<C> Operation<C> for Accept {
     fn into_request(self) -> Request<C> {
-        Request { work: Work::Accept { many: None }, buffer: Buffer::None, deadline: self.deadline }
+        Request::bare(Work::Accept { many: None }, self.deadline)
     }
 }
 
 impl<C: Clone> Operation<C> for AcceptMany {
     fn into_request(self) -> Request<C> {
         let many: fn(&C) -> C = C::clone;
-        Request { work: Work::Accept { many: Some(many) }, buffer: Buffer::None, deadline: self.deadline }
+        Request::bare(Work::Accept { many: Some(many) }, self.deadline)
     }
 }
 
@@ -205,7 +207,7 @@ deadline!(Shutdown);
 
 impl<C> Operation<C> for Shutdown {
     fn into_request(self) -> Request<C> {
-        Request { work: Work::Shutdown, buffer: Buffer::None, deadline: self.deadline }
+        Request::bare(Work::Shutdown, self.deadline)
     }
 }
 
@@ -265,7 +267,7 @@ deadline!(Connect);
 impl<C> Operation<C> for Connect {
     fn into_request(self) -> Request<C> {
         let work = Work::Connect { target: Box::new(self.target) };
-        Request { work, buffer: Buffer::None, deadline: self.deadline }
+        Request::bare(work, self.deadline)
     }
 }
 
@@ -330,7 +332,7 @@ impl Close {
 impl<C> Operation<C> for Close {
     fn into_request(self) -> Request<C> {
         let work = Work::Close { manner: self.manner, reason: self.reason };
-        Request { work, buffer: Buffer::None, deadline: self.deadline }
+        Request::bare(work, self.deadline)
     }
 }
 
@@ -356,7 +358,7 @@ impl Sleep {
 
 impl<C> Operation<C> for Sleep {
     fn into_request(self) -> Request<C> {
-        Request { work: Work::Sleep, buffer: Buffer::None, deadline: Some(self.deadline) }
+        Request::bare(Work::Sleep, Some(self.deadline))
     }
 }
 
@@ -383,6 +385,7 @@ impl Post {
 
 impl<C> Operation<C> for Post {
     fn into_request(self) -> Request<C> {
-        Request { work: Work::Post, buffer: self.buffer, deadline: None }
+        let cargo = Cargo { buffer: self.buffer, ..Cargo::default() };
+        Request { work: Work::Post, cargo, deadline: None }
     }
 }

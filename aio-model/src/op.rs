@@ -4,9 +4,10 @@ use alloc::boxed::Box;
 use core::fmt;
 
 use crate::buffer::Buffer;
+use crate::cargo::{Cargo, CargoId};
 use crate::completion::{CloseReason, Completion, Done, OpError};
 use crate::connect::Target;
-use crate::id::{ConnId, OpId};
+use crate::id::{ConnId, Key, OpId};
 use crate::lane::Direction;
 use crate::list::Link;
 use crate::pool::PoolId;
@@ -25,14 +26,19 @@ pub trait Operation<C> {
 #[derive(Debug)]
 pub struct Request<C> {
     pub(crate) work: Work<C>,
-    pub(crate) buffer: Buffer,
+    pub(crate) cargo: Cargo,
     pub(crate) deadline: Option<Deadline>,
 }
 
 impl<C> Request<C> {
+    /// A request that carries nothing.
+    pub(crate) fn bare(work: Work<C>, deadline: Option<Deadline>) -> Request<C> {
+        Request { work, cargo: Cargo::default(), deadline }
+    }
+
     /// The buffer that goes with it.
     pub fn buffer(&self) -> &Buffer {
-        &self.buffer
+        &self.cargo.buffer
     }
 
     /// Sets or replaces the deadline.
@@ -51,14 +57,14 @@ impl<C> Operation<C> for Request<C> {
 
 /// What an operation has to do.
 pub(crate) enum Work<C> {
-    /// Receive into the operation's buffer, which has that much space: any bytes, or all it can hold.
-    Recv { exact: bool, space: usize },
+    /// Receive into the operation's cargo: any bytes, or all it can hold.
+    Recv { exact: bool },
     /// Receive any bytes into a lease, taken when there is something to read.
     RecvPooled { pool: PoolId },
     /// The same, from the connection's own pool: as submitted. Once accepted it is a [`Work::RecvPooled`].
     RecvOwnPool,
-    /// Send `buffer[start..end]`.
-    Send { start: usize, end: usize },
+    /// Send the operation's cargo.
+    Send,
     /// Accept one connection, or with a way to copy the context, one after the other.
     Accept { many: Option<fn(&C) -> C> },
     /// Make a connection, which this operation is the first one of.
@@ -87,11 +93,11 @@ pub(crate) enum Manner {
 impl<C> fmt::Debug for Work<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Work::Recv { exact: false, space } => write!(f, "recv({space})"),
-            Work::Recv { exact: true, space } => write!(f, "recv_exact({space})"),
+            Work::Recv { exact: false } => f.write_str("recv"),
+            Work::Recv { exact: true } => f.write_str("recv_exact"),
             Work::RecvPooled { pool } => write!(f, "recv_pooled({pool:?})"),
             Work::RecvOwnPool => f.write_str("recv_pooled"),
-            Work::Send { start, end } => write!(f, "send({start}..{end})"),
+            Work::Send => f.write_str("send"),
             Work::Accept { many: None } => f.write_str("accept_one"),
             Work::Accept { many: Some(_) } => f.write_str("accept_many"),
             Work::Connect { target } => write!(f, "connect({})", target.address()),
@@ -112,7 +118,7 @@ impl<C> Work<C> {
             Work::Recv { .. } | Work::RecvPooled { .. } | Work::RecvOwnPool | Work::Accept { .. } => {
                 Some(Direction::Receive)
             }
-            Work::Send { .. } | Work::Connect { .. } | Work::Shutdown => Some(Direction::Send),
+            Work::Send | Work::Connect { .. } | Work::Shutdown => Some(Direction::Send),
             Work::Close { .. } | Work::Sleep | Work::Post => None,
         }
     }
@@ -123,13 +129,13 @@ impl<C> Work<C> {
 #[derive(Debug)]
 pub(crate) struct Op<C> {
     pub(crate) context: C,
-    pub(crate) buffer: Buffer,
-    /// Bytes moved so far.
-    pub(crate) bytes: u64,
-    pub(crate) conn: ConnId,
+    /// The connection it is of, or the proactor's own key.
+    pub(crate) conn: Key,
     /// In the queue of its lane, then in that of the completions.
     pub(crate) link: Link,
     pub(crate) timer: Option<TimerId>,
+    /// What it carries, if it carries anything.
+    pub(crate) cargo: Option<CargoId>,
     pub(crate) stage: Stage<C>,
 }
 
@@ -141,7 +147,7 @@ pub(crate) enum Stage<C> {
     Ended {
         result: Result<Done, OpError>,
         /// The operation that goes on, if this is one of its several completions and not its last.
-        of: Option<OpId>,
+        of: Option<Key>,
     },
 }
 
@@ -158,12 +164,22 @@ impl<C> Op<C> {
         matches!(self.stage, Stage::Queued(_))
     }
 
-    /// Consumes the operation: there is no second completion to make of it (C1).
-    pub(crate) fn complete(self, op: OpId) -> Completion<C> {
+    /// Consumes the operation, which had that key, and what it carried: there is no second completion to make of it
+    /// (C1).
+    #[inline]
+    pub(crate) fn complete(self, key: Key, cargo: Option<Cargo>, realm: u32) -> Completion<C> {
         let Stage::Ended { result, of } = self.stage else {
             unreachable!("an operation is completed after it has ended");
         };
-        let Op { context, buffer, bytes, conn, .. } = self;
-        Completion { context, conn, op: of.unwrap_or(op), buffer, bytes, result, more: of.is_some() }
+        let Cargo { buffer, moved, .. } = cargo.unwrap_or_default();
+        Completion {
+            context: self.context,
+            conn: ConnId::new(self.conn, realm),
+            op: OpId::new(of.unwrap_or(key), realm),
+            buffer,
+            bytes: moved as u64,
+            result,
+            more: of.is_some(),
+        }
     }
 }

@@ -59,7 +59,7 @@ queued! {
     /// Receives into a buffer of a pool.
     recv_pooled: Work::RecvPooled { .. } | Work::RecvOwnPool,
     /// Sends.
-    send: Work::Send { .. },
+    send: Work::Send,
     /// Accepts.
     accept: Work::Accept { .. },
     /// Connects.

@@ -4,16 +4,18 @@
 use core::time::Duration;
 
 use crate::buffer::Buffer;
+use crate::cargo::Cargo;
 use crate::completion::{CloseReason, Done, OpError};
 use crate::conn::{Conn, Phase};
 use crate::error::{IdError, Limit, OpIdError, ResumeError, SetPoolError, SubmitError, SubmitErrorKind};
 use crate::id::{ConnId, OpId};
-use crate::lane::{Direction, Fin, LaneId, Place};
+use crate::lane::{Direction, Gate, LaneId, Place};
 use crate::list::Link;
 use crate::model::Model;
 use crate::op::{Manner, Op, Operation, Request, Stage, Work};
 use crate::owner::Owner;
 use crate::pool::PoolId;
+use crate::slab::NIL;
 use crate::system::Kind;
 use crate::time::{Deadline, Instant};
 
@@ -36,21 +38,22 @@ impl<C> Model<C> {
         let admitted = if own { self.admit_own(&request) } else { self.admit(conn, &request) };
         if let Err(kind) = admitted {
             self.stats.refused += 1;
-            return Err(SubmitError { kind, context, buffer: request.buffer });
+            return Err(SubmitError { kind, context, buffer: request.cargo.buffer });
         }
         self.stats.submitted += 1;
-        let Request { mut work, mut buffer, deadline } = request;
+        let Request { mut work, mut cargo, deadline } = request;
         let deadline = self.resolve(deadline, clock);
         if let Work::RecvOwnPool = work {
             work = Work::RecvPooled { pool: self.conns[conn.index()].pool };
         }
-        if let Buffer::Parts(parts) = &mut buffer {
+        if let Buffer::Parts(parts) = &mut cargo.buffer {
             parts.rewind();
         }
         *self.queued.of_mut(&work) += 1;
         let direction = work.direction();
+        let cargo = (!matches!(cargo.buffer, Buffer::None)).then(|| self.cargos.load(cargo));
         let stage = Stage::Queued(work);
-        let op = Op { context, buffer, bytes: 0, conn, link: Link::UNLINKED, timer: None, stage };
+        let op = Op { context, conn: conn.key(), link: Link::UNLINKED, timer: None, cargo, stage };
         let key = self.ops.insert(op);
         match direction {
             _ if own => self.begin_own(key.index(), deadline),
@@ -67,17 +70,17 @@ impl<C> Model<C> {
         match conn.phase {
             _ if self.shut_down => return Err(SubmitErrorKind::ShutDown),
             Phase::Open => {}
-            Phase::Connecting { .. } | Phase::Flushing { .. } | Phase::Lingering { .. } | Phase::Closing => {
+            Phase::Connecting { .. } | Phase::Flushing | Phase::Lingering { .. } | Phase::Closing => {
                 return Err(SubmitErrorKind::Closing);
             }
         }
         self.admit_work(conn, request)?;
         if let Some(direction) = request.work.direction() {
             let lane = &self.conns[LaneId::new(index, direction)];
-            match direction {
-                Direction::Send if lane.tainted => return Err(SubmitErrorKind::Tainted),
-                Direction::Send if lane.fin != Fin::None => return Err(SubmitErrorKind::WriteShutDown),
-                Direction::Send | Direction::Receive => {}
+            match lane.gate {
+                Gate::Open => {}
+                Gate::Tainted => return Err(SubmitErrorKind::Tainted),
+                Gate::Shutting | Gate::Shut => return Err(SubmitErrorKind::WriteShutDown),
             }
             if lane.ops.len() >= self.limits.lane_ops_max.get() {
                 return Err(SubmitErrorKind::Busy(Limit::LaneOps));
@@ -109,7 +112,7 @@ impl<C> Model<C> {
                     Conn { phase: Phase::Connecting { known: false }, ..self.new_stream(PoolId::DEFAULT) };
                 let key = self.conns.insert(conn);
                 self.stats.opened += 1;
-                self.ops[index].conn = ConnId::new(key, self.realm);
+                self.ops[index].conn = key;
                 self.enqueue(LaneId::new(key.index(), Direction::Send), index, deadline);
             }
             _ => {
@@ -129,16 +132,18 @@ impl<C> Model<C> {
         match (conn.kind, &request.work) {
             (Kind::Listener, Work::Accept { .. } | Work::Close { .. })
             | (Kind::Stream, Work::Shutdown | Work::Close { .. }) => Ok(()),
-            (Kind::Stream, Work::Recv { space, .. }) => match &request.buffer {
+            (Kind::Stream, Work::Recv { .. }) => match &request.cargo.buffer {
                 buffer if !buffer.is_writable() && !buffer.is_empty() => Err(SubmitErrorKind::NotWritable),
-                _ if *space == 0 => Err(SubmitErrorKind::EmptyBuffer),
+                _ if request.cargo.end == 0 => Err(SubmitErrorKind::EmptyBuffer),
                 _ => Ok(()),
             },
             (Kind::Stream, Work::RecvPooled { pool }) => self.admit_pool(*pool),
             (Kind::Stream, Work::RecvOwnPool) => self.admit_pool(conn.pool),
-            (Kind::Stream, Work::Send { start, end }) => match request.buffer.len() {
-                len if *end > len || start > end => Err(SubmitErrorKind::OutOfRange),
-                _ if start == end => Err(SubmitErrorKind::EmptyBuffer),
+            (Kind::Stream, Work::Send) => match &request.cargo {
+                Cargo { buffer, start, end, .. } if *end > buffer.len() || start > end => {
+                    Err(SubmitErrorKind::OutOfRange)
+                }
+                Cargo { start, end, .. } if start == end => Err(SubmitErrorKind::EmptyBuffer),
                 _ => Ok(()),
             },
             (Kind::Listener, _)
@@ -173,7 +178,7 @@ impl<C> Model<C> {
         self.arm(index, deadline);
         self.conns[lane].ops.push_back(&mut self.ops, index);
         if matches!(self.ops[index].work(), Work::Shutdown) {
-            self.conns[lane].fin = Fin::Queued;
+            self.conns[lane].gate = Gate::Shutting;
         }
         if let Some(end) = self.conns[lane].end {
             self.end_all(lane, |work| end.result(work));
@@ -257,7 +262,9 @@ impl<C> Model<C> {
             count += self.conns[lane].ops.len();
             let partial = self.head_is_partial_send(lane);
             self.end_all(lane, |_| Err(OpError::Cancelled));
-            self.conns[lane].tainted |= partial;
+            if partial {
+                self.conns[lane].gate = Gate::Tainted;
+            }
             self.settle(lane);
         }
         self.stats.cancelled += u64::from(count);
@@ -274,9 +281,10 @@ impl<C> Model<C> {
     pub fn resume(&mut self, conn: ConnId) -> Result<(), ResumeError> {
         let index = self.conn_index(conn)?;
         let lane = &mut self.conns[LaneId::new(index, Direction::Send)];
-        if !core::mem::take(&mut lane.tainted) {
+        if lane.gate != Gate::Tainted {
             return Err(ResumeError::NotTainted);
         }
+        lane.gate = Gate::Open;
         Ok(())
     }
 
@@ -306,7 +314,8 @@ impl<C> Model<C> {
     }
 
     fn close_because(&mut self, conn: u32, reason: CloseReason) {
-        if !matches!(self.conns[conn].phase, Phase::Flushing { reason: CloseReason::ShutDown, .. }) {
+        let Conn { phase, closer, .. } = self.conns[conn];
+        if phase != Phase::Flushing || closer != NIL {
             self.abort(conn, reason);
         }
     }
@@ -331,8 +340,8 @@ impl<C> Model<C> {
         for index in 0..self.conns.index_bound() {
             let Some(conn) = self.conns.at(index) else { continue };
             match (conn.phase, flush_until) {
-                (Phase::Open, Some(until)) => self.flush(index, CloseReason::ShutDown, None, until),
-                (Phase::Flushing { .. } | Phase::Lingering { .. }, Some(until)) => {
+                (Phase::Open, Some(until)) => self.flush(index, CloseReason::ShutDown, until),
+                (Phase::Flushing | Phase::Lingering { .. }, Some(until)) => {
                     self.end_sooner(index, until);
                 }
                 (_, _) => self.abort(index, CloseReason::ShutDown),
@@ -344,19 +353,30 @@ impl<C> Model<C> {
     fn begin_close(&mut self, conn: u32, op: u32, deadline: Instant) {
         self.conns[conn].closer = op;
         match *self.ops[op].work() {
-            Work::Close { manner: Manner::Flush, reason } => self.flush(conn, reason, None, deadline),
-            Work::Close { manner: Manner::Linger(ms), reason } => {
-                self.flush(conn, reason, Some(ms), deadline);
+            Work::Close { manner: Manner::Flush | Manner::Linger(_), reason } => {
+                self.flush(conn, reason, deadline);
             }
             Work::Close { manner: Manner::Now, reason } => self.abort(conn, reason),
             _ => unreachable!("a close is begun"),
         }
     }
 
+    /// Why a connection flushes or lingers, and for how many milliseconds to linger, if it is to: as its `Close`
+    /// says; without one it is the proactor that is shut down.
+    pub(crate) fn ending(&self, conn: u32) -> (CloseReason, Option<u32>) {
+        let Conn { closer, kind, .. } = self.conns[conn];
+        match self.ops.at(closer).map(Op::work) {
+            Some(&Work::Close { manner: Manner::Linger(millis), reason }) if kind == Kind::Stream => {
+                (reason, Some(millis))
+            }
+            Some(&Work::Close { reason, .. }) => (reason, None),
+            _ => (CloseReason::ShutDown, None),
+        }
+    }
+
     /// Ends the receives of a connection, and lets its queued sends go on until `deadline`.
-    fn flush(&mut self, conn: u32, reason: CloseReason, linger: Option<u32>, deadline: Instant) {
-        let linger = linger.filter(|_| self.conns[conn].kind == Kind::Stream);
-        self.conns[conn].phase = Phase::Flushing { reason, linger };
+    fn flush(&mut self, conn: u32, reason: CloseReason, deadline: Instant) {
+        self.conns[conn].phase = Phase::Flushing;
         self.end_sooner(conn, deadline);
         let receive = LaneId::new(conn, Direction::Receive);
         self.displace(receive);
@@ -366,22 +386,25 @@ impl<C> Model<C> {
 
     /// No sends are left: if the connection flushes, it goes on to linger or to close.
     pub(crate) fn flushed(&mut self, conn: u32) {
-        let Phase::Flushing { reason, linger } = self.conns[conn].phase else { return };
+        if self.conns[conn].phase != Phase::Flushing {
+            return;
+        }
+        let (reason, linger) = self.ending(conn);
         let [receive, send] = &self.conns[conn].lanes;
-        let alive = receive.end.is_none() && send.end.is_none() && !send.tainted;
+        let alive = receive.end.is_none() && send.end.is_none() && send.gate != Gate::Tainted;
         match linger {
-            Some(millis) if alive && !self.shut_down => self.linger(conn, reason, millis),
+            Some(millis) if alive && !self.shut_down => self.linger(conn, millis),
             _ => self.abort(conn, reason),
         }
     }
 
     /// Sends FIN, unless that has been done, and waits for the peer's.
-    fn linger(&mut self, conn: u32, reason: CloseReason, millis: u32) {
+    fn linger(&mut self, conn: u32, millis: u32) {
         if let Some(timer) = self.conns[conn].end_timer.take() {
             self.timers.cancel(timer);
         }
-        let fin_sent = self.conns[conn].lanes[Direction::Send as usize].fin == Fin::Sent;
-        self.conns[conn].phase = Phase::Lingering { reason, fin_due: (!fin_sent).then_some(millis) };
+        let fin_sent = self.conns[conn].lanes[Direction::Send as usize].gate == Gate::Shut;
+        self.conns[conn].phase = Phase::Lingering { fin_due: !fin_sent };
         if fin_sent {
             self.end_within(conn, millis);
         }
@@ -452,8 +475,8 @@ impl<C> Model<C> {
         let partial = was_head && self.head_is_partial_send(lane);
         self.end(index, Err(error));
         if partial {
-            self.conns[lane].tainted = true;
             self.end_all(lane, |_| Err(OpError::Tainted));
+            self.conns[lane].gate = Gate::Tainted;
         }
         if was_head && !self.waits_on(lane) {
             self.displace(lane);
@@ -468,12 +491,12 @@ impl<C> Model<C> {
         match (self.conns[lane].place, head) {
             (Place::Parked(pool), Some(Work::RecvPooled { pool: wanted })) => pool == *wanted,
             (Place::Parked(_) | Place::Held, _) => false,
-            (Place::Idle | Place::Running | Place::BackingOff, _) => true,
+            (Place::Idle | Place::Running | Place::BackingOff(_), _) => true,
         }
     }
 
     fn head_is_partial_send(&self, lane: LaneId) -> bool {
         let head = self.conns[lane].ops.front().map(|index| &self.ops[index]);
-        head.is_some_and(|op| matches!(op.work(), Work::Send { .. }) && op.bytes > 0)
+        head.is_some_and(|op| matches!(op.work(), Work::Send) && self.moved(op) > 0)
     }
 }

@@ -7,13 +7,14 @@ use core::num::NonZeroU32;
 use core::time::Duration;
 
 use super::*;
-use crate::lane::End;
+use crate::cargo::Cargo;
+use crate::lane::{Belief, End};
 use crate::lease::{Home, Returned};
 use crate::list::{Link, List};
 use crate::time::Tick;
 use crate::{
-    Close, CloseReason, Config, ConnId, Instant, Kind, Limits, OpId, Operation, Outcome, PoolSize, Post,
-    Readiness, Rearm, Recv, Sleep,
+    Close, Config, ConnId, Instant, Kind, Limits, OpId, Operation, Outcome, PoolSize, Post, Readiness, Rearm,
+    Recv, Sleep,
 };
 
 /// Breaks a model that is sound, and expects that check to say so.
@@ -139,13 +140,7 @@ fn an_operation_in_a_lane_that_has_ended() {
 #[test]
 fn an_operation_in_a_lane_that_is_tainted() {
     let (model, conn) = receiving(1);
-    canary("tainted-empty", model, |model| model.conns[receive(conn)].tainted = true);
-}
-
-#[test]
-fn a_lane_that_backs_off_for_ever() {
-    let (model, conn) = receiving(0);
-    canary("backoff-timer", model, |model| model.conns[receive(conn)].place = Place::BackingOff);
+    canary("tainted-empty", model, |model| model.conns[receive(conn)].gate = Gate::Tainted);
 }
 
 #[test]
@@ -171,7 +166,7 @@ fn a_connection_in_the_making_that_nobody_asked_for() {
 fn an_operation_on_a_connection_that_lingers() {
     let (model, conn) = receiving(1);
     canary("lingering-empty", model, |model| {
-        model.conns[conn].phase = Phase::Lingering { reason: CloseReason::Requested, fin_due: None };
+        model.conns[conn].phase = Phase::Lingering { fin_due: false };
     });
 }
 
@@ -179,14 +174,14 @@ fn an_operation_on_a_connection_that_lingers() {
 fn a_connection_that_flushes_with_nothing_to_send() {
     let (model, conn) = receiving(0);
     canary("flushing-sends", model, |model| {
-        model.conns[conn].phase = Phase::Flushing { reason: CloseReason::Requested, linger: None };
+        model.conns[conn].phase = Phase::Flushing;
     });
 }
 
 #[test]
 fn a_lane_that_could_go_on_and_stands_nowhere() {
     let (model, conn) = receiving(1);
-    canary("runnable-stands", model, |model| model.conns[receive(conn)].ready = true);
+    canary("runnable-stands", model, |model| model.conns[receive(conn)].belief = Belief::Ready);
 }
 
 #[test]
@@ -245,7 +240,17 @@ fn a_buffer_held_by_a_receive_that_waits_for_an_event() {
     let (mut model, conn) = receiving(0);
     let id = model.conn_id(conn);
     let op = submit(&mut model, id, Recv::pooled()).index();
-    canary("lease-in-use", model, |model| model.ops[op].buffer = model.pools[0].lend().unwrap().into());
+    canary("lease-in-use", model, |model| {
+        let lease = model.pools[0].lend().unwrap();
+        model.load(op, lease);
+    });
+}
+
+#[test]
+fn a_buffer_of_no_operation() {
+    canary("cargo-count", model(), |model| {
+        model.cargos.load(Cargo::space(vec![0; 8].into()));
+    });
 }
 
 #[test]

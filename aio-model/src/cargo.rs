@@ -1,0 +1,99 @@
+//! Cargo: the bytes that an operation carries, apart from the operation.
+//!
+//! Most operations of a server with many connections wait for something to read, and carry nothing yet: kept apart,
+//! a buffer takes no room in them. Cargo is loaded when the operation is submitted with a buffer, or when a lane is
+//! lent one, and unloaded into its completion.
+
+use alloc::vec::Vec;
+use core::num::NonZeroU32;
+use core::ops::{Index, IndexMut};
+
+use crate::buffer::Buffer;
+
+/// A buffer, which part of it is to be moved, and how much of that has been.
+#[derive(Debug, Default)]
+pub(crate) struct Cargo {
+    pub(crate) buffer: Buffer,
+    /// Where in the buffer the first byte to send is; 0 for a receive.
+    pub(crate) start: usize,
+    /// Where behind the last byte is: of a receive, how much space there is.
+    pub(crate) end: usize,
+    /// Bytes moved so far.
+    pub(crate) moved: usize,
+}
+
+impl Cargo {
+    /// A buffer to receive into, all of it.
+    pub(crate) fn space(buffer: Buffer) -> Cargo {
+        let end = buffer.capacity();
+        Cargo { buffer, start: 0, end, moved: 0 }
+    }
+
+    /// How many bytes are left to be moved.
+    pub(crate) fn left(&self) -> usize {
+        self.end - self.start - self.moved
+    }
+}
+
+/// Names loaded cargo, until it is unloaded. Only its operation has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CargoId(NonZeroU32);
+
+impl CargoId {
+    fn place(self) -> usize {
+        (self.0.get() - 1) as usize
+    }
+}
+
+/// The cargo of all operations.
+#[derive(Debug)]
+pub(crate) struct Cargos {
+    /// Some of the places are vacant: there the cargo is empty.
+    places: Vec<Cargo>,
+    vacant: Vec<CargoId>,
+}
+
+impl Cargos {
+    pub(crate) const EMPTY: Cargos = Cargos { places: Vec::new(), vacant: Vec::new() };
+
+    /// Loads cargo. Allocates only when no place is vacant.
+    #[inline]
+    pub(crate) fn load(&mut self, cargo: Cargo) -> CargoId {
+        let id = self.vacant.pop().unwrap_or_else(|| self.grow());
+        self[id] = cargo;
+        id
+    }
+
+    #[cold]
+    fn grow(&mut self) -> CargoId {
+        self.places.push(Cargo::default());
+        let id = u32::try_from(self.places.len()).ok().and_then(NonZeroU32::new);
+        CargoId(id.expect("as many as there are operations at the most"))
+    }
+
+    /// Unloads cargo.
+    #[inline]
+    pub(crate) fn unload(&mut self, id: CargoId) -> Cargo {
+        self.vacant.push(id);
+        core::mem::take(&mut self[id])
+    }
+
+    /// How much is loaded.
+    pub(crate) fn len(&self) -> usize {
+        self.places.len() - self.vacant.len()
+    }
+}
+
+impl Index<CargoId> for Cargos {
+    type Output = Cargo;
+
+    fn index(&self, id: CargoId) -> &Cargo {
+        &self.places[id.place()]
+    }
+}
+
+impl IndexMut<CargoId> for Cargos {
+    fn index_mut(&mut self, id: CargoId) -> &mut Cargo {
+        &mut self.places[id.place()]
+    }
+}
