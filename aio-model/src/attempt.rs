@@ -7,7 +7,7 @@ use crate::completion::{CloseReason, Done, OpError};
 use crate::conn::Phase;
 use crate::error::{SystemError, SystemErrorKind};
 use crate::id::ConnId;
-use crate::lane::{Belief, End, LaneId, Place};
+use crate::lane::{Belief, Direction, End, LaneId, Place};
 use crate::list::Link;
 use crate::model::Model;
 use crate::op::{Op, Stage, Work};
@@ -52,23 +52,25 @@ impl<C> Model<C> {
     /// Makes the next attempt of the round, if one is left: `perform` is called once with the call to make, and
     /// what it returns is applied. Returns whether it was.
     pub fn attempt(&mut self, perform: impl FnOnce(Syscall<'_>) -> Outcome) -> bool {
-        let Some(lane) = self.next_lane() else {
+        let Some((lane, head)) = self.next_lane() else {
             return false;
         };
         self.stats.attempts += 1;
         self.round.attempts -= 1;
         self.round.lane_attempts -= 1;
-        self.serve(lane, perform);
+        self.serve(lane, head, perform);
         self.rotate(lane);
         true
     }
 
-    /// The lane at the front, once it can make its call. Those that lack a buffer or a place step aside.
-    fn next_lane(&mut self) -> Option<LaneId> {
+    /// The lane at the front, once it can make its call, and the operation at its head; there is none if the
+    /// connection is to close, or to linger. Lanes that lack a buffer or a place step aside.
+    fn next_lane(&mut self) -> Option<(LaneId, Option<u32>)> {
         while self.round.attempts > 0 && self.round.lanes > 0 {
             let lane = self.run.front().map(LaneId::from_index)?;
-            if self.equip(lane) {
-                return Some(lane);
+            let head = self.conns[lane].ops.front();
+            if head.is_none_or(|head| self.equip(lane, head)) {
+                return Some((lane, head));
             }
             self.next_in_round();
         }
@@ -82,13 +84,10 @@ impl<C> Model<C> {
 
     /// Sees to it that the operation at the head of a lane has what its call needs. Otherwise moves the lane to
     /// where it waits for that.
-    fn equip(&mut self, lane: LaneId) -> bool {
-        let Some(head) = self.conns[lane].ops.front() else {
-            // It is to close, or to linger.
-            return true;
-        };
-        match *self.ops[head].work() {
-            Work::RecvPooled { pool } if self.ops[head].cargo.is_none() => {
+    fn equip(&mut self, lane: LaneId, head: u32) -> bool {
+        let op = &self.ops[head];
+        match *op.work() {
+            Work::RecvPooled { pool } if op.cargo.is_none() => {
                 if let Some(lease) = self.pools[pool.index()].lend() {
                     self.load(head, lease);
                     return true;
@@ -113,10 +112,9 @@ impl<C> Model<C> {
         }
     }
 
-    fn serve(&mut self, lane: LaneId, perform: impl FnOnce(Syscall<'_>) -> Outcome) {
-        let conn = self.conn_id(lane.conn());
-        let Some(head) = self.conns[lane].ops.front() else {
-            return self.wind_up(lane, conn, perform);
+    fn serve(&mut self, lane: LaneId, head: Option<u32>, perform: impl FnOnce(Syscall<'_>) -> Outcome) {
+        let Some(head) = head else {
+            return self.wind_up(lane, perform);
         };
         match self.ops[head].work() {
             &Work::Recv { exact } => self.receive(lane, head, exact, perform),
@@ -124,10 +122,11 @@ impl<C> Model<C> {
             Work::Send => self.send(lane, head, perform),
             &Work::Accept { many } => self.accept(lane, head, many, perform),
             Work::Connect { target } => {
+                let conn = self.conn_id(lane.conn());
                 let outcome = perform(Syscall::Connect { conn, target });
                 return self.connected(lane, head, outcome);
             }
-            Work::Shutdown => match perform(Syscall::ShutdownWrite { conn }) {
+            Work::Shutdown => match perform(Syscall::ShutdownWrite { conn: self.conn_id(lane.conn()) }) {
                 Outcome::Done => self.end(head, Ok(Done::ShutDown)),
                 other => self.hindered(lane, other),
             },
@@ -139,8 +138,9 @@ impl<C> Model<C> {
     }
 
     /// The calls of a connection that has no operations left: the last ones.
-    fn wind_up(&mut self, lane: LaneId, conn: ConnId, perform: impl FnOnce(Syscall<'_>) -> Outcome) {
+    fn wind_up(&mut self, lane: LaneId, perform: impl FnOnce(Syscall<'_>) -> Outcome) {
         let index = lane.conn();
+        let conn = self.conn_id(index);
         match self.conns[index].phase {
             Phase::Lingering { fin_due: true } => {
                 let (reason, millis) = self.ending(index);
@@ -192,7 +192,8 @@ impl<C> Model<C> {
         exact: bool,
         perform: impl FnOnce(Syscall<'_>) -> Outcome,
     ) {
-        let conn = self.conn_id(lane.conn());
+        let (key, state) = self.conns.entry_mut(lane.conn());
+        let conn = ConnId::new(key, self.realm);
         let cargo = &mut self.cargos[carried(&self.ops[head])];
         let (filled, left) = (cargo.moved, cargo.left());
         let (lent, outcome) = if let Buffer::Parts(parts) = &mut cargo.buffer {
@@ -208,7 +209,9 @@ impl<C> Model<C> {
             Outcome::Transferred(count) | Outcome::Partial(count) if (1..=lent).contains(&count) => {
                 cargo.moved += count;
                 self.stats.bytes_received += count as u64;
-                self.transferred(lane, count, outcome == Outcome::Transferred(count) && count < lent);
+                let short = outcome == Outcome::Transferred(count) && count < lent;
+                let lane = &mut state.lanes[Direction::Receive as usize];
+                lane.on_transfer(count, short && self.rearm == Rearm::OnArrival);
                 if !exact || count == left {
                     self.end(head, Ok(Done::Received { end_of_stream: false }));
                 }
@@ -218,7 +221,8 @@ impl<C> Model<C> {
     }
 
     fn send(&mut self, lane: LaneId, head: u32, perform: impl FnOnce(Syscall<'_>) -> Outcome) {
-        let conn = self.conn_id(lane.conn());
+        let (key, state) = self.conns.entry_mut(lane.conn());
+        let conn = ConnId::new(key, self.realm);
         let cargo = &mut self.cargos[carried(&self.ops[head])];
         let (start, left) = (cargo.start + cargo.moved, cargo.left());
         let (lent, outcome) = if let Buffer::Parts(parts) = &mut cargo.buffer {
@@ -237,7 +241,8 @@ impl<C> Model<C> {
             Outcome::Transferred(count) if count <= lent => {
                 cargo.moved += count;
                 self.stats.bytes_sent += count as u64;
-                self.transferred(lane, count, count < lent);
+                let lane = &mut state.lanes[Direction::Send as usize];
+                lane.on_transfer(count, count < lent && self.rearm == Rearm::OnArrival);
                 if count == left {
                     self.end(head, Ok(Done::Sent));
                 }
@@ -323,19 +328,6 @@ impl<C> Model<C> {
         };
         let index = self.ops.insert(op).index();
         self.ended.push_back(&mut self.ops, index);
-    }
-
-    /// Bytes went through. A short transfer proves that there is no more, if the engine reports arrivals, and
-    /// unless an end may be waiting behind the bytes.
-    fn transferred(&mut self, lane: LaneId, count: usize, short: bool) {
-        let drained = short && self.rearm == Rearm::OnArrival && !self.conns[lane].end_hinted;
-        let lane = &mut self.conns[lane];
-        lane.on_attempt();
-        if drained {
-            lane.belief = Belief::Blocked;
-        }
-        lane.backoffs = 0;
-        lane.bytes += count as u64;
     }
 
     /// An attempt that moved nothing.

@@ -60,7 +60,11 @@ impl Cargos {
     #[inline]
     pub(crate) fn load(&mut self, cargo: Cargo) -> CargoId {
         let id = self.vacant.pop().unwrap_or_else(|| self.grow());
-        self[id] = cargo;
+        // There is none, so there is nothing to be dropped; said like this, it costs a comparison and not a call.
+        match core::mem::replace(&mut self[id], cargo) {
+            Cargo { buffer: Buffer::None, .. } => {}
+            left => drop(left),
+        }
         id
     }
 

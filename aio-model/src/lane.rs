@@ -24,6 +24,7 @@ use crate::list::{Link, Links, List};
 use crate::op::{Op, Work};
 use crate::pool::PoolId;
 use crate::slab::Slab;
+use crate::system::Readiness;
 use crate::timers::TimerId;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,11 +141,34 @@ impl Lane {
     }
 
     /// Whether an attempt may succeed.
+    #[inline]
     pub(crate) fn is_ready(&self) -> bool {
         self.belief != Belief::Blocked
     }
 
+    /// An event said that an attempt may succeed.
+    #[inline]
+    pub(crate) fn on_event(&mut self, readiness: Readiness) {
+        if !self.is_ready() {
+            self.belief = Belief::Woken;
+        }
+        self.end_hinted |= readiness.hints_end();
+    }
+
+    /// Bytes went through: `drained`, if they were fewer than there was room for, and the engine reports arrivals.
+    /// That proves that there is no more, unless an end may be waiting behind the bytes.
+    #[inline]
+    pub(crate) fn on_transfer(&mut self, count: usize, drained: bool) {
+        self.on_attempt();
+        if drained && !self.end_hinted {
+            self.belief = Belief::Blocked;
+        }
+        self.backoffs = 0;
+        self.bytes += count as u64;
+    }
+
     /// An attempt succeeded: no event is any more the reason to make one.
+    #[inline]
     pub(crate) fn on_attempt(&mut self) {
         if self.belief == Belief::Woken {
             self.belief = Belief::Ready;
@@ -153,6 +177,7 @@ impl Lane {
 
     /// Whether there is something to attempt. A shutdown is its lane's last operation; once it is the only one, it
     /// needs no room in the kernel's buffers.
+    #[inline]
     pub(crate) fn is_runnable(&self) -> bool {
         let shuts_down = self.gate == Gate::Shutting && self.ops.len() == 1;
         (self.is_ready() || shuts_down) && !self.ops.is_empty()
@@ -171,20 +196,24 @@ impl End {
 }
 
 impl Links for Slab<Conn> {
+    #[inline]
     fn link(&self, index: u32) -> &Link {
         &self[LaneId(index)].link
     }
 
+    #[inline]
     fn link_mut(&mut self, index: u32) -> &mut Link {
         &mut self[LaneId(index)].link
     }
 }
 
 impl<C> Links for Slab<Op<C>> {
+    #[inline]
     fn link(&self, index: u32) -> &Link {
         &self[index].link
     }
 
+    #[inline]
     fn link_mut(&mut self, index: u32) -> &mut Link {
         &mut self[index].link
     }
@@ -193,12 +222,14 @@ impl<C> Links for Slab<Op<C>> {
 impl core::ops::Index<LaneId> for Slab<Conn> {
     type Output = Lane;
 
+    #[inline]
     fn index(&self, lane: LaneId) -> &Lane {
         &self[lane.conn()].lanes[(lane.0 & 1) as usize]
     }
 }
 
 impl core::ops::IndexMut<LaneId> for Slab<Conn> {
+    #[inline]
     fn index_mut(&mut self, lane: LaneId) -> &mut Lane {
         &mut self[lane.conn()].lanes[(lane.0 & 1) as usize]
     }

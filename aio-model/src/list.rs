@@ -45,8 +45,21 @@ impl List {
         (self.head != NIL).then_some(self.head)
     }
 
+    #[inline]
     pub(crate) fn push_back(&mut self, nodes: &mut impl Links, index: u32) {
-        *nodes.link_mut(index) = Link { prev: self.tail, next: NIL };
+        *nodes.link_mut(index) = self.next_link();
+        self.append(nodes, index);
+    }
+
+    /// The link of the next entry, for whoever has it at hand: to be set before [`append`](List::append).
+    #[inline]
+    pub(crate) fn next_link(&self) -> Link {
+        Link { prev: self.tail, next: NIL }
+    }
+
+    /// Puts an entry at the back whose link has been set.
+    #[inline]
+    pub(crate) fn append(&mut self, nodes: &mut impl Links, index: u32) {
         match self.tail {
             NIL => self.head = index,
             tail => nodes.link_mut(tail).next = index,
@@ -62,8 +75,15 @@ impl List {
     }
 
     /// Takes an entry of *this* list out of it.
+    #[inline]
     pub(crate) fn remove(&mut self, nodes: &mut impl Links, index: u32) {
-        let Link { prev, next } = core::mem::replace(nodes.link_mut(index), Link::UNLINKED);
+        let link = core::mem::replace(nodes.link_mut(index), Link::UNLINKED);
+        self.detach(nodes, link);
+    }
+
+    /// Takes the entry of *this* list out that had that link, which is of no meaning any more.
+    #[inline]
+    pub(crate) fn detach(&mut self, nodes: &mut impl Links, Link { prev, next }: Link) {
         match prev {
             NIL => self.head = next,
             prev => nodes.link_mut(prev).next = next,

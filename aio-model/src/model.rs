@@ -16,7 +16,7 @@ use crate::completion::{Completion, Done, OpError};
 use crate::conn::{Conn, Phase};
 use crate::error::{IdError, Limit, OpenError};
 use crate::id::{ConnId, OpId};
-use crate::lane::{Belief, Direction, Gate, LaneId, Place};
+use crate::lane::{Direction, Gate, LaneId, Place};
 use crate::lease::{Home, Lease, Returned};
 use crate::limits::Limits;
 use crate::list::List;
@@ -133,20 +133,19 @@ impl<C> Model<C> {
 
     /// Tells what an event said about a connection. Sets flags, nothing more: the work is a turn's (K6).
     pub fn on_ready(&mut self, conn: ConnId, readiness: Readiness) {
-        let Ok(index) = self.known_index(conn) else {
+        if self.known_conn(conn).is_err() {
             self.stats.events_stale += 1;
             return;
-        };
+        }
+        let index = conn.index();
         self.stats.events += 1;
         let directions =
             [(Direction::Receive, readiness.wakes_receive()), (Direction::Send, readiness.wakes_send())];
         for (direction, wakes) in directions {
             if wakes {
-                let id = LaneId::new(index, direction);
-                let lane = &mut self.conns[id];
-                lane.belief = if lane.is_ready() { lane.belief } else { Belief::Woken };
-                lane.end_hinted |= readiness.hints_end();
-                self.settle(id);
+                let lane = LaneId::new(index, direction);
+                self.conns[lane].on_event(readiness);
+                self.settle(lane);
             }
         }
     }
@@ -197,9 +196,8 @@ impl<C> Model<C> {
 
     /// Takes the next completion, in the order in which the operations ended.
     pub fn next_completion(&mut self) -> Option<Completion<C>> {
-        let index = self.ended.pop_front(&mut self.ops)?;
-        let key = self.ops.key_at(index);
-        let op = self.ops.remove_at(index);
+        let (key, op) = self.ops.take_at(self.ended.front()?);
+        self.ended.detach(&mut self.ops, op.link);
         let cargo = op.cargo.map(|cargo| self.cargos.unload(cargo));
         let completion = op.complete(key, cargo, self.realm);
         self.stats.completed += u64::from(!completion.more);
@@ -264,21 +262,25 @@ impl<C> Model<C> {
         self.pools.iter().any(|pool| !pool.parked.is_empty())
     }
 
-    /// The index of a connection that is the user's: one that is still being made is nobody's.
+    /// The index of a connection that is the user's.
     pub(crate) fn conn_index(&self, conn: ConnId) -> Result<u32, IdError> {
-        let index = self.known_index(conn)?;
-        match self.conns[index].phase {
-            Phase::Connecting { .. } => Err(IdError::Stale),
-            _ => Ok(index),
+        self.users_conn(conn).map(|_| conn.index())
+    }
+
+    /// A connection that is the user's: one that is still being made is nobody's.
+    pub(crate) fn users_conn(&self, conn: ConnId) -> Result<&Conn, IdError> {
+        match self.known_conn(conn)? {
+            Conn { phase: Phase::Connecting { .. }, .. } => Err(IdError::Stale),
+            conn => Ok(conn),
         }
     }
 
-    /// The index of a connection that exists.
-    fn known_index(&self, conn: ConnId) -> Result<u32, IdError> {
+    /// A connection that exists.
+    fn known_conn(&self, conn: ConnId) -> Result<&Conn, IdError> {
         if conn.realm() != self.realm {
             return Err(IdError::Foreign);
         }
-        self.conns.get(conn.key()).map(|_| conn.index()).ok_or(IdError::Stale)
+        self.conns.get(conn.key()).ok_or(IdError::Stale)
     }
 
     pub(crate) fn op_id(&self, index: u32) -> OpId {
@@ -290,7 +292,31 @@ impl<C> Model<C> {
     }
 
     /// Brings the place of a lane in line with its state. To be called after every change of either.
+    #[inline]
     pub(crate) fn settle(&mut self, lane: LaneId) {
+        let conn = &mut self.conns[lane.conn()];
+        if conn.phase != Phase::Open {
+            self.settle_ending(lane);
+            return;
+        }
+        let state = &mut conn.lanes[lane.direction() as usize];
+        match (state.place, state.is_runnable()) {
+            (Place::Idle, true) => {
+                state.place = Place::Running;
+                self.run.push_back(&mut self.conns, lane.index());
+            }
+            (Place::Running, false) => {
+                state.place = Place::Idle;
+                self.run.remove(&mut self.conns, lane.index());
+            }
+            (Place::Idle, false) | (_, true) => {}
+            (_, false) => self.displace(lane),
+        }
+    }
+
+    /// [`settle`](Model::settle), of a connection that is being made, or ends.
+    #[cold]
+    fn settle_ending(&mut self, lane: LaneId) {
         let conn = &self.conns[lane.conn()];
         if conn.phase == Phase::Closing {
             return;
@@ -352,8 +378,9 @@ impl<C> Model<C> {
 
     /// A connection or a credit has become free: the accept lanes that waited for one try again, unless it is
     /// plain that they would try in vain.
+    #[inline]
     pub(crate) fn release_held(&mut self) {
-        if !self.has_place() {
+        if self.held.is_empty() || !self.has_place() {
             return;
         }
         while let Some(lane) = self.held.pop_front(&mut self.conns).map(LaneId::from_index) {
@@ -372,7 +399,8 @@ impl<C> Model<C> {
             unreachable!("an operation ends once");
         };
         *self.queued.of_mut(&work) -= 1;
-        let mut unused = None;
+        let (conn, mut unused) = (op.conn.index(), None);
+        let link = core::mem::replace(&mut op.link, self.ended.next_link());
         if let (Work::Recv { .. } | Work::RecvPooled { .. }, Some(id)) = (&work, op.cargo) {
             let Cargo { buffer, moved, .. } = &mut self.cargos[id];
             buffer.fill(*moved);
@@ -381,18 +409,17 @@ impl<C> Model<C> {
                 unused = Some(self.cargos.unload(id).buffer);
             }
         }
-        if matches!(work, Work::Sleep) {
-            self.sleeping.remove(&mut self.ops, index);
-        }
         if let Some(direction) = work.direction() {
-            let lane = LaneId::new(self.ops[index].conn.index(), direction);
-            self.conns[lane].ops.remove(&mut self.ops, index);
+            let lane = &mut self.conns[LaneId::new(conn, direction)];
+            lane.ops.detach(&mut self.ops, link);
             if matches!(work, Work::Shutdown) {
                 // One that did not happen shuts nothing down: sends are welcome again.
-                self.conns[lane].gate = if result.is_ok() { Gate::Shut } else { Gate::Open };
+                lane.gate = if result.is_ok() { Gate::Shut } else { Gate::Open };
             }
+        } else if matches!(work, Work::Sleep) {
+            self.sleeping.detach(&mut self.ops, link);
         }
-        self.ended.push_back(&mut self.ops, index);
+        self.ended.append(&mut self.ops, index);
         if let Some(Buffer::Lease(lease)) = unused {
             self.give_back(lease.end());
         }

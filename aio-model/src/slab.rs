@@ -112,9 +112,19 @@ impl<T> Slab<T> {
     ///
     /// When the entry is vacant: an index without a generation is for those who know that it is occupied.
     pub fn key_at(&self, index: u32) -> Key {
-        let entry = &self.entries[index as usize];
-        assert!(matches!(entry.slot, Slot::Occupied(_)), "entry {index} is vacant");
-        entry.key(index)
+        match self.entries.get(index as usize) {
+            Some(entry @ Entry { slot: Slot::Occupied(_), .. }) => entry.key(index),
+            _ => vacant(index),
+        }
+    }
+
+    /// The value at `index`, with its key.
+    #[inline]
+    pub(crate) fn entry_mut(&mut self, index: u32) -> (Key, &mut T) {
+        match self.entries.get_mut(index as usize) {
+            Some(Entry { generation, slot: Slot::Occupied(value) }) => (key(index, *generation), value),
+            _ => vacant(index),
+        }
     }
 
     /// Takes the value of `key` out, if it is still there.
@@ -129,17 +139,24 @@ impl<T> Slab<T> {
     ///
     /// When the entry is vacant.
     pub fn remove_at(&mut self, index: u32) -> T {
-        let entry = &mut self.entries[index as usize];
-        let vacant = Slot::Vacant { next: self.free };
-        let Slot::Occupied(value) = core::mem::replace(&mut entry.slot, vacant) else {
-            panic!("entry {index} is vacant");
+        self.take_at(index).1
+    }
+
+    /// [`remove_at`](Slab::remove_at), with the key that it had.
+    #[inline]
+    pub(crate) fn take_at(&mut self, index: u32) -> (Key, T) {
+        let Some(entry @ Entry { slot: Slot::Occupied(_), .. }) = self.entries.get_mut(index as usize) else {
+            vacant(index)
+        };
+        let Slot::Occupied(value) = core::mem::replace(&mut entry.slot, Slot::Vacant { next: self.free }) else {
+            vacant(index)
         };
         // A generation that can not be counted up any more is never used again: the entry is retired.
         if entry.generation < u32::MAX {
             self.free = index;
         }
         self.len -= 1;
-        value
+        (key(index, entry.generation), value)
     }
 
     /// The occupied entries in the order of their indices.
@@ -166,9 +183,19 @@ impl<T> Slab<T> {
 
 impl<T> Entry<T> {
     fn key(&self, index: u32) -> Key {
-        let generation = NonZeroU32::new(self.generation).expect("generations count from 1");
-        Key::new(index, generation)
+        key(index, self.generation)
     }
+}
+
+fn key(index: u32, generation: u32) -> Key {
+    Key::new(index, NonZeroU32::new(generation).expect("generations count from 1"))
+}
+
+/// Apart, so that every access is two comparisons and no more.
+#[cold]
+#[inline(never)]
+fn vacant(index: u32) -> ! {
+    panic!("entry {index} is vacant")
 }
 
 impl<T> Default for Slab<T> {
@@ -181,19 +208,21 @@ impl<T> Default for Slab<T> {
 impl<T> Index<u32> for Slab<T> {
     type Output = T;
 
+    #[inline]
     fn index(&self, index: u32) -> &T {
-        match &self.entries[index as usize].slot {
-            Slot::Occupied(value) => value,
-            Slot::Vacant { .. } => panic!("entry {index} is vacant"),
+        match self.entries.get(index as usize) {
+            Some(Entry { slot: Slot::Occupied(value), .. }) => value,
+            _ => vacant(index),
         }
     }
 }
 
 impl<T> IndexMut<u32> for Slab<T> {
+    #[inline]
     fn index_mut(&mut self, index: u32) -> &mut T {
-        match &mut self.entries[index as usize].slot {
-            Slot::Occupied(value) => value,
-            Slot::Vacant { .. } => panic!("entry {index} is vacant"),
+        match self.entries.get_mut(index as usize) {
+            Some(Entry { slot: Slot::Occupied(value), .. }) => value,
+            _ => vacant(index),
         }
     }
 }

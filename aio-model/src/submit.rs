@@ -50,23 +50,26 @@ impl<C> Model<C> {
             parts.rewind();
         }
         *self.queued.of_mut(&work) += 1;
-        let direction = work.direction();
+        let (direction, shuts) = (work.direction(), matches!(work, Work::Shutdown));
         let cargo = (!matches!(cargo.buffer, Buffer::None)).then(|| self.cargos.load(cargo));
         let stage = Stage::Queued(work);
         let op = Op { context, conn: conn.key(), link: Link::UNLINKED, timer: None, cargo, stage };
         let key = self.ops.insert(op);
         match direction {
             _ if own => self.begin_own(key.index(), deadline),
-            Some(direction) => self.enqueue(LaneId::new(conn.index(), direction), key.index(), deadline),
+            Some(direction) => {
+                let lane = LaneId::new(conn.index(), direction);
+                self.enqueue(lane, key.index(), deadline, shuts);
+            }
             None => self.begin_close(conn.index(), key.index(), deadline),
         }
         Ok(OpId::new(key, self.realm))
     }
 
     /// Whether a request is acceptable.
+    #[inline]
     fn admit(&self, conn: ConnId, request: &Request<C>) -> Result<(), SubmitErrorKind> {
-        let index = self.conn_index(conn)?;
-        let conn = &self.conns[index];
+        let conn = self.users_conn(conn)?;
         match conn.phase {
             _ if self.shut_down => return Err(SubmitErrorKind::ShutDown),
             Phase::Open => {}
@@ -76,7 +79,7 @@ impl<C> Model<C> {
         }
         self.admit_work(conn, request)?;
         if let Some(direction) = request.work.direction() {
-            let lane = &self.conns[LaneId::new(index, direction)];
+            let lane = &conn.lanes[direction as usize];
             match lane.gate {
                 Gate::Open => {}
                 Gate::Tainted => return Err(SubmitErrorKind::Tainted),
@@ -113,7 +116,7 @@ impl<C> Model<C> {
                 let key = self.conns.insert(conn);
                 self.stats.opened += 1;
                 self.ops[index].conn = key;
-                self.enqueue(LaneId::new(key.index(), Direction::Send), index, deadline);
+                self.enqueue(LaneId::new(key.index(), Direction::Send), index, deadline, false);
             }
             _ => {
                 self.sleeping.push_back(&mut self.ops, index);
@@ -128,6 +131,7 @@ impl<C> Model<C> {
     }
 
     /// Whether an operation makes sense in itself, and fits the kind of thing it is submitted on.
+    #[inline]
     fn admit_work(&self, conn: &Conn, request: &Request<C>) -> Result<(), SubmitErrorKind> {
         match (conn.kind, &request.work) {
             (Kind::Listener, Work::Accept { .. } | Work::Close { .. })
@@ -174,13 +178,15 @@ impl<C> Model<C> {
         Ok(())
     }
 
-    fn enqueue(&mut self, lane: LaneId, index: u32, deadline: Instant) {
+    #[inline]
+    fn enqueue(&mut self, lane: LaneId, index: u32, deadline: Instant, shuts: bool) {
         self.arm(index, deadline);
-        self.conns[lane].ops.push_back(&mut self.ops, index);
-        if matches!(self.ops[index].work(), Work::Shutdown) {
-            self.conns[lane].gate = Gate::Shutting;
+        let state = &mut self.conns[lane];
+        state.ops.push_back(&mut self.ops, index);
+        if shuts {
+            state.gate = Gate::Shutting;
         }
-        if let Some(end) = self.conns[lane].end {
+        if let Some(end) = state.end {
             self.end_all(lane, |work| end.result(work));
         }
         self.settle(lane);
