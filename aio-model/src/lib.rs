@@ -33,6 +33,7 @@ mod owner;
 mod parts;
 mod pool;
 pub mod slab;
+mod spin;
 mod stats;
 #[cfg(feature = "std")]
 mod std_io;
@@ -60,6 +61,7 @@ pub use noun::{Accept, AcceptMany, Close, Connect, Post, Recv, Send, Shutdown, S
 pub use op::{Operation, Request};
 pub use parts::{Parts, SLICES_MAX, Slices, SlicesMut};
 pub use pool::{PoolId, PoolSize};
+pub use spin::Spin;
 pub use stats::{Counters, Queued, Stats};
 pub use system::{Kind, Outcome, Readiness, Rearm, Syscall, System, Wake};
 pub use time::{Deadline, Instant, Tick};

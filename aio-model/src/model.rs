@@ -24,6 +24,7 @@ use crate::op::{Op, Stage, Work};
 use crate::owner::{Owner, Packed};
 use crate::pool::{Pool, PoolId, PoolSize};
 use crate::slab::{NIL, Slab};
+use crate::spin::{Spin, Spinner};
 use crate::stats::{Counters, Queued};
 use crate::system::{Kind, Readiness, Rearm};
 use crate::time::Instant;
@@ -65,6 +66,7 @@ pub struct Model<C> {
     pub(crate) shut_down: bool,
     /// Whether the last turn asked for events.
     pub(crate) waited: bool,
+    pub(crate) spinner: Spinner,
     pub(crate) stats: Counters,
     /// The queued operations, by what they do.
     pub(crate) queued: Queued,
@@ -100,6 +102,7 @@ impl<C> Model<C> {
             realm,
             shut_down: false,
             waited: false,
+            spinner: Spinner::new(Spin::Off),
             stats: Counters::default(),
             queued: Queued::default(),
         }
@@ -129,6 +132,11 @@ impl<C> Model<C> {
             self.stats.opened -= 1;
             self.stats.closed -= 1;
         }
+    }
+
+    /// Has turns poll for events before they sleep, or not, from now on. At first they do not.
+    pub fn set_spin(&mut self, spin: Spin) {
+        self.spinner = Spinner::new(spin);
     }
 
     /// Tells what an event said about a connection. Sets flags, nothing more: the work is a turn's (K6).

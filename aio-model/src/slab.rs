@@ -148,7 +148,8 @@ impl<T> Slab<T> {
         let Some(entry @ Entry { slot: Slot::Occupied(_), .. }) = self.entries.get_mut(index as usize) else {
             vacant(index)
         };
-        let Slot::Occupied(value) = core::mem::replace(&mut entry.slot, Slot::Vacant { next: self.free }) else {
+        let Slot::Occupied(value) = core::mem::replace(&mut entry.slot, Slot::Vacant { next: self.free })
+        else {
             vacant(index)
         };
         // A generation that can not be counted up any more is never used again: the entry is retired.

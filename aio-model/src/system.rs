@@ -6,6 +6,7 @@
 
 use core::fmt;
 use core::ops::{BitOr, BitOrAssign};
+use core::time::Duration;
 
 use crate::connect::Target;
 use crate::error::SystemError;
@@ -256,6 +257,24 @@ pub trait System {
         until: Option<Instant>,
         on_ready: impl FnMut(ConnId, Readiness),
     ) -> Result<Instant, SystemError>;
+
+    /// [`wait`](System::wait), but before it sleeps it polls for events for `spin`: for latency, at the price of the
+    /// processor. Returns the time it is now, and whether it went to sleep.
+    ///
+    /// That is all that may differ; a system to which it makes no difference need not implement it.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](System::wait).
+    fn wait_spinning(
+        &mut self,
+        until: Option<Instant>,
+        spin: Duration,
+        on_ready: impl FnMut(ConnId, Readiness),
+    ) -> Result<(Instant, bool), SystemError> {
+        let _ = spin;
+        self.wait(until, on_ready).map(|now| (now, true))
+    }
 }
 
 /// Wakes a [`System::wait`] from any thread.

@@ -2,13 +2,15 @@
 
 use crate::error::SystemError;
 use crate::model::Model;
+use crate::spin::Waited;
 use crate::system::System;
 use crate::time::Instant;
 
 /// A turn under way, one [`step`](Turn::step) at a time: for those who look at the model between steps. Everyone
 /// else calls [`turn`].
 ///
-/// 1. Wait for events until the next deadline, but not if something is to be done at once.
+/// 1. Wait for events until the next deadline, but not if something is to be done at once. [Polling](crate::Spin)
+///    for a while comes before sleeping, if it pays.
 /// 2. Make attempts, each lane up to its budget, all lanes up to the turn's.
 /// 3. End what has reached its deadline: after the attempts, so that bytes already moved count first (T2).
 ///
@@ -93,6 +95,16 @@ impl Turn {
             (Some(deadline), Some(until)) => Some(deadline.min(until)),
             (deadline, until) => deadline.or(until),
         };
-        system.wait(until, |conn, readiness| model.on_ready(conn, readiness))
+        if busy {
+            return system.wait(until, |conn, readiness| model.on_ready(conn, readiness));
+        }
+        let (before, spin, mut events) = (model.now(), model.spinner.window(), 0);
+        let (now, slept) = system.wait_spinning(until, spin, |conn, readiness| {
+            events += 1;
+            model.on_ready(conn, readiness);
+        })?;
+        let gap = now.saturating_since(before);
+        model.spinner.on_wait(Waited { gap, events, slept });
+        Ok(now)
     }
 }

@@ -72,24 +72,25 @@ impl Engine {
     }
 
     /// Sleeps until there is an event, for `timeout`, or until woken, and reports every event at hand, and whether
-    /// there are urgent data.
+    /// there are urgent data. Returns whether there was anything: an event, a wake, or an interruption.
     pub(crate) fn wait(
         &mut self,
         timeout: Option<Duration>,
         mut on_event: impl FnMut(Token, Readiness, bool),
-    ) -> Result<(), SystemError> {
-        let timeout = if self.waker.lower() { Some(Duration::ZERO) } else { timeout };
+    ) -> Result<bool, SystemError> {
+        let mut woken = self.waker.lower();
+        let timeout = if woken { Some(Duration::ZERO) } else { timeout };
         let waited = self.poll.poll(&mut self.events, timeout);
-        self.waker.lower();
+        woken |= self.waker.lower();
         match waited {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(true),
             Err(error) => return Err(errno::from_io(&error)),
         }
         for event in self.events.iter().filter(|event| event.token() != token::WAKE) {
             on_event(event.token(), readiness(event), event.is_priority());
         }
-        Ok(())
+        Ok(woken || !self.events.is_empty())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use aio_model::{
     Address, ConnId, Instant, Kind, Outcome, Readiness, Rearm, SLICES_MAX, Slices, SlicesMut, Syscall,
@@ -284,6 +285,23 @@ impl Os {
         Ok(())
     }
 
+    /// Waits for `timeout` at most, and reports every event at hand. Returns whether there was any, or a wake.
+    fn take_in(
+        &mut self,
+        timeout: Option<Duration>,
+        on_ready: &mut impl FnMut(ConnId, Readiness),
+    ) -> Result<bool, SystemError> {
+        let Os { engine, table, stale_events, .. } = self;
+        engine.wait(timeout, |token, readiness, urgent| match table.of_event(token) {
+            Some(entry) => {
+                entry.short_proves &= !urgent;
+                entry.on_event(readiness);
+                on_ready(entry.conn, readiness);
+            }
+            None => *stale_events += 1,
+        })
+    }
+
     /// Passes the outcome of an attempt on. If it would have blocked, an event is promised: sees to it.
     fn blocked(&mut self, conn: ConnId, interest: Interest, outcome: Outcome) -> Outcome {
         if !platform::ONE_SHOT || outcome != Outcome::WouldBlock {
@@ -368,16 +386,30 @@ impl System for Os {
         mut on_ready: impl FnMut(ConnId, Readiness),
     ) -> Result<Instant, SystemError> {
         let timeout = self.clock.timeout(until);
-        let Os { engine, table, stale_events, .. } = self;
-        engine.wait(timeout, |token, readiness, urgent| match table.of_event(token) {
-            Some(entry) => {
-                entry.short_proves &= !urgent;
-                entry.on_event(readiness);
-                on_ready(entry.conn, readiness);
-            }
-            None => *stale_events += 1,
-        })?;
+        self.take_in(timeout, &mut on_ready)?;
         Ok(self.clock.now())
+    }
+
+    fn wait_spinning(
+        &mut self,
+        until: Option<Instant>,
+        spin: Duration,
+        mut on_ready: impl FnMut(ConnId, Readiness),
+    ) -> Result<(Instant, bool), SystemError> {
+        if !spin.is_zero() {
+            let end = self.clock.now() + spin;
+            loop {
+                let anything = self.take_in(Some(Duration::ZERO), &mut on_ready)?;
+                let now = self.clock.now();
+                if anything || until.is_some_and(|until| until <= now) {
+                    return Ok((now, false));
+                }
+                if end <= now {
+                    break;
+                }
+            }
+        }
+        self.wait(until, on_ready).map(|now| (now, true))
     }
 }
 
@@ -389,7 +421,6 @@ fn internet(address: SocketAddrAny) -> io::Result<SocketAddr> {
 mod tests {
     use std::io::Write;
     use std::os::unix::net::UnixStream;
-    use std::time::Duration;
 
     use super::*;
     use crate::ids::Ids;

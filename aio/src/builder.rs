@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::{fmt, io};
 
-use aio_model::{Limits, PoolSize, System};
+use aio_model::{Limits, PoolSize, Spin, System};
 use aio_sys::Os;
 
 use crate::proactor::Proactor;
@@ -30,6 +30,7 @@ pub struct Builder {
     turn_attempts_max: u32,
     lane_attempts_max: u32,
     pools: Vec<PoolSize>,
+    spin: Spin,
 }
 
 /// How many buffers the default pool lends at most, and how large they are: 16 MiB if all are lent at once,
@@ -47,7 +48,7 @@ macro_rules! limits {
         impl Default for Builder {
             fn default() -> Builder {
                 let Limits { $($name,)* } = Limits::DEFAULT;
-                Builder { $($name: $name.get(),)* pools: Vec::new() }
+                Builder { $($name: $name.get(),)* pools: Vec::new(), spin: Spin::default() }
             }
         }
 
@@ -100,14 +101,24 @@ impl Builder {
         self
     }
 
+    /// Whether a turn that would sleep polls for events a while before; [`Spin::Off`] unless set.
+    ///
+    /// [`Spin::Adaptive`] is for servers whose peers wait for their answers: a single one is served several times as
+    /// fast, and where polling does not pay the proactor finds that out and sleeps.
+    pub fn spin(mut self, spin: Spin) -> Builder {
+        self.spin = spin;
+        self
+    }
+
     /// Makes a proactor on the operating system.
     ///
     /// # Errors
     ///
     /// When a limit or a size is zero, or the operating system gives no readiness queue.
     pub fn build<C>(self) -> Result<Proactor<C, Os>, BuildError> {
+        let spin = self.spin;
         let (limits, pools) = self.check()?;
-        Ok(Proactor::with(limits, pools, Os::new().map_err(BuildError::System)?))
+        Ok(Proactor::with(limits, pools, spin, Os::new().map_err(BuildError::System)?))
     }
 
     /// Makes a proactor on a system of choice: a simulated one, or one that fails on purpose.
@@ -116,8 +127,9 @@ impl Builder {
     ///
     /// When a limit or a size is zero.
     pub fn build_on<C, S: System>(self, system: S) -> Result<Proactor<C, S>, BuildError> {
+        let spin = self.spin;
         let (limits, pools) = self.check()?;
-        Ok(Proactor::with(limits, pools, system))
+        Ok(Proactor::with(limits, pools, spin, system))
     }
 
     fn check(self) -> Result<(Limits, Vec<PoolSize>), BuildError> {

@@ -40,7 +40,7 @@ pub use aio_model::{
     Accept, AcceptMany, Address, Buffer, Close, CloseReason, Completion, ConnId, ConnInfo, ConnPhase,
     Connect, Counters, Deadline, Done, IdError, Instant, Kind, LaneEnd, LaneInfo, LanePlace, Lease, Limit,
     OpError, OpId, OpIdError, OpInfo, Operation, Parts, PoolId, Post, Queued, Recv, Request, ResumeError,
-    Send, SetPoolError, Shutdown, Sleep, Stats, SubmitError, SubmitErrorKind, System, SystemError,
+    Send, SetPoolError, Shutdown, Sleep, Spin, Stats, SubmitError, SubmitErrorKind, System, SystemError,
     SystemErrorKind,
 };
 pub use aio_model::{Key, Model, OpenError, Violation};

@@ -7,8 +7,8 @@ use std::{fmt, io};
 
 use aio_model::{
     Completion, Config, ConnId, ConnInfo, Deadline, Home, IdError, Instant, Limits, Model, OpId, OpIdError,
-    OpInfo, Operation, PoolId, PoolSize, ResumeError, Returned, SetPoolError, Stats, SubmitError, System,
-    SystemError, turn,
+    OpInfo, Operation, PoolId, PoolSize, ResumeError, Returned, SetPoolError, Spin, Stats, SubmitError,
+    System, SystemError, turn,
 };
 use aio_sys::Os;
 use tracing::trace;
@@ -105,14 +105,15 @@ impl<C, S: System> Proactor<C, S> {
         Builder::default().build_on(system)
     }
 
-    pub(crate) fn with(limits: Limits, pools: Vec<PoolSize>, system: S) -> Proactor<C, S> {
+    pub(crate) fn with(limits: Limits, pools: Vec<PoolSize>, spin: Spin, system: S) -> Proactor<C, S> {
         // Tells the ids of this proactor from those of every other one. After 2^32 proactors it comes round.
         static REALM: AtomicU32 = AtomicU32::new(1);
         let mailbox = Arc::new(Mailbox::new(Arc::new(system.waker())));
         let home: Arc<dyn Home> = Arc::<Mailbox<Returned>>::clone(&mailbox);
         let realm = REALM.fetch_add(1, Ordering::Relaxed);
         let config = Config { limits, pools, realm, rearm: system.rearm() };
-        let model = Model::new(config, &home);
+        let mut model = Model::new(config, &home);
+        model.set_spin(spin);
         Proactor { model, system, mailbox, fetched: Vec::new(), spans: Spans::default() }
     }
 

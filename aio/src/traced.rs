@@ -2,6 +2,7 @@
 //! comparison per call.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use aio_model::{ConnId, Instant, Kind, Outcome, Readiness, Rearm, Syscall, System, SystemError};
 use tracing::{Level, Span, debug_span, enabled, trace};
@@ -91,6 +92,15 @@ impl<S: System> System for Traced<'_, S> {
         on_ready: impl FnMut(ConnId, Readiness),
     ) -> Result<Instant, SystemError> {
         self.system.wait(until, on_ready)
+    }
+
+    fn wait_spinning(
+        &mut self,
+        until: Option<Instant>,
+        spin: Duration,
+        on_ready: impl FnMut(ConnId, Readiness),
+    ) -> Result<(Instant, bool), SystemError> {
+        self.system.wait_spinning(until, spin, on_ready)
     }
 }
 

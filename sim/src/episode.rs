@@ -6,8 +6,9 @@
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
-use aio_model::{Config, Home, Instant, Model, System, Turn, Violation};
+use aio_model::{Config, Home, Instant, Model, Spin, System, Turn, Violation};
 
 use crate::choice::Choice;
 use crate::engine::EngineKind;
@@ -114,8 +115,12 @@ impl Episode {
         let home: Arc<dyn Home> = Arc::<Shelf>::clone(&shelf);
         let config = Config { limits: plan.limits, pools: plan.pools.clone(), realm: 1, rearm: os.rearm() };
         let pools = plan.pools.iter().map(|pool| (pool.buffers_max, pool.buffer_bytes)).collect();
-        let oracle = Oracle::new(plan.limits, pools, os.rearm());
-        let model = Model::new(config, &home);
+        let mut oracle = Oracle::new(plan.limits, pools, os.rearm());
+        let mut model = Model::new(config, &home);
+        // Not a choice of its own: it changes no outcome, and tapes stay what they are.
+        oracle.spin =
+            [Spin::Off, Spin::Adaptive, Spin::For(Duration::from_micros(20))][(plan.actions % 3) as usize];
+        model.set_spin(oracle.spin);
         let workload = Workload::default();
         let verbose = setup.verbose;
         let (probes, steps, seen, recorder) = (Probes::default(), 0, 0, None);

@@ -1,5 +1,7 @@
 //! A system that tells the oracle what passes through it.
 
+use std::time::Duration;
+
 use aio_model::{ConnId, Instant, Kind, Outcome, Readiness, Rearm, Syscall, System, SystemError};
 
 use crate::asking::context_of;
@@ -123,5 +125,19 @@ impl System for Watched<'_> {
         })?;
         self.oracle.on_time(now);
         Ok(now)
+    }
+
+    fn wait_spinning(
+        &mut self,
+        until: Option<Instant>,
+        spin: Duration,
+        on_ready: impl FnMut(ConnId, Readiness),
+    ) -> Result<(Instant, bool), SystemError> {
+        let before = self.os.net().now();
+        let now = self.wait(until, on_ready)?;
+        // Polling is sleeping with open eyes: all that tells them apart is how long it took.
+        let slept = self.os.net().now().saturating_since(before) >= spin;
+        self.oracle.on_spin(spin, slept);
+        Ok((now, slept))
     }
 }

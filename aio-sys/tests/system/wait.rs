@@ -103,3 +103,36 @@ fn a_waker_outlives_its_system() {
     waker.wake();
     waker.clone().wake();
 }
+
+/// Longer than any test takes: what does not sleep in that time, would not.
+const LONG: Duration = Duration::from_secs(20);
+
+#[test]
+fn polling_finds_an_event_without_sleeping() {
+    let mut rig = Rig::new();
+    let (conn, _peer) = rig.pair();
+    let mut seen = Vec::new();
+    let (_, slept) = rig.os.wait_spinning(None, LONG, |id, _| seen.push(id)).unwrap();
+    assert_eq!((seen, slept), (vec![conn], false));
+}
+
+#[test]
+fn polling_ends_with_a_wake() {
+    let mut os = Os::new().unwrap();
+    let waker = os.waker();
+    let other = thread::spawn(move || waker.wake());
+    let (_, slept) = os.wait_spinning(None, LONG, nothing).unwrap();
+    other.join().unwrap();
+    assert!(!slept);
+}
+
+#[test]
+fn polling_in_vain_goes_on_to_sleep_and_neither_ends_early() {
+    let mut os = Os::new().unwrap();
+    let (short, long) = (Duration::from_micros(50), Duration::from_millis(3));
+    for (spin, span, sleeps) in [(short, long, true), (long, short, false), (Duration::ZERO, short, true)] {
+        let until = os.now() + span;
+        let (now, slept) = os.wait_spinning(Some(until), spin, nothing).unwrap();
+        assert!(now >= until && slept == sleeps, "{spin:?} of {span:?}: {slept}");
+    }
+}

@@ -50,7 +50,7 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<Served, String> {
     let listener = options.listen.bind()?;
     let local = listener.local();
-    let proactor = Proactor::<Ctx>::builder().pool(options.buffers, options.buffer);
+    let proactor = Proactor::<Ctx>::builder().pool(options.buffers, options.buffer).spin(options.spin);
     let mut aio: Proactor<Ctx> = proactor.build().map_err(|error| error.to_string())?;
     let listener_id = aio.adopt(listener.socket).map_err(|error| error.to_string())?;
     let stop = stop_signal().and_then(|stop| Ok(aio.adopt(stop)?)).map_err(|error| error.to_string())?;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use aio::Socket;
+use aio::{Socket, Spin};
 use clap::Parser;
 
 /// Sends back whatever it receives. Ctrl-C or SIGTERM ends it, after the echoes under way.
@@ -28,6 +28,10 @@ pub(crate) struct Options {
     /// How many receive buffers may be in use at once
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = at_least_one::<u32>)]
     pub(crate) buffers: u32,
+
+    /// Whether to poll for events before sleeping: off, adaptive, or for so many microseconds
+    #[arg(long, value_name = "off|adaptive|MICROSECONDS", default_value = "off", value_parser = spin)]
+    pub(crate) spin: Spin,
 }
 
 impl Options {
@@ -42,6 +46,17 @@ where
 {
     let number: T = text.parse().map_err(|error: T::Err| error.to_string())?;
     if number == T::from(0) { Err("must be at least 1".to_owned()) } else { Ok(number) }
+}
+
+fn spin(text: &str) -> Result<Spin, String> {
+    match text {
+        "off" => Ok(Spin::Off),
+        "adaptive" => Ok(Spin::Adaptive),
+        micros => {
+            let micros = micros.parse().map_err(|_| "expected off, adaptive, or a number of microseconds")?;
+            Ok(Spin::For(Duration::from_micros(micros)))
+        }
+    }
 }
 
 /// Where to listen.

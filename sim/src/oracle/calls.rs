@@ -1,8 +1,14 @@
 //! The system's border: every call must have a reason, and lend what the contract says; every outcome counts.
 
-use aio_model::{ConnId, Done, Instant, Kind, Outcome, Readiness, Rearm};
+use std::time::Duration;
+
+use aio_model::{ConnId, Done, Instant, Kind, Outcome, Readiness, Rearm, Spin};
 
 use super::{End, Oracle, Phase, RECEIVE, SEND, Task};
+
+/// How long an adaptive proactor polls, and how often in a row without anything coming of it.
+const SPIN_MAX: Duration = Duration::from_micros(50);
+const SPINS_IN_VAIN_MAX: u32 = 10;
 
 impl Oracle {
     /// A turn begins.
@@ -42,6 +48,20 @@ impl Oracle {
         self.ensure(sleepy.is_none(), "K2", "no-sleep-before-close", || {
             format!("sleeps while {sleepy:?} is to be closed")
         });
+    }
+
+    /// The loop polled for `spin` at the most before it slept, if it did sleep (K6).
+    pub fn on_spin(&mut self, spin: Duration, slept: bool) {
+        let as_asked = match self.spin {
+            Spin::Off => spin.is_zero(),
+            Spin::For(span) => spin == span,
+            _ => spin <= SPIN_MAX,
+        };
+        self.ensure(as_asked, "K6", "spins-as-asked", || format!("polls for {spin:?} before it sleeps"));
+        self.spun_in_vain = if slept && !spin.is_zero() { self.spun_in_vain + 1 } else { 0 };
+        let stops = self.spun_in_vain <= SPINS_IN_VAIN_MAX || self.spin != Spin::Adaptive;
+        let times = self.spun_in_vain;
+        self.ensure(stops, "K6", "spins-if-it-pays", || format!("polled in vain {times} times in a row"));
     }
 
     /// An event is delivered.

@@ -20,7 +20,7 @@ pub(crate) use look::{LaneAccount, OpAccount};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
-use aio_model::{CloseReason, ConnId, Done, Instant, Kind, Limits, OpError, OpId, Rearm, SystemError};
+use aio_model::{CloseReason, ConnId, Done, Instant, Kind, Limits, OpError, OpId, Rearm, Spin, SystemError};
 
 use crate::link::Side;
 
@@ -70,6 +70,9 @@ pub struct Oracle {
     /// The last of them that asked for events.
     asked: u64,
     turn: TurnCounts,
+    /// How the proactor was told to poll, and how often in a row it polled for nothing.
+    pub(crate) spin: Spin,
+    spun_in_vain: u32,
     broken: Option<Broken>,
 }
 
@@ -287,6 +290,8 @@ impl Oracle {
             turns: 0,
             asked: 0,
             turn: TurnCounts::default(),
+            spin: Spin::Off,
+            spun_in_vain: 0,
             broken: None,
         }
     }

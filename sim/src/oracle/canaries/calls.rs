@@ -1,6 +1,7 @@
 //! What the system is asked for.
 
 use super::*;
+use aio_model::Spin;
 
 const WOULD_BLOCK: Outcome = Outcome::WouldBlock;
 
@@ -23,6 +24,20 @@ fn a_wait_while_a_descriptor_is_to_be_closed() {
     let (mut story, conn) = Story::stream();
     story.oracle.on_close_called(conn, CloseReason::Requested, true);
     canary("no-sleep-before-close", story, |story| story.oracle.on_wait(None, None));
+}
+
+#[test]
+fn polling_that_nobody_asked_for() {
+    canary("spins-as-asked", Story::new(), |story| story.oracle.on_spin(Duration::from_nanos(1), false));
+}
+
+#[test]
+fn polling_in_vain_again_and_again() {
+    let mut story = Story::new();
+    story.oracle.spin = Spin::Adaptive;
+    let spin = Duration::from_micros(50);
+    (0..10).for_each(|_| story.oracle.on_spin(spin, true));
+    canary("spins-if-it-pays", story, |story| story.oracle.on_spin(spin, true));
 }
 
 #[test]
