@@ -324,6 +324,7 @@ impl<C> Model<C> {
 
     /// [`settle`](Model::settle), of a connection that is being made, or ends.
     #[cold]
+    #[inline(never)]
     fn settle_ending(&mut self, lane: LaneId) {
         let conn = &self.conns[lane.conn()];
         if conn.phase == Phase::Closing {

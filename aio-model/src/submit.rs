@@ -51,7 +51,10 @@ impl<C> Model<C> {
         }
         *self.queued.of_mut(&work) += 1;
         let (direction, shuts) = (work.direction(), matches!(work, Work::Shutdown));
-        let cargo = (!matches!(cargo.buffer, Buffer::None)).then(|| self.cargos.load(cargo));
+        let cargo = match cargo {
+            Cargo { buffer: Buffer::None, .. } => None,
+            cargo => Some(self.cargos.load(cargo)),
+        };
         let stage = Stage::Queued(work);
         let op = Op { context, conn: conn.key(), link: Link::UNLINKED, timer: None, cargo, stage };
         let key = self.ops.insert(op);
