@@ -78,3 +78,19 @@ impl Conn {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::Op;
+    use core::mem::size_of;
+
+    /// What most connections of a server take is a connection and an operation that waits: with what the slabs add, a
+    /// timer, and the descriptor's entry, less than 256 bytes.
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn an_idle_connection_is_small() {
+        assert_eq!((size_of::<Lane>(), size_of::<Conn>()), (48, 120));
+        assert_eq!((size_of::<Op<()>>(), size_of::<Op<u64>>()), (48, 56));
+    }
+}
