@@ -288,6 +288,7 @@ impl<C> Model<C> {
             Outcome::Done => {
                 self.conns[index].phase = Phase::Open;
                 self.conns[lane].on_attempt();
+                self.conns[lane].backoffs = 0;
                 self.stats.connected += 1;
                 self.end(head, Ok(Done::Connected));
             }

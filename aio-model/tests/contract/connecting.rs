@@ -129,6 +129,23 @@ fn k5_a_full_queue_is_tried_again_and_not_closed_in_between() {
 }
 
 #[test]
+fn k5_a_connection_that_was_made_ends_the_row_of_pauses() {
+    let mut bench = Bench::new();
+    let full = Exhausted(SystemError::from_kind(SystemErrorKind::Other));
+    bench.submit(bench.model.own(), connect(), "connect");
+    bench.round(NO_TIME, &[full]);
+    bench.round(MS, &[]);
+    bench.round(NO_TIME, &[full]);
+    assert_eq!(bench.model.next_deadline(), Some(bench.now + 2 * MS), "the second in a row");
+    bench.round(2 * MS, &[]);
+    bench.round(NO_TIME, &[Outcome::Done]);
+    let conn = bench.completions().remove(0).conn;
+    bench.submit(conn, Send::new("hello"), "send");
+    bench.round(NO_TIME, &[full]);
+    assert_eq!(bench.model.next_deadline(), Some(bench.now + MS), "a first one again");
+}
+
+#[test]
 fn k2_a_shutdown_ends_connects_that_are_under_way() {
     let mut bench = Bench::new();
     let (_, conn) = under_way(&mut bench, connect());
