@@ -57,6 +57,7 @@ pub mod picture;
 mod pipe;
 mod plan;
 pub mod probes;
+pub mod reference;
 mod shelf;
 mod socket;
 pub mod tape;

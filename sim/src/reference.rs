@@ -1,0 +1,448 @@
+//! The proactor once more, as plainly as it can be said: what the contract promises, and nothing for speed.
+//!
+//! Queues are queues, and everything else is searched for: what a lane wants to do and where it stands, what falls
+//! due next, how many of anything there are. An operation is a value that moves from its lane to the completions. It
+//! shares no code with the model, only the words. `cargo test -p sim --test reference` gives `aio::Proactor` and
+//! this the same calls, the same answers of a system and the same clock, and compares, after every call, what came
+//! of it, the system calls that it made, and all that can be seen of connections and operations.
+//!
+//! Where the contract leaves an order open, this one says which it is: lanes are served in the order in which they
+//! came to have something to do; of deadlines in one millisecond, the one set first comes first; a shutdown goes
+//! through the connections by the numbers of their places.
+//!
+//! Every rule is kept in one place, which asks [`Reference::keeps`]. So a reader finds it under its name, and a test
+//! can switch it off: without any one of them, the comparison fails.
+
+mod attempt;
+mod buffer;
+mod close;
+mod look;
+mod submit;
+mod time;
+mod turn;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use aio_model::{CloseReason, Instant, Kind, LaneEnd, LanePlace, Limits, OpError, PoolId, PoolSize, Rearm};
+
+use crate::Direction;
+
+pub use buffer::Buffer;
+pub use look::{ConnLook, Gauges, LaneLook, OpLook};
+pub use submit::{Manner, Refused, Request, Work};
+pub use turn::{Call, World};
+
+use time::Alarm;
+
+/// A rule of the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the contract says what each promises")]
+#[rustfmt::skip]
+pub enum Rule {
+    C1, C2, C3, C4, C5, C6, C7,
+    T1, T2, T3,
+    B1, B2, B3, B4,
+    K1, K2, K3, K4, K5, K6, K7,
+}
+
+impl Rule {
+    /// All of them.
+    #[rustfmt::skip]
+    pub const ALL: [Rule; 21] = [
+        Rule::C1, Rule::C2, Rule::C3, Rule::C4, Rule::C5, Rule::C6, Rule::C7,
+        Rule::T1, Rule::T2, Rule::T3,
+        Rule::B1, Rule::B2, Rule::B3, Rule::B4,
+        Rule::K1, Rule::K2, Rule::K3, Rule::K4, Rule::K5, Rule::K6, Rule::K7,
+    ];
+}
+
+/// Names a connection or an operation: a place, and the how many-th it is that has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Id {
+    /// Whose it is.
+    pub realm: u32,
+    /// The place.
+    pub index: u32,
+    /// Counted from 1.
+    pub generation: u32,
+}
+
+/// What is to be built.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// What it may hold and do.
+    pub limits: Limits,
+    /// Its pools.
+    pub pools: Vec<PoolSize>,
+    /// When the system reports readiness again.
+    pub rearm: Rearm,
+    /// What its ids are told from others by.
+    pub realm: u32,
+}
+
+/// What an operation that succeeded did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the words are those of `aio_model::Done`")]
+pub enum Done {
+    Received { end_of_stream: bool },
+    Sent,
+    Accepted(Id),
+    Connected,
+    ShutDown,
+    Closed,
+    Elapsed,
+    Posted,
+}
+
+/// What comes back of an operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the words are those of `aio_model::Completion`")]
+pub struct Completion {
+    pub context: u32,
+    pub conn: Id,
+    pub op: Id,
+    pub buffer: Buffer,
+    pub bytes: usize,
+    pub result: Result<Done, OpError>,
+    pub more: bool,
+    /// The place that it waits in. It is the operation's own, but for a completion that has more after it.
+    credit: Id,
+}
+
+/// The proactor. See the [module](self).
+#[derive(Debug)]
+pub struct Reference {
+    plan: Plan,
+    /// The rule that it does not keep.
+    without: Option<Rule>,
+    now: Instant,
+    shut_down: bool,
+    /// Whether the last turn asked for events.
+    asked: bool,
+    conns: BTreeMap<u32, Conn>,
+    conn_places: Places,
+    op_places: Places,
+    pools: BTreeMap<PoolId, Pool>,
+    /// The lanes that have something to attempt.
+    line: VecDeque<LaneName>,
+    /// The accepting lanes that wait for a connection's place or a credit.
+    held: VecDeque<LaneName>,
+    sleeping: Vec<Op>,
+    ended: VecDeque<Completion>,
+    /// The pools of the leases that were dropped since the last turn.
+    homeward: Vec<PoolId>,
+    /// The next lease that is dropped is to wake the loop.
+    awaits_lease: bool,
+    /// How often it was woken.
+    wakes: u32,
+    /// How many deadlines were ever set.
+    alarms: u64,
+}
+
+/// Places that are numbered, and taken by one after the other: the one that was left last, first.
+#[derive(Debug, Default)]
+struct Places {
+    vacant: Vec<u32>,
+    /// How often each was taken.
+    taken: Vec<u32>,
+}
+
+#[derive(Debug)]
+struct Pool {
+    size: PoolSize,
+    lent: u32,
+    /// The lanes that wait for a buffer.
+    parked: VecDeque<LaneName>,
+}
+
+#[derive(Debug)]
+struct Conn {
+    id: Id,
+    kind: Kind,
+    phase: Phase,
+    pool: PoolId,
+    opened_at: Instant,
+    receive: Lane,
+    send: Lane,
+    /// The close that completes when it is gone.
+    closer: Option<Op>,
+    /// When flushing or lingering ends.
+    ends: Option<Alarm>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Whether the system has heard of it.
+    Connecting {
+        known: bool,
+    },
+    Open,
+    Flushing {
+        reason: CloseReason,
+        linger_ms: Option<u32>,
+    },
+    /// If a FIN is due, for how long to linger after it.
+    Lingering {
+        reason: CloseReason,
+        fin_due: Option<u32>,
+    },
+    Closing,
+}
+
+/// A connection's place, and a direction of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct LaneName {
+    conn: u32,
+    direction: Direction,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    ops: VecDeque<Op>,
+    /// An attempt may succeed.
+    ready: bool,
+    /// There may be more behind the bytes.
+    end_hinted: bool,
+    tainted: bool,
+    fin_sent: bool,
+    end: Option<LaneEnd>,
+    bytes: u64,
+    /// How often in a row the system was short of something, and until when the lane pauses for that.
+    shortages: u32,
+    pause: Option<Alarm>,
+}
+
+#[derive(Debug)]
+struct Op {
+    id: Id,
+    context: u32,
+    conn: Id,
+    work: Work,
+    buffer: Buffer,
+    bytes: usize,
+    deadline: Option<Alarm>,
+}
+
+impl Reference {
+    /// A proactor that keeps every rule, or all but one.
+    pub fn new(plan: Plan, without: Option<Rule>) -> Reference {
+        let pools = plan.pools.iter().map(|size| Pool { size: *size, lent: 0, parked: VecDeque::new() });
+        Reference {
+            pools: (0..).map(PoolId::new).zip(pools).collect(),
+            plan,
+            without,
+            now: Instant::ZERO,
+            shut_down: false,
+            asked: false,
+            conns: BTreeMap::new(),
+            conn_places: Places::default(),
+            op_places: Places::default(),
+            line: VecDeque::new(),
+            held: VecDeque::new(),
+            sleeping: vec![],
+            ended: VecDeque::new(),
+            homeward: vec![],
+            awaits_lease: false,
+            wakes: 0,
+            alarms: 0,
+        }
+    }
+
+    /// Whether it keeps a rule.
+    fn keeps(&self, rule: Rule) -> bool {
+        self.without != Some(rule)
+    }
+
+    /// Whether another connection may exist.
+    fn has_place(&self) -> bool {
+        self.conns.len() < self.plan.limits.connections_max.get() as usize
+    }
+
+    /// C6: an operation that was accepted has a place until its completion is taken.
+    fn has_credit(&self) -> bool {
+        self.op_places.len() < self.plan.limits.ops_max.get() as usize
+    }
+
+    fn lane(&self, name: LaneName) -> &Lane {
+        match name.direction {
+            Direction::Receive => &self.conns[&name.conn].receive,
+            Direction::Send => &self.conns[&name.conn].send,
+        }
+    }
+
+    fn lane_mut(&mut self, name: LaneName) -> &mut Lane {
+        let conn = self.conn_mut(name.conn);
+        match name.direction {
+            Direction::Receive => &mut conn.receive,
+            Direction::Send => &mut conn.send,
+        }
+    }
+
+    fn conn_mut(&mut self, conn: u32) -> &mut Conn {
+        self.conns.get_mut(&conn).expect("the connection exists")
+    }
+
+    fn pool_mut(&mut self, pool: PoolId) -> &mut Pool {
+        self.pools.get_mut(&pool).expect("the pool exists")
+    }
+
+    /// Where a lane stands.
+    fn place(&self, lane: LaneName) -> LanePlace {
+        if self.line.contains(&lane) {
+            LanePlace::Running
+        } else if self.held.contains(&lane) {
+            LanePlace::Held
+        } else if self.pools.values().any(|pool| pool.parked.contains(&lane)) {
+            LanePlace::Parked
+        } else if self.lane(lane).pause.is_some() {
+            LanePlace::BackingOff
+        } else {
+            LanePlace::Idle
+        }
+    }
+
+    /// Whether there is something to attempt.
+    fn wants_attempt(&self, name: LaneName) -> bool {
+        let lane = self.lane(name);
+        match (self.conns[&name.conn].phase, name.direction) {
+            (Phase::Closing, direction) => direction == Direction::Receive,
+            (Phase::Lingering { fin_due, .. }, Direction::Receive) => fin_due.is_some() || lane.ready,
+            // A FIN needs no room: with nothing left before it, it is not waited with (K3).
+            _ => !lane.ops.is_empty() && (lane.ready || lane.ops[0].work == Work::Shutdown),
+        }
+    }
+
+    /// Something about a connection has changed: its lanes stand where that puts them, and if it flushes and no send
+    /// is left, it goes on.
+    fn settle(&mut self, conn: u32) {
+        for direction in [Direction::Receive, Direction::Send] {
+            self.stand(LaneName { conn, direction });
+        }
+        let flushed = |conn: &Conn| matches!(conn.phase, Phase::Flushing { .. }) && conn.send.ops.is_empty();
+        if self.conns.get(&conn).is_some_and(flushed) {
+            self.flushed(conn);
+        }
+    }
+
+    fn stand(&mut self, lane: LaneName) {
+        if !self.conns.contains_key(&lane.conn) {
+            return;
+        }
+        match (self.place(lane), self.wants_attempt(lane)) {
+            (LanePlace::Idle, true) => self.line.push_back(lane),
+            (_, false) => self.step_aside(lane),
+            (_, true) => {}
+        }
+    }
+
+    /// Takes a lane out of wherever it stands.
+    fn step_aside(&mut self, lane: LaneName) {
+        self.line.retain(|other| *other != lane);
+        self.held.retain(|other| *other != lane);
+        self.pools.values_mut().for_each(|pool| pool.parked.retain(|other| *other != lane));
+        self.lane_mut(lane).pause = None;
+    }
+
+    /// Ends an operation that was in no lane, or was taken out of it: its completion waits to be taken.
+    fn complete(&mut self, op: Op, result: Result<Done, OpError>) {
+        let Op { id, context, conn, work, mut buffer, bytes, .. } = op;
+        let pooled = matches!(work, Work::RecvPooled { .. });
+        if matches!(work, Work::Recv { .. } | Work::RecvPooled { .. }) {
+            buffer.fill(bytes);
+        }
+        // B1: a pooled receive that brought nothing has no buffer to hand over; it goes home.
+        let unused = if pooled && bytes == 0 && self.keeps(Rule::B1) {
+            std::mem::replace(&mut buffer, Buffer::None)
+        } else {
+            Buffer::None
+        };
+        // C2: what had moved counts, whatever the end.
+        let bytes = if result.is_ok() || self.keeps(Rule::C2) { bytes } else { 0 };
+        let done = Completion { context, conn, op: id, buffer, bytes, result, more: false, credit: id };
+        self.ended.push_back(done);
+        unused.leases().into_iter().for_each(|pool| self.come_home(pool));
+    }
+
+    /// Ends the operation at the head of a lane.
+    fn complete_head(&mut self, lane: LaneName, result: Result<Done, OpError>) {
+        let head = self.lane_mut(lane).ops.pop_front().expect("the lane has operations");
+        self.lane_mut(lane).fin_sent |= head.work == Work::Shutdown && result.is_ok();
+        self.complete(head, result);
+    }
+
+    /// Ends every operation of a lane, in order.
+    fn complete_all(&mut self, lane: LaneName, result: impl Fn(&Work) -> Result<Done, OpError>) {
+        // C3: first in, first out.
+        if !self.keeps(Rule::C3) {
+            self.lane_mut(lane).ops.make_contiguous().reverse();
+        }
+        while let Some(head) = self.lane(lane).ops.front() {
+            let result = result(&head.work);
+            self.complete_head(lane, result);
+        }
+    }
+
+    /// A buffer is back: it goes to the lane that has waited longest (B3), or into its pool.
+    fn come_home(&mut self, pool: PoolId) {
+        let in_order = self.keeps(Rule::B3);
+        let home = self.pool_mut(pool);
+        let first = if in_order { home.parked.pop_front() } else { home.parked.pop_back() };
+        match first {
+            None => home.lent -= 1,
+            Some(lane) => {
+                let buffer = Buffer::lease(pool, home.size.buffer_bytes);
+                self.lane_mut(lane).ops[0].buffer = buffer;
+                self.stand(lane);
+            }
+        }
+    }
+
+    /// A place for a connection or a completion is free: the accepts that waited for one try again, unless there
+    /// still is no connection to be had.
+    fn release_held(&mut self) {
+        while self.has_place()
+            && let Some(lane) = self.held.pop_front()
+        {
+            self.stand(lane);
+        }
+    }
+
+    /// Forgets a connection.
+    fn forget(&mut self, conn: u32) {
+        self.step_aside(LaneName { conn, direction: Direction::Receive });
+        self.step_aside(LaneName { conn, direction: Direction::Send });
+        self.conns.remove(&conn);
+        self.conn_places.leave(conn);
+        self.release_held();
+    }
+}
+
+impl Conn {
+    fn new(id: Id, kind: Kind, pool: PoolId, now: Instant) -> Conn {
+        // A send is worth a try at once; what can be received, an event will tell.
+        let send = Lane { ready: true, ..Lane::default() };
+        let receive = Lane::default();
+        Conn { id, kind, phase: Phase::Open, pool, opened_at: now, receive, send, closer: None, ends: None }
+    }
+}
+
+impl Places {
+    fn len(&self) -> usize {
+        self.taken.len() - self.vacant.len()
+    }
+
+    /// K1: a place that is taken again has another name.
+    fn take(&mut self, realm: u32) -> Id {
+        let index = self.vacant.pop().unwrap_or_else(|| {
+            self.taken.push(0);
+            u32::try_from(self.taken.len() - 1).expect("few places")
+        });
+        let generation = &mut self.taken[index as usize];
+        *generation += 1;
+        Id { realm, index, generation: *generation }
+    }
+
+    fn leave(&mut self, index: u32) {
+        self.vacant.push(index);
+    }
+}

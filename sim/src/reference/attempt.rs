@@ -1,0 +1,248 @@
+//! One attempt: what the operation at the head of a lane asks the system for, and what it makes of the answer.
+
+use aio_model::{Kind, LaneEnd, OpError, Outcome, Rearm, SystemError, SystemErrorKind};
+
+use super::turn::{Call, World};
+use super::{Buffer, Completion, Done, Id, LaneName, Op, Phase, Reference, Rule, Work};
+
+/// What an operation ends with in a lane that has ended: the end of a stream is a success, unless more was asked for
+/// (K4).
+pub(super) fn result_of(end: LaneEnd, work: Work) -> Result<Done, OpError> {
+    match (end, work) {
+        (LaneEnd::EndOfStream, Work::Recv { exact: true }) => Err(OpError::UnexpectedEof),
+        (LaneEnd::EndOfStream, _) => Ok(Done::Received { end_of_stream: true }),
+        (LaneEnd::Fault(error), _) => Err(OpError::System(error)),
+        _ => unreachable!("a lane ends in one of two ways"),
+    }
+}
+
+fn fault(kind: SystemErrorKind) -> LaneEnd {
+    LaneEnd::Fault(SystemError::from_kind(kind))
+}
+
+impl Reference {
+    /// Whether the lane can make its call. If not, it steps aside to where it waits for what it lacks.
+    pub(super) fn equip(&mut self, name: LaneName) -> bool {
+        let Some(head) = self.lane(name).ops.front() else { return true };
+        match head.work {
+            // B2: a buffer is lent when there is something to read, and not before.
+            Work::RecvPooled { pool: Some(pool) } if head.buffer == Buffer::None => {
+                let home = self.pool_mut(pool);
+                if home.lent < home.size.buffers_max {
+                    home.lent += 1;
+                    let lease = Buffer::lease(pool, home.size.buffer_bytes);
+                    self.lane_mut(name).ops[0].buffer = lease;
+                    return true;
+                }
+                self.step_aside(name);
+                self.pool_mut(pool).parked.push_back(name);
+                false
+            }
+            // K5: there is a place for the connection; and for the completion (C6), unless the accept's own will do.
+            Work::Accept { many } => {
+                let own_will_do = !many || self.plan.limits.ops_max.get() == 1;
+                let free = self.has_place() && (own_will_do || self.has_credit());
+                if !free {
+                    self.step_aside(name);
+                    self.held.push_back(name);
+                }
+                free
+            }
+            _ => true,
+        }
+    }
+
+    pub(super) fn attempt(&mut self, name: LaneName, world: &mut impl World) {
+        let conn = self.conns[&name.conn].id;
+        match self.lane(name).ops.front().map(|head| head.work) {
+            None => self.wind_up(name, conn, world),
+            Some(Work::Recv { exact }) => self.receive(name, conn, exact, world),
+            Some(Work::RecvPooled { .. }) => self.receive(name, conn, false, world),
+            Some(Work::Send { start, end }) => self.send(name, conn, start, end, world),
+            Some(Work::Accept { many }) => self.accept(name, conn, many, world),
+            Some(Work::Connect) => self.connect(name, conn, world),
+            Some(Work::Shutdown) => match world.perform(Call::ShutdownWrite { conn }).0 {
+                Outcome::Done => self.complete_head(name, Ok(Done::ShutDown)),
+                other => self.hindered(name, other),
+            },
+            Some(Work::Close { .. } | Work::Sleep | Work::Post) => unreachable!("it queues in no lane"),
+        }
+        self.settle(name.conn);
+    }
+
+    fn receive(&mut self, name: LaneName, conn: Id, exact: bool, world: &mut impl World) {
+        let head = &self.lane(name).ops[0];
+        let (filled, parts, left) = (head.bytes, head.buffer.is_parts(), head.buffer.space() - head.bytes);
+        let space = head.buffer.in_one_call(filled, Buffer::space);
+        let (outcome, received) = world.perform(Call::Recv { conn, space, parts });
+        match outcome {
+            Outcome::Transferred(0) => self.end(name, LaneEnd::EndOfStream),
+            Outcome::Transferred(count) | Outcome::Partial(count) if (1..=space).contains(&count) => {
+                self.lane_mut(name).ops[0].buffer.put(filled, &received);
+                self.transferred(name, count, outcome == Outcome::Transferred(count) && count < space);
+                if !exact || count == left {
+                    self.complete_head(name, Ok(Done::Received { end_of_stream: false }));
+                }
+            }
+            other => self.hindered(name, other),
+        }
+    }
+
+    fn send(&mut self, name: LaneName, conn: Id, start: usize, end: usize, world: &mut impl World) {
+        let head = &self.lane(name).ops[0];
+        // C4: it goes on where it stopped.
+        let from = if self.keeps(Rule::C4) { start + head.bytes } else { start };
+        let (parts, left) = (head.buffer.is_parts(), end - start - head.bytes);
+        let len = head.buffer.in_one_call(from, |part| part.bytes().len()).min(end - from);
+        let bytes = head.buffer.bytes()[from..from + len].to_vec();
+        match world.perform(Call::Send { conn, bytes, parts }).0 {
+            Outcome::Transferred(0) => self.end(name, fault(SystemErrorKind::WriteZero)),
+            Outcome::Transferred(count) if count <= len => {
+                self.transferred(name, count, count < len);
+                if count == left {
+                    self.complete_head(name, Ok(Done::Sent));
+                }
+            }
+            other => self.hindered(name, other),
+        }
+    }
+
+    fn accept(&mut self, name: LaneName, listener: Id, many: bool, world: &mut impl World) {
+        let conn = self.open(Kind::Stream, self.conns[&name.conn].pool);
+        match world.perform(Call::Accept { listener, conn }).0 {
+            Outcome::Done => {
+                self.lane_mut(name).shortages = 0;
+                if many && self.has_credit() {
+                    self.complete_one_of_many(name, Ok(Done::Accepted(conn)));
+                } else {
+                    self.complete_head(name, Ok(Done::Accepted(conn)));
+                }
+            }
+            other => {
+                self.conns.remove(&conn.index);
+                self.conn_places.leave(conn.index);
+                self.hindered(name, other);
+            }
+        }
+    }
+
+    /// An accept goes on: its completion waits in a place of its own.
+    fn complete_one_of_many(&mut self, name: LaneName, result: Result<Done, OpError>) {
+        let credit = self.op_places.take(self.plan.realm);
+        let Op { id, context, conn, .. } = self.lane(name).ops[0];
+        let buffer = Buffer::None;
+        self.ended.push_back(Completion {
+            context,
+            conn,
+            op: id,
+            buffer,
+            bytes: 0,
+            result,
+            more: true,
+            credit,
+        });
+    }
+
+    fn connect(&mut self, name: LaneName, conn: Id, world: &mut impl World) {
+        let outcome = world.perform(Call::Connect { conn }).0;
+        let phase = match outcome {
+            Outcome::Done => Phase::Open,
+            Outcome::WouldBlock => Phase::Connecting { known: true },
+            Outcome::Interrupted => self.conns[&name.conn].phase,
+            _ => Phase::Connecting { known: false },
+        };
+        self.conn_mut(name.conn).phase = phase;
+        let error = match outcome {
+            Outcome::Done => {
+                self.lane_mut(name).shortages = 0;
+                return self.complete_head(name, Ok(Done::Connected));
+            }
+            Outcome::WouldBlock | Outcome::Interrupted | Outcome::Exhausted(_) => {
+                return self.hindered(name, outcome);
+            }
+            Outcome::Failed(error) => error,
+            _ => SystemError::from_kind(SystemErrorKind::Other),
+        };
+        self.complete_head(name, Err(OpError::System(error)));
+        self.abort(name.conn, aio_model::CloseReason::Requested);
+    }
+
+    /// The calls of a connection that has no operations left.
+    fn wind_up(&mut self, name: LaneName, conn: Id, world: &mut impl World) {
+        match self.conns[&name.conn].phase {
+            Phase::Lingering { reason, fin_due: Some(ms) } => {
+                match world.perform(Call::ShutdownWrite { conn }).0 {
+                    Outcome::Done => {
+                        self.conn_mut(name.conn).phase = Phase::Lingering { reason, fin_due: None };
+                        self.linger_for(name.conn, ms);
+                    }
+                    Outcome::Interrupted => {}
+                    _ => self.abort(name.conn, reason),
+                }
+            }
+            Phase::Lingering { reason, fin_due: None } => match world.perform(Call::Discard { conn }).0 {
+                Outcome::Transferred(1..) | Outcome::Partial(_) => {}
+                other @ (Outcome::WouldBlock | Outcome::Interrupted) => self.hindered(name, other),
+                _ => self.abort(name.conn, reason),
+            },
+            _ => {
+                world.perform(Call::Close { conn });
+                if let Some(closer) = self.conn_mut(name.conn).closer.take() {
+                    self.complete(closer, Ok(Done::Closed));
+                }
+                self.forget(name.conn);
+            }
+        }
+    }
+
+    /// Bytes went through. Fewer than there was room for are all there were, if new ones are going to be reported, and
+    /// unless something else may be behind them.
+    fn transferred(&mut self, name: LaneName, count: usize, short: bool) {
+        let rearms = self.plan.rearm == Rearm::OnArrival;
+        let lane = self.lane_mut(name);
+        lane.ops[0].bytes += count;
+        lane.bytes += count as u64;
+        lane.shortages = 0;
+        lane.ready &= !(short && rearms && !lane.end_hinted);
+    }
+
+    /// Nothing went through.
+    fn hindered(&mut self, name: LaneName, outcome: Outcome) {
+        match outcome {
+            Outcome::WouldBlock => {
+                let lane = self.lane_mut(name);
+                (lane.ready, lane.end_hinted) = (false, false);
+                if self.keeps(Rule::B2) {
+                    self.return_unused(name);
+                }
+            }
+            Outcome::Interrupted => {}
+            Outcome::Exhausted(_) => {
+                self.return_unused(name);
+                if self.keeps(Rule::K5) {
+                    self.pause(name);
+                }
+            }
+            Outcome::Failed(error) => self.end(name, LaneEnd::Fault(error)),
+            // K7: what makes no sense is an error of the connection's, and of nobody else.
+            _ => self.end(name, fault(SystemErrorKind::Other)),
+        }
+    }
+
+    /// B2: a buffer that nothing was received into goes home.
+    fn return_unused(&mut self, name: LaneName) {
+        let Some(head) = self.lane_mut(name).ops.front_mut() else { return };
+        if let (Work::RecvPooled { .. }, Buffer::Lease { pool, .. }) = (head.work, head.buffer.clone()) {
+            head.buffer = Buffer::None;
+            self.come_home(pool);
+        }
+    }
+
+    /// K4: nothing more can come of this direction, and everything queued is told.
+    fn end(&mut self, name: LaneName, end: LaneEnd) {
+        if self.keeps(Rule::K4) {
+            self.lane_mut(name).end = Some(end);
+        }
+        self.complete_all(name, |work| result_of(end, *work));
+    }
+}

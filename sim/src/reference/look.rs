@@ -1,0 +1,158 @@
+//! What can be seen from outside.
+
+use std::time::Duration;
+
+use aio_model::{ConnPhase, Instant, Kind, LaneEnd, LanePlace, PoolId};
+
+use super::{Buffer, Conn, Id, Lane, LaneName, Op, Phase, Reference, Work};
+use crate::Direction;
+
+/// A connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the words are those of `aio_model::ConnInfo`")]
+pub struct ConnLook {
+    pub id: Id,
+    pub kind: Kind,
+    pub phase: ConnPhase,
+    pub age: Duration,
+    pub pool: PoolId,
+    pub receive: LaneLook,
+    pub send: LaneLook,
+}
+
+/// A lane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the words are those of `aio_model::LaneInfo`")]
+pub struct LaneLook {
+    pub ops: usize,
+    pub bytes: u64,
+    pub ready: bool,
+    pub place: LanePlace,
+    pub tainted: bool,
+    pub shut: bool,
+    pub end: Option<LaneEnd>,
+}
+
+/// An operation, or a completion that waits to be taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the words are those of `aio_model::OpInfo`")]
+pub struct OpLook {
+    pub id: Id,
+    pub conn: Id,
+    pub ended: bool,
+    pub bytes: usize,
+    pub due: Option<Instant>,
+    pub lease: bool,
+    pub place: Option<LanePlace>,
+}
+
+/// How much there is of everything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the words are those of `aio_model::Stats`")]
+pub struct Gauges {
+    pub connections: usize,
+    pub ops: usize,
+    pub completions: usize,
+    /// Buffers that are lent, but for those that were dropped.
+    pub outstanding: usize,
+    /// Buffers that are lent, those on their way home included.
+    pub leases: usize,
+    pub lanes_parked: usize,
+    pub lanes_held: usize,
+    pub lanes_runnable: usize,
+    pub timers: usize,
+    /// How often a dropped lease has woken the loop.
+    pub wakes: u32,
+}
+
+impl Lane {
+    /// Whether a FIN was sent, or will be.
+    pub(super) fn is_shut(&self) -> bool {
+        self.fin_sent || self.ops.iter().any(|op| op.work == Work::Shutdown)
+    }
+}
+
+impl Reference {
+    /// Every connection, by its place.
+    pub fn conns(&self) -> Vec<ConnLook> {
+        self.conns.values().map(|conn| self.conn_look(conn)).collect()
+    }
+
+    fn conn_look(&self, conn: &Conn) -> ConnLook {
+        let phase = match conn.phase {
+            Phase::Connecting { .. } => ConnPhase::Connecting,
+            Phase::Open => ConnPhase::Open,
+            Phase::Flushing { .. } => ConnPhase::Flushing,
+            Phase::Lingering { .. } => ConnPhase::Lingering,
+            Phase::Closing => ConnPhase::Closing,
+        };
+        let lane = |direction, lane: &Lane| LaneLook {
+            ops: lane.ops.len(),
+            bytes: lane.bytes,
+            ready: lane.ready,
+            place: self.place(LaneName { conn: conn.id.index, direction }),
+            tainted: lane.tainted,
+            shut: lane.is_shut(),
+            end: lane.end,
+        };
+        ConnLook {
+            id: conn.id,
+            kind: conn.kind,
+            phase,
+            age: self.now.saturating_since(conn.opened_at),
+            pool: conn.pool,
+            receive: lane(Direction::Receive, &conn.receive),
+            send: lane(Direction::Send, &conn.send),
+        }
+    }
+
+    /// Every operation and every completion that was not taken, by its place.
+    pub fn ops(&self) -> Vec<OpLook> {
+        let queued = |op: &Op, place| OpLook {
+            id: op.id,
+            conn: op.conn,
+            ended: false,
+            bytes: op.bytes,
+            due: op.deadline.map(|alarm| alarm.at()),
+            lease: matches!(op.buffer, Buffer::Lease { .. }),
+            place,
+        };
+        let mut looks: Vec<OpLook> = self.sleeping.iter().map(|op| queued(op, None)).collect();
+        for (&index, conn) in &self.conns {
+            looks.extend(conn.closer.iter().map(|op| queued(op, None)));
+            for (direction, lane) in [(Direction::Receive, &conn.receive), (Direction::Send, &conn.send)] {
+                let place = self.place(LaneName { conn: index, direction });
+                let places = std::iter::once(Some(place)).chain(std::iter::repeat(None));
+                looks.extend(lane.ops.iter().zip(places).map(|(op, place)| queued(op, place)));
+            }
+        }
+        looks.extend(self.ended.iter().map(|done| OpLook {
+            id: done.credit,
+            conn: done.conn,
+            ended: true,
+            bytes: done.bytes,
+            due: None,
+            lease: matches!(done.buffer, Buffer::Lease { .. }),
+            place: None,
+        }));
+        looks.sort_by_key(|look| look.id);
+        looks
+    }
+
+    /// How much there is of everything.
+    pub fn gauges(&self) -> Gauges {
+        let leases = self.pools.values().map(|pool| pool.lent as usize).sum::<usize>();
+        Gauges {
+            connections: self.conns.len(),
+            ops: self.op_places.len(),
+            completions: self.ended.len(),
+            outstanding: leases - self.homeward.len(),
+            leases,
+            lanes_parked: self.pools.values().map(|pool| pool.parked.len()).sum(),
+            lanes_held: self.held.len(),
+            lanes_runnable: self.line.len(),
+            timers: self.timers(),
+            wakes: self.wakes,
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Time, and what falls due in it: looked for, not kept in order.
+
+use aio_model::{CloseReason, Deadline, Instant, OpError};
+
+use super::{Done, Id, LaneName, Phase, Reference, Rule, Work};
+use crate::Direction;
+
+/// Something falls due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Alarm {
+    /// In milliseconds.
+    at_ms: u64,
+    /// The how many-th deadline it is that was ever set: of those that fall due together, the first comes first.
+    nth: u64,
+}
+
+/// What falls due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    Op(Id),
+    Pause { conn: u32, receive: bool },
+    End(u32),
+}
+
+const MS: u64 = 1_000_000;
+
+impl Alarm {
+    pub(super) fn at(self) -> Instant {
+        Instant::from_nanos(self.at_ms.saturating_mul(MS))
+    }
+}
+
+impl Reference {
+    /// T3: time that seems to go back stands still.
+    pub(super) fn on_time(&mut self, now: Instant) {
+        self.now = if self.keeps(Rule::T3) { self.now.max(now) } else { now };
+    }
+
+    /// When a deadline comes, by the clock.
+    pub(super) fn resolve(&self, deadline: Option<Deadline>, clock: Instant) -> Instant {
+        match deadline {
+            None => Instant::MAX,
+            Some(Deadline::At(at)) => at,
+            Some(Deadline::Within(span)) => clock.max(self.now) + span,
+        }
+    }
+
+    /// T1: to the millisecond, and never early.
+    pub(super) fn alarm(&mut self, at: Instant) -> Option<Alarm> {
+        if at == Instant::MAX {
+            return None;
+        }
+        let at_ms = if self.keeps(Rule::T1) { at.as_nanos().div_ceil(MS) } else { at.as_nanos() / MS };
+        Some(self.alarm_in_ms(at_ms))
+    }
+
+    fn alarm_in_ms(&mut self, at_ms: u64) -> Alarm {
+        self.alarms += 1;
+        Alarm { at_ms, nth: self.alarms }
+    }
+
+    /// K5: a lane pauses for 1 ms, and for twice as long each time in a row, up to about a second.
+    pub(super) fn pause(&mut self, name: LaneName) {
+        self.step_aside(name);
+        let lane = self.lane_mut(name);
+        let span = 1 << lane.shortages.min(10);
+        lane.shortages += 1;
+        let alarm = self.alarm_in_ms(self.now.as_nanos().div_ceil(MS) + span);
+        self.lane_mut(name).pause = Some(alarm);
+    }
+
+    /// Flushing or lingering ends at `deadline`, if not before.
+    pub(super) fn end_by(&mut self, conn: u32, deadline: Instant) {
+        let Some(alarm) = self.alarm(deadline) else { return };
+        let ends = &mut self.conn_mut(conn).ends;
+        if ends.is_none_or(|ends| alarm.at_ms < ends.at_ms) {
+            *ends = Some(alarm);
+        }
+    }
+
+    /// Everything that falls due, in order.
+    fn agenda(&self) -> Vec<(Alarm, Due)> {
+        let mut agenda = vec![];
+        let mut note = |alarm: Option<Alarm>, due| agenda.extend(alarm.map(|alarm| (alarm, due)));
+        self.sleeping.iter().for_each(|op| note(op.deadline, Due::Op(op.id)));
+        for (&index, conn) in &self.conns {
+            note(conn.ends, Due::End(index));
+            for (lane, receive) in [(&conn.receive, true), (&conn.send, false)] {
+                note(lane.pause, Due::Pause { conn: index, receive });
+                lane.ops.iter().for_each(|op| note(op.deadline, Due::Op(op.id)));
+            }
+        }
+        agenda.sort();
+        agenda
+    }
+
+    /// When the next thing falls due.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.agenda().first().map(|(alarm, _)| alarm.at())
+    }
+
+    /// How many things fall due.
+    pub(super) fn timers(&self) -> usize {
+        self.agenda().len()
+    }
+
+    /// Ends what has fallen due, one after the other.
+    pub(super) fn expire(&mut self) {
+        let now_ms = self.now.as_nanos() / MS;
+        while let Some((_, due)) = self.agenda().first().filter(|(alarm, _)| alarm.at_ms <= now_ms) {
+            match *due {
+                Due::Op(op) => self.end_early(op, OpError::Deadline),
+                Due::Pause { conn, receive } => {
+                    let direction = if receive { Direction::Receive } else { Direction::Send };
+                    self.lane_mut(LaneName { conn, direction }).pause = None;
+                    self.settle(conn);
+                }
+                Due::End(conn) => {
+                    self.conn_mut(conn).ends = None;
+                    if let Phase::Flushing { reason, .. } | Phase::Lingering { reason, .. } =
+                        self.conns[&conn].phase
+                    {
+                        self.abort(conn, reason);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends a queued operation before it is done: its deadline came, or it was cancelled.
+    pub(super) fn end_early(&mut self, op: Id, error: OpError) {
+        if let Some(at) = self.sleeping.iter().position(|sleep| sleep.id == op) {
+            let sleep = self.sleeping.remove(at);
+            let elapsed = error == OpError::Deadline;
+            return self.complete(sleep, if elapsed { Ok(Done::Elapsed) } else { Err(error) });
+        }
+        let (name, at) = self.find_in_lane(op).expect("it is queued");
+        let op = self.lane_mut(name).ops.remove(at).expect("it is there");
+        let (connect, cut) = (op.work == Work::Connect, self.is_cut_short(&op));
+        self.complete(op, Err(error));
+        if connect {
+            return self.abort(name.conn, CloseReason::Requested);
+        }
+        // C5: after part of a send nothing follows, until the user says so.
+        if cut && self.keeps(Rule::C5) {
+            self.lane_mut(name).tainted = true;
+            self.complete_all(name, |_| Err(OpError::Tainted));
+        }
+        if at == 0 && !self.still_waits(name) {
+            self.step_aside(name);
+        }
+        self.settle(name.conn);
+    }
+
+    /// What a lane waited for, its head did. A buffer is as good for the next one, if it is of the right pool; then
+    /// the lane keeps its place in line (B3).
+    fn still_waits(&self, name: LaneName) -> bool {
+        let Some(head) = self.lane(name).ops.front() else { return false };
+        let parked = self.pools.iter().find(|(_, pool)| pool.parked.contains(&name)).map(|(pool, _)| *pool);
+        match parked {
+            Some(pool) => head.work == Work::RecvPooled { pool: Some(pool) },
+            None => !self.held.contains(&name),
+        }
+    }
+}

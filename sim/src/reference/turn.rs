@@ -1,0 +1,141 @@
+//! The turn: one bounded pass of the loop.
+
+use std::time::Duration;
+
+use aio_model::{Instant, Outcome, Readiness, SystemError};
+
+use super::{Completion, Id, Reference, Rule};
+
+/// The system below.
+pub trait World {
+    /// What time it is.
+    fn now(&self) -> Instant;
+
+    /// Waits for events, until `until` at the latest, and says what happened and what time it is then.
+    ///
+    /// # Errors
+    ///
+    /// When it can not wait.
+    fn wait(&mut self, until: Option<Instant>) -> Result<(Instant, Vec<(Id, Readiness)>), SystemError>;
+
+    /// Makes a system call, and says what came of it and which bytes a receive brought.
+    fn perform(&mut self, call: Call) -> (Outcome, Vec<u8>);
+}
+
+/// A system call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the words are those of `aio_model::Syscall`")]
+pub enum Call {
+    Recv { conn: Id, space: usize, parts: bool },
+    Discard { conn: Id },
+    Send { conn: Id, bytes: Vec<u8>, parts: bool },
+    Accept { listener: Id, conn: Id },
+    Connect { conn: Id },
+    ShutdownWrite { conn: Id },
+    Close { conn: Id },
+}
+
+impl Reference {
+    /// Takes a turn, and hands over up to `room` completions; says whether there is anything left to come.
+    ///
+    /// # Errors
+    ///
+    /// When the system can not wait; nothing else has happened.
+    pub fn turn(
+        &mut self,
+        world: &mut impl World,
+        timeout: Option<Duration>,
+        room: usize,
+    ) -> Result<(Vec<Completion>, bool), SystemError> {
+        for pool in std::mem::take(&mut self.homeward) {
+            self.come_home(pool);
+        }
+        self.awaits_lease = self.pools.values().any(|pool| !pool.parked.is_empty());
+        let until = timeout.map(|span| match span {
+            Duration::ZERO => Instant::ZERO,
+            span => world.now() + span,
+        });
+        self.wait(world, until)?;
+        // T2: bytes that moved come first, then deadlines.
+        if self.keeps(Rule::T2) {
+            self.attempt_all(world);
+            self.expire();
+        } else {
+            self.expire();
+            self.attempt_all(world);
+        }
+        let batch: Vec<Completion> = (0..room).map_while(|_| self.take()).collect();
+        let goes_on = !batch.is_empty() || !self.is_drained();
+        Ok((batch, goes_on))
+    }
+
+    /// Whoever has something to do does not wait, and asks for events every other turn only. Everybody else sleeps
+    /// until something falls due.
+    fn wait(&mut self, world: &mut impl World, until: Option<Instant>) -> Result<(), SystemError> {
+        let busy = !self.line.is_empty() || !self.ended.is_empty() || self.is_drained();
+        if busy && self.asked {
+            self.asked = false;
+            self.on_time(world.now());
+            return Ok(());
+        }
+        self.asked = true;
+        let until = if busy { Some(Instant::ZERO) } else { self.next_due().into_iter().chain(until).min() };
+        let (now, events) = world.wait(until)?;
+        for (conn, readiness) in events {
+            self.on_ready(conn, readiness);
+        }
+        self.on_time(now);
+        Ok(())
+    }
+
+    /// An event says that a connection is worth an attempt. One for a connection that is gone reaches nobody (K1).
+    fn on_ready(&mut self, id: Id, readiness: Readiness) {
+        let known = |at: Id| if self.keeps(Rule::K1) { at == id } else { at.index == id.index };
+        if !self.conns.get(&id.index).is_some_and(|conn| known(conn.id)) {
+            return;
+        }
+        let conn = self.conn_mut(id.index);
+        let wakes = [readiness.wakes_receive(), readiness.wakes_send()];
+        for (lane, wakes) in [&mut conn.receive, &mut conn.send].into_iter().zip(wakes) {
+            lane.ready |= wakes;
+            lane.end_hinted |= wakes && readiness.hints_end();
+        }
+        self.settle(id.index);
+    }
+
+    /// K6: whoever stands in line is served once, with so many calls at most, and all together with so many. Then
+    /// it goes to the back.
+    fn attempt_all(&mut self, world: &mut impl World) {
+        let mut left = self.plan.limits.turn_attempts_max.get();
+        let share = if self.keeps(Rule::K6) { self.plan.limits.lane_attempts_max.get() } else { u32::MAX };
+        for _ in 0..self.line.len() {
+            let mut share = share;
+            while left > 0
+                && let Some(&lane) = self.line.front()
+                && self.equip(lane)
+            {
+                (left, share) = (left - 1, share - 1);
+                self.attempt(lane, world);
+                let at_front = self.line.front() == Some(&lane);
+                if at_front && (left == 0 || share == 0) {
+                    self.line.rotate_left(1);
+                }
+                if !at_front || share == 0 {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Hands a completion over, which makes room for another.
+    fn take(&mut self) -> Option<Completion> {
+        let done = self.ended.pop_front()?;
+        self.op_places.leave(done.credit.index);
+        self.release_held();
+        Some(done)
+    }
+
+    fn is_drained(&self) -> bool {
+        self.shut_down && self.conns.is_empty() && self.op_places.len() == 0
+    }
+}

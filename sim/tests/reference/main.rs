@@ -1,0 +1,54 @@
+//! `aio::Proactor` against the naive reference, call by call: the same answers, the same system calls in the same order,
+//! the same completions, the same state to be seen.
+//!
+//! `PROPTEST_CASES=1000000 cargo test --release -p sim --test reference the_proactor` for a long run.
+
+mod plain;
+mod player;
+mod step;
+mod world;
+
+use std::cell::Cell;
+
+use player::play;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
+use sim::reference::Rule;
+
+/// Steps of a script, at most.
+const STEPS_MAX: usize = 80;
+
+/// Scripts, unless `PROPTEST_CASES` says otherwise.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").map_or(2000, |cases| cases.parse().expect("PROPTEST_CASES is a number"))
+}
+
+proptest! {
+    #![proptest_config(Config { cases: cases(), max_shrink_iters: 100_000, ..Config::default() })]
+
+    #[test]
+    fn the_proactor_does_what_the_reference_says(script in step::script(STEPS_MAX)) {
+        play(&script, None).map_err(TestCaseError::fail)?;
+    }
+}
+
+/// The canary: without any one of its rules, the reference is something else than the proactor, and the comparison
+/// says so. What is tried is the same in every run.
+#[test]
+fn a_reference_without_any_one_of_its_rules_is_found_out() {
+    for rule in Rule::ALL {
+        let config =
+            Config { failure_persistence: None, cases: 500, max_shrink_iters: 0, ..Config::default() };
+        let chance = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+        let held = Cell::new(0);
+        let outcome = TestRunner::new_with_rng(config, chance).run(&step::script(STEPS_MAX), |script| {
+            let verdict = play(&script, Some(rule));
+            held.set(held.get() + u32::from(verdict.is_ok()));
+            verdict.map_err(TestCaseError::fail)
+        });
+        let Err(TestError::Fail(what, script)) = outcome else {
+            panic!("{rule:?} can be left out, and nothing is different: {outcome:?}");
+        };
+        println!("{rule:?}: {} steps, {} held, {what}", script.steps.len(), held.get());
+    }
+}
