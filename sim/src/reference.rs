@@ -20,94 +20,21 @@ mod look;
 mod submit;
 mod time;
 mod turn;
+mod words;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use aio_model::{CloseReason, Instant, Kind, LaneEnd, LanePlace, Limits, OpError, PoolId, PoolSize, Rearm};
+use aio_model::{CloseReason, Instant, Kind, LaneEnd, LanePlace, OpError, PoolId, PoolSize};
 
 use crate::Direction;
 
 pub use buffer::Buffer;
 pub use look::{ConnLook, Gauges, LaneLook, OpLook};
-pub use submit::{Manner, Refused, Request, Work};
 pub use turn::{Call, World};
+pub use words::{Completion, Done, Id, Manner, Plan, Refused, Request, Rule, Work};
 
 use time::Alarm;
-
-/// A rule of the contract.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the contract says what each promises")]
-#[rustfmt::skip]
-pub enum Rule {
-    C1, C2, C3, C4, C5, C6, C7,
-    T1, T2, T3,
-    B1, B2, B3, B4,
-    K1, K2, K3, K4, K5, K6, K7,
-}
-
-impl Rule {
-    /// All of them.
-    #[rustfmt::skip]
-    pub const ALL: [Rule; 21] = [
-        Rule::C1, Rule::C2, Rule::C3, Rule::C4, Rule::C5, Rule::C6, Rule::C7,
-        Rule::T1, Rule::T2, Rule::T3,
-        Rule::B1, Rule::B2, Rule::B3, Rule::B4,
-        Rule::K1, Rule::K2, Rule::K3, Rule::K4, Rule::K5, Rule::K6, Rule::K7,
-    ];
-}
-
-/// Names a connection or an operation: a place, and the how many-th it is that has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Id {
-    /// Whose it is.
-    pub realm: u32,
-    /// The place.
-    pub index: u32,
-    /// Counted from 1.
-    pub generation: u32,
-}
-
-/// What is to be built.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    /// What it may hold and do.
-    pub limits: Limits,
-    /// Its pools.
-    pub pools: Vec<PoolSize>,
-    /// When the system reports readiness again.
-    pub rearm: Rearm,
-    /// What its ids are told from others by.
-    pub realm: u32,
-}
-
-/// What an operation that succeeded did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the words are those of `aio_model::Done`")]
-pub enum Done {
-    Received { end_of_stream: bool },
-    Sent,
-    Accepted(Id),
-    Connected,
-    ShutDown,
-    Closed,
-    Elapsed,
-    Posted,
-}
-
-/// What comes back of an operation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the words are those of `aio_model::Completion`")]
-pub struct Completion {
-    pub context: u32,
-    pub conn: Id,
-    pub op: Id,
-    pub buffer: Buffer,
-    pub bytes: usize,
-    pub result: Result<Done, OpError>,
-    pub more: bool,
-    /// The place that it waits in. It is the operation's own, but for a completion that has more after it.
-    credit: Id,
-}
+use words::Places;
 
 /// The proactor. See the [module](self).
 #[derive(Debug)]
@@ -139,14 +66,6 @@ pub struct Reference {
     alarms: u64,
 }
 
-/// Places that are numbered, and taken by one after the other: the one that was left last, first.
-#[derive(Debug, Default)]
-struct Places {
-    vacant: Vec<u32>,
-    /// How often each was taken.
-    taken: Vec<u32>,
-}
-
 #[derive(Debug)]
 struct Pool {
     size: PoolSize,
@@ -162,8 +81,8 @@ struct Conn {
     phase: Phase,
     pool: PoolId,
     opened_at: Instant,
-    receive: Lane,
-    send: Lane,
+    /// What it receives or accepts, and what it sends.
+    lanes: [Lane; 2],
     /// The close that completes when it is gone.
     closer: Option<Op>,
     /// When flushing or lingering ends.
@@ -264,18 +183,17 @@ impl Reference {
     }
 
     fn lane(&self, name: LaneName) -> &Lane {
-        match name.direction {
-            Direction::Receive => &self.conns[&name.conn].receive,
-            Direction::Send => &self.conns[&name.conn].send,
-        }
+        &self.conns[&name.conn].lanes[name.direction as usize]
     }
 
     fn lane_mut(&mut self, name: LaneName) -> &mut Lane {
-        let conn = self.conn_mut(name.conn);
-        match name.direction {
-            Direction::Receive => &mut conn.receive,
-            Direction::Send => &mut conn.send,
-        }
+        &mut self.conn_mut(name.conn).lanes[name.direction as usize]
+    }
+
+    /// Every lane there is.
+    fn lanes(&self) -> impl Iterator<Item = (LaneName, &Lane)> {
+        let names = self.conns.keys().flat_map(|conn| LaneName::both(*conn));
+        names.map(|name| (name, self.lane(name)))
     }
 
     fn conn_mut(&mut self, conn: u32) -> &mut Conn {
@@ -315,10 +233,10 @@ impl Reference {
     /// Something about a connection has changed: its lanes stand where that puts them, and if it flushes and no send
     /// is left, it goes on.
     fn settle(&mut self, conn: u32) {
-        for direction in [Direction::Receive, Direction::Send] {
-            self.stand(LaneName { conn, direction });
-        }
-        let flushed = |conn: &Conn| matches!(conn.phase, Phase::Flushing { .. }) && conn.send.ops.is_empty();
+        LaneName::both(conn).into_iter().for_each(|lane| self.stand(lane));
+        let flushed = |conn: &Conn| {
+            matches!(conn.phase, Phase::Flushing { .. }) && conn.lane(Direction::Send).ops.is_empty()
+        };
         if self.conns.get(&conn).is_some_and(flushed) {
             self.flushed(conn);
         }
@@ -409,8 +327,7 @@ impl Reference {
 
     /// Forgets a connection.
     fn forget(&mut self, conn: u32) {
-        self.step_aside(LaneName { conn, direction: Direction::Receive });
-        self.step_aside(LaneName { conn, direction: Direction::Send });
+        LaneName::both(conn).into_iter().for_each(|lane| self.step_aside(lane));
         self.conns.remove(&conn);
         self.conn_places.leave(conn);
         self.release_held();
@@ -420,29 +337,25 @@ impl Reference {
 impl Conn {
     fn new(id: Id, kind: Kind, pool: PoolId, now: Instant) -> Conn {
         // A send is worth a try at once; what can be received, an event will tell.
-        let send = Lane { ready: true, ..Lane::default() };
-        let receive = Lane::default();
-        Conn { id, kind, phase: Phase::Open, pool, opened_at: now, receive, send, closer: None, ends: None }
+        let lanes = [Lane::default(), Lane { ready: true, ..Lane::default() }];
+        Conn { id, kind, phase: Phase::Open, pool, opened_at: now, lanes, closer: None, ends: None }
+    }
+
+    fn lane(&self, direction: Direction) -> &Lane {
+        &self.lanes[direction as usize]
     }
 }
 
-impl Places {
-    fn len(&self) -> usize {
-        self.taken.len() - self.vacant.len()
+impl LaneName {
+    fn receive(conn: u32) -> LaneName {
+        LaneName { conn, direction: Direction::Receive }
     }
 
-    /// K1: a place that is taken again has another name.
-    fn take(&mut self, realm: u32) -> Id {
-        let index = self.vacant.pop().unwrap_or_else(|| {
-            self.taken.push(0);
-            u32::try_from(self.taken.len() - 1).expect("few places")
-        });
-        let generation = &mut self.taken[index as usize];
-        *generation += 1;
-        Id { realm, index, generation: *generation }
+    fn send(conn: u32) -> LaneName {
+        LaneName { conn, direction: Direction::Send }
     }
 
-    fn leave(&mut self, index: u32) {
-        self.vacant.push(index);
+    fn both(conn: u32) -> [LaneName; 2] {
+        [LaneName::receive(conn), LaneName::send(conn)]
     }
 }

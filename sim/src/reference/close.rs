@@ -52,7 +52,7 @@ impl Reference {
         let linger_ms = linger_ms.filter(|_| self.conns[&conn].kind == Kind::Stream);
         self.conn_mut(conn).phase = Phase::Flushing { reason, linger_ms };
         self.end_by(conn, deadline);
-        let receives = LaneName { conn, direction: Direction::Receive };
+        let receives = LaneName::receive(conn);
         self.step_aside(receives);
         self.complete_all(receives, |_| Err(OpError::Closed(reason)));
         self.settle(conn);
@@ -62,8 +62,8 @@ impl Reference {
     pub(super) fn flushed(&mut self, conn: u32) {
         let state = &self.conns[&conn];
         let Phase::Flushing { reason, linger_ms } = state.phase else { unreachable!("it flushes") };
-        let alive = state.receive.end.is_none() && state.send.end.is_none() && !state.send.tainted;
-        let fin_sent = state.send.fin_sent;
+        let alive = state.lanes.iter().all(|lane| lane.end.is_none() && !lane.tainted);
+        let fin_sent = state.lane(Direction::Send).fin_sent;
         let Some(ms) = linger_ms.filter(|_| alive && !self.shut_down) else {
             return self.abort(conn, reason);
         };
@@ -88,8 +88,7 @@ impl Reference {
         }
         self.conn_mut(conn).phase = Phase::Closing;
         self.conn_mut(conn).ends = None;
-        for direction in [Direction::Receive, Direction::Send] {
-            let lane = LaneName { conn, direction };
+        for lane in LaneName::both(conn) {
             self.step_aside(lane);
             // C1: whatever was accepted completes.
             if self.keeps(Rule::C1) {

@@ -5,7 +5,6 @@ use std::time::Duration;
 use aio_model::{ConnPhase, Instant, Kind, LaneEnd, LanePlace, PoolId};
 
 use super::{Buffer, Conn, Id, Lane, LaneName, Op, Phase, Reference, Work};
-use crate::Direction;
 
 /// A connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,11 +85,12 @@ impl Reference {
             Phase::Lingering { .. } => ConnPhase::Lingering,
             Phase::Closing => ConnPhase::Closing,
         };
-        let lane = |direction, lane: &Lane| LaneLook {
+        let [receive, send] = LaneName::both(conn.id.index).map(|name| (name, self.lane(name)));
+        let look = |(name, lane): (LaneName, &Lane)| LaneLook {
             ops: lane.ops.len(),
             bytes: lane.bytes,
             ready: lane.ready,
-            place: self.place(LaneName { conn: conn.id.index, direction }),
+            place: self.place(name),
             tainted: lane.tainted,
             shut: lane.is_shut(),
             end: lane.end,
@@ -101,8 +101,8 @@ impl Reference {
             phase,
             age: self.now.saturating_since(conn.opened_at),
             pool: conn.pool,
-            receive: lane(Direction::Receive, &conn.receive),
-            send: lane(Direction::Send, &conn.send),
+            receive: look(receive),
+            send: look(send),
         }
     }
 
@@ -118,13 +118,11 @@ impl Reference {
             place,
         };
         let mut looks: Vec<OpLook> = self.sleeping.iter().map(|op| queued(op, None)).collect();
-        for (&index, conn) in &self.conns {
-            looks.extend(conn.closer.iter().map(|op| queued(op, None)));
-            for (direction, lane) in [(Direction::Receive, &conn.receive), (Direction::Send, &conn.send)] {
-                let place = self.place(LaneName { conn: index, direction });
-                let places = std::iter::once(Some(place)).chain(std::iter::repeat(None));
-                looks.extend(lane.ops.iter().zip(places).map(|(op, place)| queued(op, place)));
-            }
+        looks.extend(self.conns.values().flat_map(|conn| &conn.closer).map(|op| queued(op, None)));
+        for (name, lane) in self.lanes() {
+            // Where a lane stands is where its head stands.
+            let places = std::iter::once(Some(self.place(name))).chain(std::iter::repeat(None));
+            looks.extend(lane.ops.iter().zip(places).map(|(op, place)| queued(op, place)));
         }
         looks.extend(self.ended.iter().map(|done| OpLook {
             id: done.credit,

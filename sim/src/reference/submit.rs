@@ -1,82 +1,12 @@
 //! What the user asks for, and why it may be refused.
 
 use aio_model::{
-    CloseReason, Deadline, IdError, Instant, Kind, Limit, OpError, OpIdError, OpenError, PoolId, ResumeError,
+    Deadline, IdError, Instant, Kind, Limit, OpError, OpIdError, OpenError, PoolId, ResumeError,
     SetPoolError, SubmitErrorKind,
 };
 
-use super::{Buffer, Conn, Done, Id, LaneName, Op, Phase, Reference, Rule};
+use super::{Buffer, Conn, Done, Id, LaneName, Op, Phase, Reference, Refused, Request, Rule, Work};
 use crate::Direction;
-
-/// What an operation has to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the words are those of the nouns of `aio_model`")]
-pub enum Work {
-    Recv {
-        exact: bool,
-    },
-    /// From the connection's own pool, unless it says from which.
-    RecvPooled {
-        pool: Option<PoolId>,
-    },
-    Send {
-        start: usize,
-        end: usize,
-    },
-    Accept {
-        many: bool,
-    },
-    Connect,
-    Shutdown,
-    Close {
-        manner: Manner,
-        reason: CloseReason,
-    },
-    Sleep,
-    Post,
-}
-
-/// How to close.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the words are those of `aio_model::Close`")]
-pub enum Manner {
-    Now,
-    Flush,
-    Linger { ms: u32 },
-}
-
-/// What is submitted.
-#[derive(Debug, Clone)]
-pub struct Request {
-    /// What to do.
-    pub work: Work,
-    /// With which bytes.
-    pub buffer: Buffer,
-    /// Until when; of a sleep, when it is over.
-    pub deadline: Option<Deadline>,
-}
-
-/// What comes back of what was refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
-    /// Why.
-    pub kind: SubmitErrorKind,
-    /// What was to ride on it.
-    pub context: u32,
-    /// Its bytes.
-    pub buffer: Buffer,
-}
-
-impl Work {
-    /// The lane that it queues in.
-    fn direction(self) -> Option<Direction> {
-        match self {
-            Work::Recv { .. } | Work::RecvPooled { .. } | Work::Accept { .. } => Some(Direction::Receive),
-            Work::Send { .. } | Work::Shutdown | Work::Connect => Some(Direction::Send),
-            Work::Close { .. } | Work::Sleep | Work::Post => None,
-        }
-    }
-}
 
 impl Reference {
     /// What stands for the proactor itself.
@@ -145,7 +75,7 @@ impl Reference {
                 op.conn = self.open(Kind::Stream, PoolId::DEFAULT);
                 let conn = op.conn.index;
                 self.conn_mut(conn).phase = Phase::Connecting { known: false };
-                self.enqueue(LaneName { conn, direction: Direction::Send }, op);
+                self.enqueue(LaneName::send(conn), op);
             }
             (_, Some(direction)) => self.enqueue(LaneName { conn: conn.index, direction }, op),
             (_, None) => self.begin_close(conn.index, op, deadline),
@@ -187,13 +117,13 @@ impl Reference {
             return Err(SubmitErrorKind::Closing);
         }
         self.admit_work(conn, request)?;
-        let lane = match request.work.direction() {
-            None => None,
-            Some(Direction::Receive) => Some(&conn.receive),
-            Some(Direction::Send) if conn.send.tainted => return Err(SubmitErrorKind::Tainted),
-            Some(Direction::Send) if conn.send.is_shut() => return Err(SubmitErrorKind::WriteShutDown),
-            Some(Direction::Send) => Some(&conn.send),
-        };
+        let lane = request.work.direction().map(|direction| conn.lane(direction));
+        if request.work.direction() == Some(Direction::Send) && conn.lane(Direction::Send).tainted {
+            return Err(SubmitErrorKind::Tainted);
+        }
+        if request.work.direction() == Some(Direction::Send) && conn.lane(Direction::Send).is_shut() {
+            return Err(SubmitErrorKind::WriteShutDown);
+        }
         // C6: what there is no room for is refused, not dropped and not waited with.
         let lane_ops_max = self.plan.limits.lane_ops_max.get() as usize;
         if lane.is_some_and(|lane| lane.ops.len() >= lane_ops_max) && self.keeps(Rule::C6) {
@@ -242,14 +172,8 @@ impl Reference {
 
     /// Finds an operation that is queued in a lane.
     pub(super) fn find_in_lane(&self, op: Id) -> Option<(LaneName, usize)> {
-        self.conns.iter().find_map(|(&conn, state)| {
-            [(Direction::Receive, &state.receive), (Direction::Send, &state.send)].into_iter().find_map(
-                |(direction, lane)| {
-                    let at = lane.ops.iter().position(|queued| queued.id == op)?;
-                    Some((LaneName { conn, direction }, at))
-                },
-            )
-        })
+        self.lanes()
+            .find_map(|(name, lane)| Some((name, lane.ops.iter().position(|queued| queued.id == op)?)))
     }
 
     /// Whether an operation is queued and may be taken back or changed.
@@ -285,14 +209,13 @@ impl Reference {
     ///
     /// When it is gone.
     pub fn cancel_all(&mut self, conn: Id) -> Result<usize, IdError> {
-        let state = self.users_conn(conn)?;
-        let count = state.receive.ops.len() + state.send.ops.len();
-        let tainted = self.keeps(Rule::C5) && state.send.ops.front().is_some_and(|op| self.is_cut_short(op));
-        let conn = conn.index;
-        self.complete_all(LaneName { conn, direction: Direction::Receive }, |_| Err(OpError::Cancelled));
-        self.complete_all(LaneName { conn, direction: Direction::Send }, |_| Err(OpError::Cancelled));
-        self.conn_mut(conn).send.tainted |= tainted;
-        self.settle(conn);
+        self.users_conn(conn)?;
+        let both = LaneName::both(conn.index);
+        let count = both.iter().map(|lane| self.lane(*lane).ops.len()).sum();
+        let cut = self.lane(both[1]).ops.front().is_some_and(|op| self.is_cut_short(op));
+        both.into_iter().for_each(|lane| self.complete_all(lane, |_| Err(OpError::Cancelled)));
+        self.lane_mut(both[1]).tainted |= cut && self.keeps(Rule::C5);
+        self.settle(conn.index);
         Ok(count)
     }
 
@@ -330,7 +253,7 @@ impl Reference {
     /// When they were allowed all along, or the connection is gone.
     pub fn resume(&mut self, conn: Id) -> Result<(), ResumeError> {
         self.users_conn(conn)?;
-        let tainted = std::mem::take(&mut self.conn_mut(conn.index).send.tainted);
+        let tainted = std::mem::take(&mut self.lane_mut(LaneName::send(conn.index)).tainted);
         if tainted { Ok(()) } else { Err(ResumeError::NotTainted) }
     }
 

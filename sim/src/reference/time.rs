@@ -3,7 +3,6 @@
 use aio_model::{CloseReason, Deadline, Instant, OpError};
 
 use super::{Done, Id, LaneName, Phase, Reference, Rule, Work};
-use crate::Direction;
 
 /// Something falls due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,10 +14,10 @@ pub(super) struct Alarm {
 }
 
 /// What falls due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy)]
 enum Due {
     Op(Id),
-    Pause { conn: u32, receive: bool },
+    Pause(LaneName),
     End(u32),
 }
 
@@ -83,14 +82,12 @@ impl Reference {
         let mut agenda = vec![];
         let mut note = |alarm: Option<Alarm>, due| agenda.extend(alarm.map(|alarm| (alarm, due)));
         self.sleeping.iter().for_each(|op| note(op.deadline, Due::Op(op.id)));
-        for (&index, conn) in &self.conns {
-            note(conn.ends, Due::End(index));
-            for (lane, receive) in [(&conn.receive, true), (&conn.send, false)] {
-                note(lane.pause, Due::Pause { conn: index, receive });
-                lane.ops.iter().for_each(|op| note(op.deadline, Due::Op(op.id)));
-            }
+        self.conns.values().for_each(|conn| note(conn.ends, Due::End(conn.id.index)));
+        for (name, lane) in self.lanes() {
+            note(lane.pause, Due::Pause(name));
+            lane.ops.iter().for_each(|op| note(op.deadline, Due::Op(op.id)));
         }
-        agenda.sort();
+        agenda.sort_by_key(|(alarm, _)| *alarm);
         agenda
     }
 
@@ -110,10 +107,9 @@ impl Reference {
         while let Some((_, due)) = self.agenda().first().filter(|(alarm, _)| alarm.at_ms <= now_ms) {
             match *due {
                 Due::Op(op) => self.end_early(op, OpError::Deadline),
-                Due::Pause { conn, receive } => {
-                    let direction = if receive { Direction::Receive } else { Direction::Send };
-                    self.lane_mut(LaneName { conn, direction }).pause = None;
-                    self.settle(conn);
+                Due::Pause(lane) => {
+                    self.lane_mut(lane).pause = None;
+                    self.settle(lane.conn);
                 }
                 Due::End(conn) => {
                     self.conn_mut(conn).ends = None;

@@ -96,7 +96,7 @@ impl Reference {
         }
         let conn = self.conn_mut(id.index);
         let wakes = [readiness.wakes_receive(), readiness.wakes_send()];
-        for (lane, wakes) in [&mut conn.receive, &mut conn.send].into_iter().zip(wakes) {
+        for (lane, wakes) in conn.lanes.iter_mut().zip(wakes) {
             lane.ready |= wakes;
             lane.end_hinted |= wakes && readiness.hints_end();
         }

@@ -24,7 +24,7 @@ fn cases() -> u32 {
 }
 
 proptest! {
-    #![proptest_config(Config { cases: cases(), max_shrink_iters: 100_000, ..Config::default() })]
+    #![proptest_config(Config { cases: cases(), ..Config::default() })]
 
     #[test]
     fn the_proactor_does_what_the_reference_says(script in step::script(STEPS_MAX)) {
