@@ -10,8 +10,8 @@
 //! came to have something to do; of deadlines in one millisecond, the one set first comes first; a shutdown goes
 //! through the connections by the numbers of their places.
 //!
-//! Every rule is kept in one place, which asks [`Reference::keeps`]. So a reader finds it under its name, and a test
-//! can switch it off: without any one of them, the comparison fails.
+//! A rule stands where it is kept, under its name. Each has a place that asks `keeps`: there a test can switch it off,
+//! and without any one of them the comparison must fail.
 
 mod attempt;
 mod buffer;

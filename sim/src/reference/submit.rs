@@ -117,12 +117,12 @@ impl Reference {
             return Err(SubmitErrorKind::Closing);
         }
         self.admit_work(conn, request)?;
-        let lane = request.work.direction().map(|direction| conn.lane(direction));
-        if request.work.direction() == Some(Direction::Send) && conn.lane(Direction::Send).tainted {
-            return Err(SubmitErrorKind::Tainted);
-        }
-        if request.work.direction() == Some(Direction::Send) && conn.lane(Direction::Send).is_shut() {
-            return Err(SubmitErrorKind::WriteShutDown);
+        let direction = request.work.direction();
+        let lane = direction.map(|direction| conn.lane(direction));
+        match lane.filter(|_| direction == Some(Direction::Send)) {
+            Some(send) if send.tainted => return Err(SubmitErrorKind::Tainted),
+            Some(send) if send.is_shut() => return Err(SubmitErrorKind::WriteShutDown),
+            _ => {}
         }
         // C6: what there is no room for is refused, not dropped and not waited with.
         let lane_ops_max = self.plan.limits.lane_ops_max.get() as usize;

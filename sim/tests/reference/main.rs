@@ -8,9 +8,10 @@ mod player;
 mod step;
 mod world;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 
-use player::play;
+use player::{play, watch};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 use sim::reference::Rule;
@@ -51,4 +52,20 @@ fn a_reference_without_any_one_of_its_rules_is_found_out() {
         };
         println!("{rule:?}: {} steps, {} held, {what}", script.steps.len(), held.get());
     }
+}
+
+/// The other canary: scripts that reach little prove little.
+#[test]
+fn the_scripts_reach_everything() {
+    let seen = RefCell::new(BTreeSet::new());
+    let config = Config { failure_persistence: None, cases: 1000, ..Config::default() };
+    let chance = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let played = TestRunner::new_with_rng(config, chance).run(&step::script(STEPS_MAX), |script| {
+        seen.borrow_mut().extend(watch(&script));
+        Ok(())
+    });
+    played.expect("nothing is rejected");
+    let seen: Vec<String> = seen.into_inner().into_iter().collect();
+    let expected: Vec<&str> = include_str!("reached.txt").lines().collect();
+    assert_eq!(seen, expected, "what they reach has changed: {seen:#?}");
 }

@@ -1,5 +1,6 @@
 //! Plays a script on both, and compares them after every step.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::time::Duration;
 
@@ -30,18 +31,20 @@ struct Player {
     held: Vec<Held>,
     /// The context of the next operation.
     serial: u32,
+    /// What was seen, if somebody wants to know.
+    seen: Option<BTreeSet<String>>,
 }
 
 /// Plays a script on the proactor and on a reference that lacks at most one rule.
 pub(crate) fn play(script: &Script, without: Option<Rule>) -> Verdict {
-    let mut player = Player::new(&script.setup, without);
-    let Setup { streams, listens, .. } = script.setup;
-    let mut sockets = listens.then_some(true).into_iter().chain(std::iter::repeat_n(false, streams));
-    sockets.try_for_each(|listener| player.adopt(listener, true))?;
-    for (nth, step) in script.steps.iter().enumerate() {
-        player.step(step).and_then(|()| player.look()).map_err(|what| format!("step {nth}: {what}"))?;
-    }
-    player.end().map_err(|what| format!("after the last step: {what}"))
+    Player::new(&script.setup, without).play(script)
+}
+
+/// Plays a script, and tells what was seen: answers, calls, results, and where things stood.
+pub(crate) fn watch(script: &Script) -> BTreeSet<String> {
+    let mut player = Player { seen: Some(BTreeSet::new()), ..Player::new(&script.setup, None) };
+    player.play(script).expect("the proactor does what the reference says");
+    player.seen.unwrap_or_default()
 }
 
 fn compare<T: PartialEq + Debug>(what: &str, found: &T, expected: &T) -> Verdict {
@@ -49,6 +52,28 @@ fn compare<T: PartialEq + Debug>(what: &str, found: &T, expected: &T) -> Verdict
 }
 
 impl Player {
+    fn play(&mut self, script: &Script) -> Verdict {
+        let Setup { streams, listens, .. } = script.setup;
+        let mut sockets = listens.then_some(true).into_iter().chain(std::iter::repeat_n(false, streams));
+        sockets.try_for_each(|listener| self.adopt(listener, true))?;
+        for (nth, step) in script.steps.iter().enumerate() {
+            self.step(step).and_then(|()| self.look()).map_err(|what| format!("step {nth}: {what}"))?;
+        }
+        self.end().map_err(|what| format!("after the last step: {what}"))
+    }
+
+    /// Something was seen: it is remembered by the words of it, without ids and numbers.
+    fn see(&mut self, what: &str, thing: &impl Debug) {
+        if let Some(seen) = &mut self.seen {
+            let text = format!("{thing:?}").replace("Id {", "0");
+            let name = text.split(|letter: char| letter.is_ascii_digit()).next().unwrap_or_default();
+            let words = name.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+            let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+            let parts = if text.contains("parts: true") { " in parts" } else { "" };
+            seen.insert(format!("{what}: {}{parts}", words.join(" ")));
+        }
+    }
+
     fn new(setup: &Setup, without: Option<Rule>) -> Player {
         let Setup { connections, ops, lane_ops, turn_attempts, lane_attempts, pools, .. } = *setup;
         let mut builder = Proactor::<u32>::builder()
@@ -84,7 +109,7 @@ impl Player {
         let conns = vec![other.adopt(Kind::Stream).expect("there is room"), aio.own()];
         let ops = vec![other.submit(other.own(), Post::new(), 0).expect("there is room")];
         let reference = Reference::new(plan, without);
-        Player { aio, reference, world: Scripted::default(), conns, ops, held: vec![], serial: 0 }
+        Player { aio, reference, world: Scripted::default(), conns, ops, held: vec![], serial: 0, seen: None }
     }
 
     fn step(&mut self, step: &Step) -> Verdict {
@@ -100,27 +125,34 @@ impl Player {
             Step::Turn(pass) => self.turn(pass).map(drop),
             Step::Cancel(op) => {
                 let op = self.op(*op);
-                compare("cancel", &self.aio.cancel(op), &self.reference.cancel(plain_op(op)))
+                let found = self.aio.cancel(op);
+                self.see("cancel", &found);
+                compare("cancel", &found, &self.reference.cancel(plain_op(op)))
             }
             Step::CancelAll(conn) => {
                 let conn = self.conn(*conn);
                 let found = self.aio.cancel_all(conn).map(|count| count as usize);
+                self.see("cancel_all", &found);
                 compare("cancel_all", &found, &self.reference.cancel_all(plain(conn)))
             }
             Step::SetDeadline { op, due } => {
                 let (op, deadline) = (self.op(*op), due.deadline());
                 let found = self.aio.set_deadline(op, deadline);
+                self.see("set_deadline", &found);
                 let expected = self.reference.set_deadline(plain_op(op), deadline, self.world.clock);
                 compare("set_deadline", &found, &expected)
             }
             Step::Resume(conn) => {
                 let conn = self.conn(*conn);
-                compare("resume", &self.aio.resume(conn), &self.reference.resume(plain(conn)))
+                let found = self.aio.resume(conn);
+                self.see("resume", &found);
+                compare("resume", &found, &self.reference.resume(plain(conn)))
             }
             Step::SetPool { conn, pool } => {
                 let (conn, pool) = (self.conn(*conn), PoolId::new(*pool));
-                let expected = self.reference.set_pool(plain(conn), pool);
-                compare("set_pool", &self.aio.set_pool(conn, pool), &expected)
+                let found = self.aio.set_pool(conn, pool);
+                self.see("set_pool", &found);
+                compare("set_pool", &found, &self.reference.set_pool(plain(conn), pool))
             }
             Step::Close { conn, code } => {
                 let conn = self.conn(*conn);
@@ -184,6 +216,7 @@ impl Player {
                 compare("submit", &plain_op(found), &expected)
             }
             (Err(found), Err(expected)) => {
+                self.see("refused", &found.kind);
                 let refused = (found.kind, found.context);
                 compare("submit", &refused, &(expected.kind, expected.context))?;
                 if !plain::same(&found.buffer, &expected.buffer) {
@@ -218,6 +251,10 @@ impl Player {
         }
         let asked = (below.scripted.asked.len(), below.scripted.asked.last());
         compare("system calls", &asked, &(self.world.asked.len(), self.world.asked.last()))?;
+        if self.seen.is_some() {
+            let whole = self.world.asked.clone();
+            whole.iter().for_each(|asked| self.see("asked", asked));
+        }
         let (expected, goes_on) = match expected {
             Ok(expected) => expected,
             Err(_) => return compare("turn", &found.is_err(), &true).map(|()| true),
@@ -225,6 +262,7 @@ impl Player {
         compare("turn", &found.ok(), &Some(goes_on))?;
         for (done, expected) in batch.iter().zip(&expected) {
             plain::completion(done, expected)?;
+            self.see("completed", &expected.result);
         }
         compare("completions", &batch.len(), &expected.len())?;
         for (done, expected) in batch.into_iter().zip(expected) {
@@ -241,10 +279,13 @@ impl Player {
     }
 
     /// Everything that can be seen is the same.
-    fn look(&self) -> Verdict {
+    fn look(&mut self) -> Verdict {
         let (found, expected) = (plain::conns(&self.aio), self.reference.conns());
         for (found, expected) in found.iter().zip(&expected) {
             compare("connection", found, expected)?;
+            self.see("connection", &found.phase);
+            self.see("receives", &found.receive.place);
+            self.see("sends", &found.send.place);
         }
         compare("connections", &found.len(), &expected.len())?;
         let (found, expected) = (plain::ops(&self.aio), self.reference.ops());
