@@ -115,3 +115,87 @@ impl List {
         (before, count) == (self.tail, self.len)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::VecDeque;
+    use alloc::vec::Vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Entries, each with its one link.
+    struct Entries(Vec<Link>);
+
+    impl Links for Entries {
+        fn link(&self, index: u32) -> &Link {
+            &self.0[index as usize]
+        }
+
+        fn link_mut(&mut self, index: u32) -> &mut Link {
+            &mut self.0[index as usize]
+        }
+    }
+
+    #[derive(Debug, Clone, Copy)]
+    enum Step {
+        /// To the back of a list, out of whichever it is in.
+        Push {
+            list: usize,
+            entry: u32,
+        },
+        Pop {
+            list: usize,
+        },
+        Remove {
+            entry: u32,
+        },
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            3 => (0..3_usize, 0..8_u32).prop_map(|(list, entry)| Step::Push { list, entry }),
+            1 => (0..3_usize).prop_map(|list| Step::Pop { list }),
+            1 => (0..8_u32).prop_map(|entry| Step::Remove { entry }),
+        ]
+    }
+
+    /// Takes an entry out of the list that it is in.
+    fn remove(lists: &mut [List; 3], entries: &mut Entries, queues: &mut [VecDeque<u32>; 3], entry: u32) {
+        for (list, queue) in lists.iter_mut().zip(queues) {
+            if queue.contains(&entry) {
+                list.remove(entries, entry);
+                queue.retain(|other| *other != entry);
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn lists_over_the_same_entries_do_what_queues_do(steps in prop::collection::vec(step(), 0..100)) {
+            let (mut lists, mut entries) = ([List::EMPTY; 3], Entries(alloc::vec![Link::UNLINKED; 8]));
+            let mut queues: [VecDeque<u32>; 3] = Default::default();
+            for step in steps {
+                match step {
+                    Step::Push { list, entry } => {
+                        remove(&mut lists, &mut entries, &mut queues, entry);
+                        lists[list].push_back(&mut entries, entry);
+                        queues[list].push_back(entry);
+                    }
+                    Step::Pop { list } => {
+                        prop_assert_eq!(lists[list].pop_front(&mut entries), queues[list].pop_front());
+                    }
+                    Step::Remove { entry } => remove(&mut lists, &mut entries, &mut queues, entry),
+                }
+                for (list, queue) in lists.iter().zip(&queues) {
+                    prop_assert!(list.is_whole(&entries));
+                    prop_assert!(list.iter(&entries).eq(queue.iter().copied()));
+                    prop_assert_eq!(list.front(), queue.front().copied());
+                    prop_assert_eq!((list.len() as usize, list.is_empty()), (queue.len(), queue.is_empty()));
+                }
+            }
+        }
+    }
+}
