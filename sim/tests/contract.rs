@@ -64,8 +64,13 @@ fn the_kept_tapes_pass() {
     assert!(!tapes.is_empty(), "there are regressions to play");
 }
 
+/// Scripts, unless `PROPTEST_CASES` says otherwise.
+fn cases() -> u32 {
+    std::env::var_os("PROPTEST_CASES").map_or(2000, |_| ProptestConfig::default().cases)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
     /// Whatever bytes say is a script, and the contract holds on it; proptest makes a failing one short.
     #[test]

@@ -7,12 +7,13 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use super::Verdict;
 
-/// Scripts per property: a second or two in a debug build.
+/// Scripts per property: a second or two in a debug build. `PROPTEST_CASES` asks for more.
 const CASES: u32 = 1000;
 
 /// The property holds on any script of at most `bytes_max` bytes. Proptest makes a failing one short.
 pub(crate) fn holds(property: impl Fn(&[u8]) -> Verdict, bytes_max: usize) {
-    let mut runner = TestRunner::new(Config { failure_persistence: None, cases: CASES, ..Config::default() });
+    let cases = std::env::var_os("PROPTEST_CASES").map_or(CASES, |_| Config::default().cases);
+    let mut runner = TestRunner::new(Config { failure_persistence: None, cases, ..Config::default() });
     let outcome = runner.run(&scripts(bytes_max), |bytes| property(&bytes).map_err(TestCaseError::fail));
     if let Err(failure) = outcome {
         panic!("{failure}");
