@@ -235,7 +235,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// Mostly one of the latest.
 fn pick() -> impl Strategy<Value = Pick> {
-    prop_oneof![6 => 0..4_usize, 1 => 0..64_usize].prop_map(Pick)
+    prop_oneof![4 => 0..2_usize, 4 => 0..5_usize, 1 => 0..64_usize].prop_map(Pick)
 }
 
 fn code() -> impl Strategy<Value = Option<u32>> {
@@ -315,7 +315,7 @@ fn what() -> impl Strategy<Value = What> {
         1 => Just(What::RecvShared),
         3 => (lens(), lease(), any::<bool>())
             .prop_map(|(lens, lease, exact)| What::Scatter { lens, lease, exact }),
-        10 => (len(), little(), little()).prop_map(|(len, skip, cut)| What::Send { len, skip, cut }),
+        16 => (len(), little(), little()).prop_map(|(len, skip, cut)| What::Send { len, skip, cut }),
         4 => (lens(), lease(), little(), little())
             .prop_map(|(lens, lease, skip, cut)| What::Gather { lens, lease, skip, cut }),
         2 => pick().prop_map(What::SendHeld),
