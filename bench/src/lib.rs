@@ -1,11 +1,16 @@
-//! What the benchmarks share: chance, and deadlines like those of real programs.
+//! What measures: a load, servers to compare, figures that noise does not touch; and what the micro-benchmarks share.
 //!
-//! The rows are in `benches/`, one file per room of `aio-model`. `cargo bench --manifest-path bench/Cargo.toml`
-//! runs them all; `-- arm_cancel` after it, those with that name.
+//! `cargo run --release --manifest-path bench/Cargo.toml -- compare` sets the servers against each other ([`compare`]).
+//! The rows of the micro-benchmarks are in `benches/`, one file per room of `aio-model`: `cargo bench --manifest-path
+//! bench/Cargo.toml` runs them all; `-- arm_cancel` after it, those with that name.
 #![forbid(unsafe_code)]
 
 mod chance;
+pub mod compare;
 mod deadlines;
+pub mod load;
+pub mod peers;
+pub mod process;
 
 pub use chance::Chance;
 pub use deadlines::Deadlines;

@@ -1,0 +1,80 @@
+//! What is asked of the servers.
+
+use crate::peers::Service;
+
+/// One column of the comparison.
+#[derive(Debug, Clone, Copy)]
+pub struct Scenario {
+    /// Its name in tables and on the command line.
+    pub name: &'static str,
+    /// What the servers do.
+    pub service: Service,
+    /// Connections that each server holds.
+    pub connections: usize,
+    /// How many of them are active at once.
+    pub active: usize,
+    /// Bytes in a message.
+    pub message: usize,
+    /// Messages under way on each active connection.
+    pub depth: usize,
+    /// Bytes in a receive buffer of each server.
+    pub buffer: usize,
+    /// What is measured.
+    pub measure: Measure,
+}
+
+/// What a scenario measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measure {
+    /// Requests per second, CPU per request and latencies, in slices that take turns.
+    Speed,
+    /// Memory per connection that does nothing.
+    Memory,
+}
+
+const ECHO: Scenario = Scenario {
+    name: "",
+    service: Service::Echo,
+    connections: 50,
+    active: 50,
+    message: 128,
+    depth: 1,
+    // A buffer four times the message lets a short read say that nothing is left.
+    buffer: 16 * 1024,
+    measure: Measure::Speed,
+};
+
+/// All of them.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "1x128", connections: 1, active: 1, ..ECHO },
+    Scenario { name: "50x128", ..ECHO },
+    Scenario { name: "1000x128", connections: 1000, active: 1000, ..ECHO },
+    Scenario { name: "50x4k", message: 4 * 1024, ..ECHO },
+    Scenario { name: "50x64k", message: 64 * 1024, buffer: 64 * 1024, ..ECHO },
+    Scenario { name: "50x128x16", depth: 16, ..ECHO },
+    // As many as fit into the descriptors of a process where 20,000 is the limit.
+    Scenario { name: "1000of18000", connections: 18_000, active: 1000, buffer: 4 * 1024, ..ECHO },
+    Scenario {
+        name: "idle",
+        connections: 10_000,
+        active: 10_000,
+        buffer: 4 * 1024,
+        measure: Measure::Memory,
+        ..ECHO
+    },
+    Scenario {
+        name: "broadcast",
+        service: Service::Broadcast,
+        connections: 10_001,
+        active: 1,
+        message: 1024,
+        buffer: 4 * 1024,
+        ..ECHO
+    },
+    Scenario { name: "proxy", service: Service::Proxy, message: 1024, ..ECHO },
+];
+
+/// The scenario of that name.
+pub fn find(name: &str) -> Option<&'static Scenario> {
+    SCENARIOS.iter().find(|scenario| scenario.name == name)
+}

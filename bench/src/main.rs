@@ -1,0 +1,185 @@
+//! The command line of the benchmarks.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use aio_bench::compare::report::Report;
+use aio_bench::compare::run::{self, Effort};
+use aio_bench::compare::scenario::{self, Measure, SCENARIOS, Scenario};
+use aio_bench::compare::table;
+use aio_bench::peers::{self, BASELINE, Options, Service};
+use aio_bench::{load, process};
+use clap::{Args, Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+
+#[derive(Debug, Parser)]
+#[command(name = "aio-bench", about = "Sets echo servers against each other")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Load servers in turn and compare them with a loop written by hand
+    Compare(Compare),
+    /// Be one of the servers
+    Serve(Serve),
+    /// Be a load: takes orders on standard input
+    #[command(hide = true)]
+    Load {
+        /// The core to run on
+        #[arg(long)]
+        core: Option<usize>,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Compare {
+    /// Only these scenarios; `compare --list` names them
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    scenario: Vec<String>,
+    /// Only these servers, and the baseline; `compare --list` names them
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    peers: Vec<String>,
+    /// How often each server has a slice
+    #[arg(long, value_name = "N", default_value_t = 25, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+    /// The length of a slice in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 150, value_parser = clap::value_parser!(u64).range(1..))]
+    slice: u64,
+    /// Write everything that was found to a file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// List scenarios and servers
+    #[arg(long)]
+    list: bool,
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// Which one
+    #[arg(long)]
+    peer: String,
+    /// What it does
+    #[arg(long, default_value = "echo")]
+    service: Service,
+    /// Where it listens; port 0 lets the system choose
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// Bytes in a receive buffer
+    #[arg(long, value_name = "BYTES", default_value_t = 16 * 1024)]
+    buffer: usize,
+    /// Bytes in a message of a broadcast
+    #[arg(long, value_name = "BYTES", default_value_t = 1024)]
+    message: usize,
+    /// Where a proxy connects to
+    #[arg(long, value_name = "ADDR")]
+    upstream: Option<SocketAddr>,
+    /// The core to run on
+    #[arg(long)]
+    core: Option<usize>,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Compare(options) => compare(&options),
+        Command::Serve(options) => serve(&options),
+        Command::Load { core } => process::begin_as_child(core).and_then(|()| load::child::run()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("aio-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(options: &Serve) -> io::Result<()> {
+    let peer = peers::find(&options.peer).ok_or_else(|| unknown("server", &options.peer))?;
+    if !peer.services.contains(&options.service) {
+        return Err(io::Error::other(format!("{} has no such service", peer.name)));
+    }
+    // Who is started by hand is not a child of ours, and stays where it is.
+    if options.core.is_some() {
+        process::begin_as_child(options.core)?;
+    }
+    let listener = peers::listener(options.listen)?;
+    println!("listening on {}", listener.local_addr()?);
+    io::stdout().flush()?;
+    let Serve { service, buffer, message, upstream, .. } = *options;
+    (peer.serve)(listener, &Options { service, buffer, message, upstream })
+}
+
+fn compare(options: &Compare) -> io::Result<()> {
+    if options.list {
+        return list();
+    }
+    let scenarios = chosen(&options.scenario)?;
+    if let Some(name) = options.peers.iter().find(|name| peers::find(name).is_none()) {
+        return Err(unknown("server", name));
+    }
+    process::pin(process::LOAD_CORE)?;
+    let program = std::env::current_exe()?;
+    let effort = Effort { rounds: options.rounds.into(), slice_ms: options.slice };
+    let bar = progress(&scenarios, options, effort);
+    let mut report = Report {
+        baseline: BASELINE.to_owned(),
+        rounds: effort.rounds,
+        slice_ms: effort.slice_ms,
+        scenarios: Vec::new(),
+    };
+    for scenario in scenarios {
+        let peers = run::peers_of(scenario, &options.peers);
+        report.scenarios.push(run::scenario(&program, scenario, &peers, effort, &bar)?);
+    }
+    bar.finish_and_clear();
+    print!("{}", table::of(&report));
+    if let Some(path) = &options.json {
+        std::fs::write(path, serde_json::to_string_pretty(&report)?)?;
+    }
+    Ok(())
+}
+
+fn progress(scenarios: &[&Scenario], options: &Compare, effort: Effort) -> ProgressBar {
+    let slices = |scenario: &&Scenario| {
+        let peers = run::peers_of(scenario, &options.peers).len() as u64;
+        peers * if scenario.measure == Measure::Speed { effort.rounds as u64 + 1 } else { 1 }
+    };
+    let bar = ProgressBar::new(scenarios.iter().map(slices).sum());
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} {eta} left  {msg}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn chosen(names: &[String]) -> io::Result<Vec<&'static Scenario>> {
+    if names.is_empty() {
+        return Ok(SCENARIOS.iter().collect());
+    }
+    names.iter().map(|name| scenario::find(name).ok_or_else(|| unknown("scenario", name))).collect()
+}
+
+fn unknown(what: &str, name: &str) -> io::Error {
+    io::Error::other(format!("no {what} `{name}`: `compare --list` names them"))
+}
+
+fn list() -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "scenarios")?;
+    for scenario in SCENARIOS {
+        let Scenario { name, connections, active, message, depth, .. } = *scenario;
+        writeln!(
+            out,
+            "  {name:<12} {active} of {connections} connections, {message} bytes, {depth} under way"
+        )?;
+    }
+    writeln!(out, "servers")?;
+    for peer in peers::PEERS {
+        writeln!(out, "  {:<12} {}", peer.name, peer.about)?;
+    }
+    Ok(())
+}

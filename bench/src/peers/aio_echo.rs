@@ -1,0 +1,98 @@
+//! Ours: a pooled receive, then a send of the lease.
+
+use std::io;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use aio::{Accept, Completion, ConnId, Done, Proactor, Recv, Send, SubmitError};
+
+use super::{DEADLINE, Options};
+
+/// What an operation is for.
+#[derive(Debug, Clone, Copy)]
+enum Ctx {
+    Accept,
+    Read,
+    Write,
+}
+
+/// An echo server that is stepped.
+#[derive(Debug)]
+pub struct Echo {
+    aio: Proactor<Ctx>,
+    batch: Vec<Completion<Ctx>>,
+    deadline: Option<Duration>,
+}
+
+/// Serves, for ever.
+///
+/// # Errors
+///
+/// When epoll fails.
+pub(super) fn serve(listener: TcpListener, options: &Options) -> io::Result<()> {
+    run(Echo::new(listener, options.buffer, None)?)
+}
+
+/// Serves, for ever; every receive has a deadline.
+///
+/// # Errors
+///
+/// When epoll fails.
+pub(super) fn serve_with_deadlines(listener: TcpListener, options: &Options) -> io::Result<()> {
+    run(Echo::new(listener, options.buffer, Some(DEADLINE))?)
+}
+
+fn run(mut echo: Echo) -> io::Result<()> {
+    while echo.turn(None)? {}
+    Ok(())
+}
+
+impl Echo {
+    /// A server on a listener.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no epoll descriptor.
+    pub fn new(listener: TcpListener, buffer: usize, deadline: Option<Duration>) -> io::Result<Echo> {
+        let mut aio = Proactor::<Ctx>::builder().pool(1024, buffer).build()?;
+        let listener = aio.adopt(listener)?;
+        aio.submit(listener, Accept::many(), Ctx::Accept)?;
+        Ok(Echo { aio, batch: Vec::with_capacity(1024), deadline })
+    }
+
+    /// Takes a turn, and handles what it completed.
+    ///
+    /// # Errors
+    ///
+    /// When epoll fails.
+    #[inline(never)]
+    pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
+        let Echo { aio, batch, deadline } = self;
+        let goes_on = aio.turn(batch, timeout)?;
+        for done in batch.drain(..) {
+            let (conn, next) = match (done.context, done.result) {
+                (Ctx::Accept, Ok(Done::Accepted(conn))) => (conn, read(aio, conn, *deadline)),
+                (Ctx::Read, Ok(Done::Received { end_of_stream: false })) => {
+                    (done.conn, aio.submit(done.conn, Send::new(done.buffer), Ctx::Write).map(drop))
+                }
+                (Ctx::Write, Ok(_)) => (done.conn, read(aio, done.conn, *deadline)),
+                _ => {
+                    aio.close(done.conn);
+                    continue;
+                }
+            };
+            if next.is_err() {
+                aio.close(conn);
+            }
+        }
+        Ok(goes_on)
+    }
+}
+
+fn read(aio: &mut Proactor<Ctx>, conn: ConnId, deadline: Option<Duration>) -> Result<(), SubmitError<Ctx>> {
+    let recv = match deadline {
+        Some(span) => Recv::pooled().within(span),
+        None => Recv::pooled(),
+    };
+    aio.submit(conn, recv, Ctx::Read).map(drop)
+}

@@ -1,0 +1,136 @@
+//! The servers that are compared, each written as its library's documentation would have it written.
+//!
+//! One process serves one peer. A peer is a file here and a row in [`PEERS`]; what it can be asked for is a
+//! [`Service`].
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
+
+pub mod aio_echo;
+pub mod child;
+pub mod mio_raw;
+#[cfg(feature = "tokio")]
+mod tokio_echo;
+
+/// What a server does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Service {
+    /// Sends back what comes.
+    Echo,
+    /// Sends what comes on the first connection to all the others.
+    Broadcast,
+    /// Connects once to the upstream for every connection, and passes bytes through.
+    Proxy,
+}
+
+/// How a server is set up.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// What it does.
+    pub service: Service,
+    /// The size of a receive buffer, shared or for each connection.
+    pub buffer: usize,
+    /// A message of a broadcast.
+    pub message: usize,
+    /// Where a proxy connects to.
+    pub upstream: Option<SocketAddr>,
+}
+
+impl Options {
+    /// Where a proxy connects to.
+    ///
+    /// # Errors
+    ///
+    /// When nobody said.
+    pub fn upstream(&self) -> io::Result<SocketAddr> {
+        self.upstream.ok_or_else(|| io::Error::other("a proxy needs --upstream"))
+    }
+}
+
+/// A server to compare.
+#[derive(Debug)]
+pub struct Peer {
+    /// Its name in tables and on the command line.
+    pub name: &'static str,
+    /// What it is, for people.
+    pub about: &'static str,
+    /// What it can be asked for.
+    pub services: &'static [Service],
+    /// Whether it is a row of every scenario, or only where it is asked for.
+    pub common: bool,
+    /// Serves, for ever.
+    pub serve: fn(TcpListener, &Options) -> io::Result<()>,
+}
+
+const ECHO: &[Service] = &[Service::Echo];
+
+/// The name of the peer that all others are measured by.
+pub const BASELINE: &str = "mio_raw";
+
+/// Every peer that was built, the baseline first.
+pub const PEERS: &[Peer] = &[
+    Peer {
+        name: BASELINE,
+        about: "an epoll loop written by hand, on mio",
+        services: ECHO,
+        common: true,
+        serve: mio_raw::serve,
+    },
+    Peer {
+        name: "aio",
+        about: "ours: a pooled receive, then a send of the lease",
+        services: ECHO,
+        common: true,
+        serve: aio_echo::serve,
+    },
+    Peer {
+        name: "aio_deadline",
+        about: "ours, with a deadline on every receive",
+        services: ECHO,
+        common: false,
+        serve: aio_echo::serve_with_deadlines,
+    },
+    #[cfg(feature = "tokio")]
+    Peer {
+        name: "tokio_ct",
+        about: "tokio, on the current thread",
+        services: ECHO,
+        common: true,
+        serve: tokio_echo::current_thread,
+    },
+    #[cfg(feature = "tokio")]
+    Peer {
+        name: "tokio_mt",
+        about: "tokio, two workers on one core",
+        services: ECHO,
+        common: true,
+        serve: tokio_echo::multi_thread,
+    },
+];
+
+/// The deadline of `aio_deadline`: it never comes.
+pub const DEADLINE: Duration = Duration::from_secs(600);
+
+/// The peer of that name.
+pub fn find(name: &str) -> Option<&'static Peer> {
+    PEERS.iter().find(|peer| peer.name == name)
+}
+
+/// A listener on a port of loopback that the system chooses, with room for a crowd that connects at once. What it accepts
+/// sends at once (`TCP_NODELAY`), as connections inherit that from it.
+///
+/// # Errors
+///
+/// When the system refuses.
+pub fn listener(address: SocketAddr) -> io::Result<TcpListener> {
+    let flags = SocketFlags::CLOEXEC;
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = socket_with(family, SocketType::STREAM, flags, None)?;
+    sockopt::set_tcp_nodelay(&socket, true)?;
+    bind(&socket, &address)?;
+    listen(&socket, 4096)?;
+    Ok(socket.into())
+}

@@ -1,0 +1,136 @@
+//! Processes: where they run, and what they have used.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
+use rustix::thread::{CpuSet, sched_setaffinity};
+
+/// The core that servers run on, and the one that everything else does.
+pub const SERVER_CORE: usize = 0;
+/// The core that the load, and this program, run on.
+pub const LOAD_CORE: usize = 1;
+
+/// Keeps the calling thread, and those it makes from now on, on one core.
+///
+/// # Errors
+///
+/// When there is no such core.
+pub fn pin(core: usize) -> io::Result<()> {
+    let mut cores = CpuSet::new();
+    cores.set(core);
+    sched_setaffinity(None, &cores)
+        .map_err(|error| io::Error::other(format!("can not run on core {core}: {error}; two are needed")))
+}
+
+/// What every child does first: it does not outlive its parent, and may open as many descriptors as the system allows.
+///
+/// # Errors
+///
+/// When the system refuses.
+pub fn begin_as_child(core: Option<usize>) -> io::Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?;
+    core.map_or(Ok(()), pin)
+}
+
+/// How many descriptors a process may have at most.
+pub fn descriptors_max() -> u64 {
+    getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX)
+}
+
+/// The CPU time, in nanoseconds, that all threads of a process have used, user and system together, as the scheduler
+/// accounts for it (`sum_exec_runtime`). Of a thread that runs right now the last few milliseconds may be missing, so ask
+/// when it sleeps: [`cpu_settled`].
+///
+/// # Errors
+///
+/// When there is no such process.
+pub fn cpu_nanos(pid: u32) -> io::Result<u64> {
+    let mut sum = 0;
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        // A thread may end while its name is read.
+        if let Ok(line) = fs::read_to_string(task?.path().join("schedstat")) {
+            sum += first_number(&line).ok_or_else(|| io::Error::other(format!("schedstat: {line:?}")))?;
+        }
+    }
+    Ok(sum)
+}
+
+/// [`cpu_nanos`], once the process sleeps: when the figure has stopped to move, or after 20 ms at the latest.
+///
+/// # Errors
+///
+/// When there is no such process.
+pub fn cpu_settled(pid: u32) -> io::Result<u64> {
+    let mut last = cpu_nanos(pid)?;
+    for _ in 0..20 {
+        thread::sleep(Duration::from_millis(1));
+        let now = cpu_nanos(pid)?;
+        if now == last {
+            break;
+        }
+        last = now;
+    }
+    Ok(last)
+}
+
+/// Bytes of anonymous memory that a process has in RAM: its heap and stacks, without its code.
+///
+/// # Errors
+///
+/// When there is no such process.
+pub fn resident_bytes(pid: u32) -> io::Result<u64> {
+    let status = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status"))?;
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"))
+        .and_then(first_number)
+        .map(|kib| kib * 1024)
+        .ok_or_else(|| io::Error::other("/proc says nothing of RssAnon"))
+}
+
+/// The id of a child, as the system wants it.
+///
+/// # Errors
+///
+/// When it can not be one.
+pub fn pid(id: u32) -> io::Result<Pid> {
+    i32::try_from(id).ok().and_then(Pid::from_raw).ok_or_else(|| io::Error::other("no process id"))
+}
+
+fn first_number(text: &str) -> Option<u64> {
+    text.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    #[test]
+    fn work_is_seen_in_the_account_and_sleep_is_not() {
+        let me = std::process::id();
+        let before = cpu_nanos(me).unwrap();
+        let until = Instant::now() + Duration::from_millis(50);
+        while Instant::now() < until {}
+        // What a thread has used is brought to account when it stops running.
+        thread::sleep(Duration::from_millis(2));
+        let worked = cpu_nanos(me).unwrap();
+        assert!(worked > before, "{before} {worked}");
+        assert!(cpu_nanos(u32::MAX).is_err());
+    }
+
+    #[test]
+    fn memory_is_seen_once_it_is_touched() {
+        let me = std::process::id();
+        let before = resident_bytes(me).unwrap();
+        let touched = std::hint::black_box(vec![1_u8; 32 << 20]);
+        let after = resident_bytes(me).unwrap();
+        assert!(after >= before + (24 << 20), "{before} {after} {}", touched.len());
+    }
+}
