@@ -62,7 +62,7 @@ pub use op::{Operation, Request};
 pub use parts::{Parts, SLICES_MAX, Slices, SlicesMut};
 pub use pool::{PoolId, PoolSize};
 pub use spin::Spin;
-pub use stats::{Counters, Queued, Stats};
+pub use stats::{Counters, Layout, Queued, Stats};
 pub use system::{Kind, Outcome, Readiness, Rearm, Syscall, System, Wake};
 pub use time::{Deadline, Instant, Tick};
 pub use turn::{Turn, turn};

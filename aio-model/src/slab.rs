@@ -37,6 +37,9 @@ enum Slot<T> {
 }
 
 impl<T> Slab<T> {
+    /// What an entry takes, its generation included.
+    pub const ENTRY_BYTES: usize = size_of::<Entry<T>>();
+
     /// An empty slab. Allocates nothing.
     pub const fn new() -> Slab<T> {
         Slab { entries: Vec::new(), free: NIL, len: 0 }

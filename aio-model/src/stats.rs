@@ -1,7 +1,12 @@
 //! What a model holds, and what it has done: a snapshot that costs a few dozen copies, at any time.
 
+use crate::cargo::Cargo;
+use crate::conn::Conn;
 use crate::model::Model;
-use crate::op::Work;
+use crate::op::{Op, Work};
+use crate::owner::Packed;
+use crate::slab::Slab;
+use crate::timers::Timers;
 
 /// A snapshot: what there is now, and what has happened since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -27,6 +32,31 @@ pub struct Stats {
     pub timers: u32,
     /// What has happened since the start.
     pub counters: Counters,
+}
+
+/// What the entries of a model's tables take. A connection that waits for its next message holds one of a connection, and
+/// one of an operation; with a deadline, one of a timer too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Layout {
+    /// Bytes for a connection or listener.
+    pub conn_bytes: usize,
+    /// Bytes for an operation: it becomes the completion, so that takes no more.
+    pub op_bytes: usize,
+    /// Bytes for an armed timer.
+    pub timer_bytes: usize,
+    /// Bytes for what an operation carries, while it does: its buffer, and how much of it was moved.
+    pub cargo_bytes: usize,
+}
+
+impl<C> Model<C> {
+    /// What the entries of this model's tables take.
+    pub const LAYOUT: Layout = Layout {
+        conn_bytes: Slab::<Conn>::ENTRY_BYTES,
+        op_bytes: Slab::<Op<C>>::ENTRY_BYTES,
+        timer_bytes: Timers::<Packed>::ENTRY_BYTES,
+        cargo_bytes: size_of::<Cargo>(),
+    };
 }
 
 macro_rules! queued {

@@ -140,6 +140,9 @@ fn digit(at: Tick, level: u8) -> usize {
 }
 
 impl<T: Copy> Timers<T> {
+    /// What an armed timer takes, beside its share of the nodes.
+    pub const ENTRY_BYTES: usize = size_of::<Entry<T>>();
+
     /// No timers.
     pub fn new() -> Timers<T> {
         let mut nodes = Slab::new();

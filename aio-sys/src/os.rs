@@ -52,6 +52,9 @@ pub struct Os {
 }
 
 impl Os {
+    /// What a connection takes here: its descriptor, and to whom it belongs.
+    pub const CONN_BYTES: usize = Table::ENTRY_BYTES;
+
     /// A system with no sockets, whose clock starts now.
     ///
     /// # Errors
