@@ -1,6 +1,7 @@
 //! What measures: a load, servers to compare, figures that noise does not touch; and what the micro-benchmarks share.
 //!
-//! `cargo run --release --manifest-path bench/Cargo.toml -- compare` sets the servers against each other ([`compare`]).
+//! `cargo run --release --manifest-path bench/Cargo.toml -- compare` sets the servers against each other ([`compare`]);
+//! `-- figures` counts what noise does not touch ([`figures`]).
 //! The rows of the micro-benchmarks are in `benches/`, one file per room of `aio-model`: `cargo bench --manifest-path
 //! bench/Cargo.toml` runs them all; `-- arm_cancel` after it, those with that name.
 #![forbid(unsafe_code)]
@@ -8,6 +9,7 @@
 mod chance;
 pub mod compare;
 mod deadlines;
+pub mod figures;
 pub mod load;
 pub mod peers;
 pub mod process;

@@ -9,6 +9,7 @@ use aio_bench::compare::report::Report;
 use aio_bench::compare::run::{self, Effort};
 use aio_bench::compare::scenario::{self, Measure, SCENARIOS, Scenario};
 use aio_bench::compare::table;
+use aio_bench::figures::{self, baseline, lockstep};
 use aio_bench::peers::{self, BASELINE, Options, Service};
 use aio_bench::{load, process};
 use clap::{Args, Parser, Subcommand};
@@ -25,6 +26,8 @@ struct Cli {
 enum Command {
     /// Load servers in turn and compare them with a loop written by hand
     Compare(Compare),
+    /// Count instructions, system calls, allocations and bytes
+    Figures(Figures),
     /// Be one of the servers
     Serve(Serve),
     /// Be a load: takes orders on standard input
@@ -34,6 +37,26 @@ enum Command {
         #[arg(long)]
         core: Option<usize>,
     },
+    /// Be a server and its clients, in one thread
+    #[command(hide = true)]
+    Lockstep {
+        /// Which server
+        #[arg(long)]
+        peer: String,
+        /// How often each client sends and receives
+        #[arg(long)]
+        rounds: usize,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Figures {
+    /// Fail if a figure is more than 2 % away from what this file says
+    #[arg(long, value_name = "FILE")]
+    check: Option<PathBuf>,
+    /// Write the figures to a file
+    #[arg(long, value_name = "FILE")]
+    write: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -87,6 +110,10 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Compare(options) => compare(&options),
         Command::Serve(options) => serve(&options),
+        Command::Figures(options) => count(&options),
+        Command::Lockstep { peer, rounds } => {
+            lockstep::run(&peer, rounds).map(|calls| println!("client calls: {calls}"))
+        }
         Command::Load { core } => process::begin_as_child(core).and_then(|()| load::child::run()),
     };
     match done {
@@ -144,16 +171,45 @@ fn compare(options: &Compare) -> io::Result<()> {
     Ok(())
 }
 
+fn count(options: &Figures) -> io::Result<()> {
+    let bar = bar(figures::STEPS);
+    let found = figures::measure(&std::env::current_exe()?, &bar)?;
+    bar.finish_and_clear();
+    let line = |(name, value): (&String, &f64)| vec![name.clone(), format!("{value:.3}")];
+    print!("{}", table::aligned(&found.figures.iter().map(line).collect::<Vec<_>>()));
+    if let Some(path) = &options.write {
+        std::fs::write(path, serde_json::to_string_pretty(&found)? + "\n")?;
+    }
+    let Some(path) = &options.check else { return Ok(()) };
+    let then: baseline::Figures = serde_json::from_str(&std::fs::read_to_string(path)?)?;
+    if then.rustc != found.rustc {
+        println!("{} made the baseline, {} this program: their instructions", then.rustc, found.rustc);
+        println!("are not comparable, so their ratio to the baseline loop's is");
+    }
+    let wrong = baseline::check(&found, &then);
+    if wrong.is_empty() {
+        println!("all within 2 % of {}", path.display());
+        return Ok(());
+    }
+    let again = "cargo run --release --manifest-path bench/Cargo.toml --no-default-features -- figures";
+    let (wrong, path) = (wrong.join("\n  "), path.display());
+    Err(io::Error::other(format!("not as in {path}:\n  {wrong}\nIf that is meant: {again} --write {path}")))
+}
+
+fn bar(steps: u64) -> ProgressBar {
+    let bar = ProgressBar::new(steps);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} {eta} left  {msg}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
 fn progress(scenarios: &[&Scenario], options: &Compare, effort: Effort) -> ProgressBar {
     let slices = |scenario: &&Scenario| {
         let peers = run::peers_of(scenario, &options.peers).len() as u64;
         peers * if scenario.measure == Measure::Speed { effort.rounds as u64 + 1 } else { 1 }
     };
-    let bar = ProgressBar::new(scenarios.iter().map(slices).sum());
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} {eta} left  {msg}") {
-        bar.set_style(style);
-    }
-    bar
+    bar(scenarios.iter().map(slices).sum())
 }
 
 fn chosen(names: &[String]) -> io::Result<Vec<&'static Scenario>> {

@@ -106,7 +106,11 @@ fn speed(
 }
 
 /// Connects a crowd, lets each connection echo once, and looks at what the server has grown by.
-fn memory(
+///
+/// # Errors
+///
+/// Like [`scenario`].
+pub fn memory(
     program: &Path,
     scenario: &Scenario,
     peers: &[&'static Peer],
@@ -120,10 +124,10 @@ fn memory(
         let found = (|| {
             let few = Scenario { connections: FIRST, active: FIRST, ..*scenario };
             let mut pair = Pair::start(program, &few, peer, None)?;
-            pair.greet(scenario.message, FIRST)?;
+            pair.greet(scenario.message)?;
             let before = pair.resident_settled()?;
             pair.connect(scenario.connections)?;
-            pair.greet(scenario.message, FIRST + scenario.connections)?;
+            pair.greet(scenario.message)?;
             let after = pair.resident_settled()?;
             Ok((number(after) - number(before)) / number(scenario.connections as u64))
         })();
@@ -181,8 +185,8 @@ impl Pair {
     }
 
     /// Lets each connection echo once.
-    fn greet(&mut self, message: usize, connections: usize) -> io::Result<()> {
-        self.load.tell(&Order::Echo { message, depth: 1, active: connections, millis: None }).map(drop)
+    fn greet(&mut self, message: usize) -> io::Result<()> {
+        self.load.tell(&Order::Greet { message }).map(drop)
     }
 
     fn resident_settled(&self) -> io::Result<u64> {
@@ -194,7 +198,7 @@ impl Pair {
         let Scenario { message, depth, active, .. } = *scenario;
         let order = match scenario.service {
             Service::Broadcast => Order::Broadcast { message, millis },
-            Service::Echo | Service::Proxy => Order::Echo { message, depth, active, millis: Some(millis) },
+            Service::Echo | Service::Proxy => Order::Echo { message, depth, active, millis },
         };
         let before = self.server.cpu_settled()?;
         let answer = self.load.tell(&order)?;

@@ -29,8 +29,13 @@ pub enum Order {
         depth: usize,
         /// How many connections are active.
         active: usize,
-        /// For so long; or else one message for each active connection.
-        millis: Option<u64>,
+        /// For how long.
+        millis: u64,
+    },
+    /// Let each connection echo once, a few at a time.
+    Greet {
+        /// Bytes in a message.
+        message: usize,
     },
     /// Publish on the first connection, receive on all the others.
     Broadcast {
@@ -104,8 +109,12 @@ fn obey(load: &mut Load, order: Order) -> io::Result<Answer> {
             Ok(Answer::default())
         }
         Order::Echo { message, depth, active, millis } => {
-            let until = millis.map_or(Until::Messages(1), |ms| Until::Span(Duration::from_millis(ms)));
+            let until = Until::Span(Duration::from_millis(millis));
             load.echo(Shape { message, depth, active }, until).map(Answer::from)
+        }
+        Order::Greet { message } => {
+            load.greet(message)?;
+            Ok(Answer::default())
         }
         Order::Broadcast { message, millis } => {
             let shape = Shape { message, depth: 1, active: 1 };

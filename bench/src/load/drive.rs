@@ -120,17 +120,42 @@ impl Load {
     ///
     /// When other bytes come back than were sent, a connection ends, or nothing happens for a long time.
     pub fn echo(&mut self, shape: Shape, until: Until) -> io::Result<Tally> {
-        let active = shape.active.min(self.conns.len());
-        let stride = self.conns.len() / active.max(1);
+        let all = self.conns.len();
+        let active = shape.active.min(all);
+        let stride = all / active.max(1);
         let first = self.first;
-        self.first = (first + 1) % self.conns.len().max(1);
+        self.first = (first + 1) % all.max(1);
+        self.echo_on((0..active).map(|nth| (first + nth * stride) % all), shape, until)
+    }
+
+    /// Lets each connection echo one message, a few at a time: no crowd of them fills a server's memory with buffers.
+    ///
+    /// # Errors
+    ///
+    /// Like [`echo`](Load::echo).
+    pub fn greet(&mut self, message: usize) -> io::Result<()> {
+        const AT_ONCE: usize = 10;
+        let shape = Shape { message, depth: 1, active: AT_ONCE };
+        for first in (0..self.conns.len()).step_by(AT_ONCE) {
+            let few = first..self.conns.len().min(first + AT_ONCE);
+            self.echo_on(few, shape, Until::Messages(1))?;
+        }
+        Ok(())
+    }
+
+    fn echo_on(
+        &mut self,
+        on: impl ExactSizeIterator<Item = usize>,
+        shape: Shape,
+        until: Until,
+    ) -> io::Result<Tally> {
+        let active = on.len();
         let mut run = Run::new(until, active);
         let depth = match until {
             Until::Span(_) => shape.depth,
             Until::Messages(count) => shape.depth.min(count),
         };
-        for nth in 0..active {
-            let nth = (first + nth * stride) % self.conns.len();
+        for nth in on {
             self.conns[nth].ask(&self.pattern, shape, depth, run.start)?;
         }
         run.under_way = active * depth;

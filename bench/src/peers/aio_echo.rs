@@ -4,7 +4,7 @@ use std::io;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use aio::{Accept, Completion, ConnId, Done, Proactor, Recv, Send, SubmitError};
+use aio::{Accept, Completion, ConnId, Done, Model, Os, Proactor, Recv, Send, SubmitError};
 
 use super::{DEADLINE, Options};
 
@@ -95,4 +95,16 @@ fn read(aio: &mut Proactor<Ctx>, conn: ConnId, deadline: Option<Duration>) -> Re
         None => Recv::pooled(),
     };
     aio.submit(conn, recv, Ctx::Read).map(drop)
+}
+
+/// What the tables hold for each connection, operation and timer, in bytes.
+pub fn layout() -> [(&'static str, usize); 5] {
+    let model = Model::<Ctx>::LAYOUT;
+    [
+        ("bytes of a connection in the model", model.conn_bytes),
+        ("bytes of a connection in the system", Os::CONN_BYTES),
+        ("bytes of an operation", model.op_bytes),
+        ("bytes of a timer", model.timer_bytes),
+        ("bytes of a completion in a batch", size_of::<Completion<Ctx>>()),
+    ]
 }

@@ -1,0 +1,62 @@
+//! Figures that noise can not touch: instructions, system calls, allocations, bytes.
+//!
+//! Clients and server share a thread ([`lockstep`]), so every run does the same. Two runs of different length are
+//! subtracted, so the start and the end cancel out, and what is left is divided by the echoes between them.
+
+pub mod baseline;
+pub mod lockstep;
+pub mod tools;
+
+use std::io;
+use std::path::Path;
+
+use indicatif::ProgressBar;
+
+use crate::compare::run;
+use crate::compare::scenario;
+use crate::compare::stats::number;
+use crate::peers::{self, aio_echo};
+use baseline::{Figures, INSTRUCTIONS};
+use tools::ROUNDS;
+
+/// Measures everything.
+///
+/// # Errors
+///
+/// When a tool is missing or fails.
+pub fn measure(program: &Path, bar: &ProgressBar) -> io::Result<Figures> {
+    let missing = tools::missing();
+    if !missing.is_empty() {
+        return Err(io::Error::other(format!("missing: {0}; try: apt-get install {0}", missing.join(" "))));
+    }
+    let mut found = Figures { rustc: env!("RUSTC_VERSION").to_owned(), ..Figures::default() };
+    for peer in lockstep::PEERS {
+        let mut put = |name: &str, value| found.figures.insert(format!("{peer}: {name}"), value);
+        bar.set_message(format!("{peer}: instructions"));
+        put(INSTRUCTIONS, tools::instructions(program, peer, ROUNDS)?);
+        bar.inc(1);
+        bar.set_message(format!("{peer}: allocations"));
+        put("allocations per echo", tools::allocations(program, peer, ROUNDS)?);
+        bar.inc(1);
+        bar.set_message(format!("{peer}: system calls"));
+        for (call, count) in tools::calls(program, peer, ROUNDS)? {
+            put(&format!("{call} per echo"), count);
+        }
+        bar.inc(1);
+    }
+    for (name, bytes) in aio_echo::layout() {
+        found.figures.insert(format!("aio: {name}"), number(bytes as u64));
+    }
+    let idle = scenario::find("idle").ok_or_else(|| io::Error::other("no such scenario"))?;
+    for name in ["aio", "aio_deadline"] {
+        let Some(peer) = peers::find(name) else { continue };
+        let rows = run::memory(program, idle, &[peer], bar)?;
+        let bytes = rows.first().and_then(|row| row.bytes_per_connection);
+        let name = format!("{name}: resident bytes per idle connection");
+        found.figures.extend(bytes.map(|bytes| (name, bytes)));
+    }
+    Ok(found)
+}
+
+/// How many steps [`measure`] takes.
+pub const STEPS: u64 = 3 * lockstep::PEERS.len() as u64 + 2;
