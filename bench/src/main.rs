@@ -10,7 +10,7 @@ use aio_bench::compare::run::{self, Effort};
 use aio_bench::compare::scenario::{self, Measure, SCENARIOS, Scenario};
 use aio_bench::compare::table;
 use aio_bench::figures::{self, baseline, lockstep};
-use aio_bench::peers::{self, BASELINE, Options, Service};
+use aio_bench::peers::{self, BASELINE, Door, Options, Service};
 use aio_bench::{load, process};
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -134,11 +134,8 @@ fn serve(options: &Serve) -> io::Result<()> {
     if options.core.is_some() {
         process::begin_as_child(options.core)?;
     }
-    let listener = peers::listener(options.listen)?;
-    println!("listening on {}", listener.local_addr()?);
-    io::stdout().flush()?;
     let Serve { service, buffer, message, upstream, .. } = *options;
-    (peer.serve)(listener, &Options { service, buffer, message, upstream })
+    (peer.serve)(&Door { address: options.listen }, &Options { service, buffer, message, upstream })
 }
 
 fn compare(options: &Compare) -> io::Result<()> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aio::{Accept, Completion, ConnId, Done, Model, Os, Proactor, Recv, Send, SubmitError};
 
-use super::{DEADLINE, Options};
+use super::{DEADLINE, Door, Options};
 
 /// What an operation is for.
 #[derive(Debug, Clone, Copy)]
@@ -29,8 +29,8 @@ pub struct Echo {
 /// # Errors
 ///
 /// When epoll fails.
-pub(super) fn serve(listener: TcpListener, options: &Options) -> io::Result<()> {
-    run(Echo::new(listener, options.buffer, None)?)
+pub(super) fn serve(door: &Door, options: &Options) -> io::Result<()> {
+    run(Echo::new(door.open()?, options.buffer, None)?)
 }
 
 /// Serves, for ever; every receive has a deadline.
@@ -38,8 +38,8 @@ pub(super) fn serve(listener: TcpListener, options: &Options) -> io::Result<()> 
 /// # Errors
 ///
 /// When epoll fails.
-pub(super) fn serve_with_deadlines(listener: TcpListener, options: &Options) -> io::Result<()> {
-    run(Echo::new(listener, options.buffer, Some(DEADLINE))?)
+pub(super) fn serve_with_deadlines(door: &Door, options: &Options) -> io::Result<()> {
+    run(Echo::new(door.open()?, options.buffer, Some(DEADLINE))?)
 }
 
 fn run(mut echo: Echo) -> io::Result<()> {

@@ -11,7 +11,7 @@ use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
-use super::Options;
+use super::{Door, Options};
 
 const LISTENER: Token = Token(usize::MAX);
 
@@ -51,8 +51,8 @@ enum Fate {
 /// # Errors
 ///
 /// When epoll fails.
-pub(super) fn serve(listener: TcpListener, options: &Options) -> io::Result<()> {
-    let mut echo = Echo::new(listener, options.buffer)?;
+pub(super) fn serve(door: &Door, options: &Options) -> io::Result<()> {
+    let mut echo = Echo::new(door.open()?, options.buffer)?;
     loop {
         echo.turn(None)?;
     }
@@ -65,7 +65,6 @@ impl Echo {
     ///
     /// When the system gives no epoll descriptor.
     pub fn new(listener: TcpListener, buffer: usize) -> io::Result<Echo> {
-        listener.set_nonblocking(true)?;
         let mut listener = mio::net::TcpListener::from_std(listener);
         let poll = Poll::new()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;

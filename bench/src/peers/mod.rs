@@ -3,7 +3,7 @@
 //! One process serves one peer. A peer is a file here and a row in [`PEERS`]; what it can be asked for is a
 //! [`Service`].
 
-use std::io;
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
@@ -11,7 +11,15 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_w
 
 pub mod aio_echo;
 pub mod child;
+#[cfg(feature = "compio")]
+mod compio_echo;
+#[cfg(feature = "may")]
+mod may_echo;
 pub mod mio_raw;
+#[cfg(feature = "monoio")]
+mod monoio_echo;
+#[cfg(feature = "smol")]
+mod smol_echo;
 #[cfg(feature = "tokio")]
 mod tokio_echo;
 
@@ -62,7 +70,7 @@ pub struct Peer {
     /// Whether it is a row of every scenario, or only where it is asked for.
     pub common: bool,
     /// Serves, for ever.
-    pub serve: fn(TcpListener, &Options) -> io::Result<()>,
+    pub serve: fn(&Door, &Options) -> io::Result<()>,
 }
 
 const ECHO: &[Service] = &[Service::Echo];
@@ -109,6 +117,38 @@ pub const PEERS: &[Peer] = &[
         common: true,
         serve: tokio_echo::multi_thread,
     },
+    #[cfg(feature = "smol")]
+    Peer {
+        name: "smol",
+        about: "smol, its local executor",
+        services: ECHO,
+        common: true,
+        serve: smol_echo::serve,
+    },
+    #[cfg(feature = "monoio")]
+    Peer {
+        name: "monoio",
+        about: "monoio, on epoll (its legacy driver)",
+        services: ECHO,
+        common: true,
+        serve: monoio_echo::serve,
+    },
+    #[cfg(feature = "compio")]
+    Peer {
+        name: "compio",
+        about: "compio, on epoll (its polling driver)",
+        services: ECHO,
+        common: true,
+        serve: compio_echo::serve,
+    },
+    #[cfg(feature = "may")]
+    Peer {
+        name: "may",
+        about: "may: a coroutine for each connection, one worker",
+        services: ECHO,
+        common: true,
+        serve: may_echo::serve,
+    },
 ];
 
 /// The deadline of `aio_deadline`: it never comes.
@@ -119,14 +159,45 @@ pub fn find(name: &str) -> Option<&'static Peer> {
     PEERS.iter().find(|peer| peer.name == name)
 }
 
-/// A listener on a port of loopback that the system chooses, with room for a crowd that connects at once. What it accepts
+/// Where a server is to listen. Whoever has started it waits to be told that it does.
+#[derive(Debug)]
+pub struct Door {
+    /// The address; with port 0, the system chooses one.
+    pub address: SocketAddr,
+}
+
+impl Door {
+    /// A [`listener`], announced.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses.
+    pub fn open(&self) -> io::Result<TcpListener> {
+        let listener = listener(self.address)?;
+        self.announce(listener.local_addr()?)?;
+        Ok(listener)
+    }
+
+    /// Says on standard output where somebody listens, for a library that makes its listener itself.
+    ///
+    /// # Errors
+    ///
+    /// When nobody reads it.
+    pub fn announce(&self, local: SocketAddr) -> io::Result<()> {
+        let mut out = io::stdout();
+        writeln!(out, "listening on {local}")?;
+        out.flush()
+    }
+}
+
+/// A non-blocking listener with room for a crowd that connects at once. What it accepts
 /// sends at once (`TCP_NODELAY`), as connections inherit that from it.
 ///
 /// # Errors
 ///
 /// When the system refuses.
 pub fn listener(address: SocketAddr) -> io::Result<TcpListener> {
-    let flags = SocketFlags::CLOEXEC;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = socket_with(family, SocketType::STREAM, flags, None)?;
     sockopt::set_tcp_nodelay(&socket, true)?;

@@ -1,27 +1,26 @@
 //! tokio: a task for each connection.
 
 use std::io;
-use std::net::TcpListener as StdListener;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 
-use super::Options;
+use super::{Door, Options};
 
 /// Serves, for ever, on this thread.
-pub(super) fn current_thread(listener: StdListener, options: &Options) -> io::Result<()> {
-    serve(&Builder::new_current_thread().enable_io().build()?, listener, options)
+pub(super) fn current_thread(door: &Door, options: &Options) -> io::Result<()> {
+    serve(&Builder::new_current_thread().enable_io().build()?, door, options)
 }
 
 /// Serves, for ever, on two workers.
-pub(super) fn multi_thread(listener: StdListener, options: &Options) -> io::Result<()> {
-    serve(&Builder::new_multi_thread().worker_threads(2).enable_io().build()?, listener, options)
+pub(super) fn multi_thread(door: &Door, options: &Options) -> io::Result<()> {
+    serve(&Builder::new_multi_thread().worker_threads(2).enable_io().build()?, door, options)
 }
 
-fn serve(runtime: &Runtime, listener: StdListener, options: &Options) -> io::Result<()> {
+fn serve(runtime: &Runtime, door: &Door, options: &Options) -> io::Result<()> {
     let size = options.buffer;
-    listener.set_nonblocking(true)?;
+    let listener = door.open()?;
     runtime.block_on(async {
         let listener = TcpListener::from_std(listener)?;
         // The accepting is a task of its own: what `block_on` runs is not on a worker.
