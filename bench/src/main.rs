@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use aio_bench::compare::report::Report;
 use aio_bench::compare::run::{self, Effort};
 use aio_bench::compare::scenario::{self, Measure, SCENARIOS, Scenario};
-use aio_bench::compare::table;
+use aio_bench::compare::{picture, table};
 use aio_bench::figures::{self, baseline, lockstep};
 use aio_bench::peers::{self, BASELINE, Door, Options, Service};
 use aio_bench::{load, process};
@@ -76,6 +76,9 @@ struct Compare {
     /// Write everything that was found to a file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Draw it, as a page for a browser
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// List scenarios and servers
     #[arg(long)]
     list: bool,
@@ -164,6 +167,9 @@ fn compare(options: &Compare) -> io::Result<()> {
     print!("{}", table::of(&report));
     if let Some(path) = &options.json {
         std::fs::write(path, serde_json::to_string_pretty(&report)?)?;
+    }
+    if let Some(path) = &options.html {
+        std::fs::write(path, picture::of(&report))?;
     }
     Ok(())
 }

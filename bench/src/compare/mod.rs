@@ -1,6 +1,7 @@
 //! The servers side by side: all alive at once, loaded in turn in short slices, measured against the baseline in the same
 //! round.
 
+pub mod picture;
 pub mod report;
 pub mod run;
 pub mod scenario;
