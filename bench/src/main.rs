@@ -98,9 +98,6 @@ struct Serve {
     /// Bytes in a receive buffer
     #[arg(long, value_name = "BYTES", default_value_t = 16 * 1024)]
     buffer: usize,
-    /// Bytes in a message of a broadcast
-    #[arg(long, value_name = "BYTES", default_value_t = 1024)]
-    message: usize,
     /// Where a proxy connects to
     #[arg(long, value_name = "ADDR")]
     upstream: Option<SocketAddr>,
@@ -137,8 +134,8 @@ fn serve(options: &Serve) -> io::Result<()> {
     if options.core.is_some() {
         process::begin_as_child(options.core)?;
     }
-    let Serve { service, buffer, message, upstream, .. } = *options;
-    (peer.serve)(&Door { address: options.listen }, &Options { service, buffer, message, upstream })
+    let Serve { service, buffer, upstream, .. } = *options;
+    (peer.serve)(&Door { address: options.listen }, &Options { service, buffer, upstream })
 }
 
 fn compare(options: &Compare) -> io::Result<()> {

@@ -61,22 +61,36 @@ pub fn cpu_nanos(pid: u32) -> io::Result<u64> {
     Ok(sum)
 }
 
-/// [`cpu_nanos`], once the process sleeps: when the figure has stopped to move, or after 20 ms at the latest.
+/// [`cpu_nanos`], once the process sleeps: when none of its threads runs or waits for a core, and the figure has stopped to
+/// move; or after a second at the latest.
 ///
 /// # Errors
 ///
 /// When there is no such process.
 pub fn cpu_settled(pid: u32) -> io::Result<u64> {
     let mut last = cpu_nanos(pid)?;
-    for _ in 0..20 {
+    for _ in 0..1000 {
         thread::sleep(Duration::from_millis(1));
         let now = cpu_nanos(pid)?;
-        if now == last {
+        if now == last && !is_runnable(pid)? {
             break;
         }
         last = now;
     }
     Ok(last)
+}
+
+/// Whether a thread of the process runs, or would if it had a core.
+fn is_runnable(pid: u32) -> io::Result<bool> {
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        // Its name, in parentheses, may be anything; its state follows.
+        if let Ok(line) = fs::read_to_string(task?.path().join("stat"))
+            && line.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('R'))
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Bytes of anonymous memory that a process has in RAM: its heap and stacks, without its code.
@@ -123,6 +137,7 @@ mod tests {
         let worked = cpu_nanos(me).unwrap();
         assert!(worked > before, "{before} {worked}");
         assert!(cpu_nanos(u32::MAX).is_err());
+        assert!(is_runnable(me).unwrap(), "who asks runs");
     }
 
     #[test]

@@ -11,10 +11,11 @@ fn bench(arguments: &[&str]) -> Output {
 #[test]
 fn a_short_comparison_has_a_row_for_each_peer_and_writes_what_it_found() {
     let json = std::env::temp_dir().join(format!("aio-bench-{}.json", std::process::id()));
+    let html = json.with_extension("html");
     let run = bench(&[
         "compare",
         "--scenario",
-        "1x128,50x128x16",
+        "1x128,50x128x16,proxy",
         "--peers",
         "aio",
         "--rounds",
@@ -23,13 +24,18 @@ fn a_short_comparison_has_a_row_for_each_peer_and_writes_what_it_found() {
         "20",
         "--json",
         json.to_str().unwrap(),
+        "--html",
+        html.to_str().unwrap(),
     ]);
     let text = String::from_utf8_lossy(&run.stdout);
     assert!(run.status.success(), "{run:?}");
     assert!(text.contains("mio_raw (=1)") && text.contains("CPU/request ratio"), "{text}");
     let report: Report = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
     std::fs::remove_file(&json).unwrap();
-    assert_eq!(report.scenarios.len(), 2);
+    let page = std::fs::read_to_string(&html).unwrap();
+    std::fs::remove_file(&html).unwrap();
+    assert_eq!(page.matches("<circle").count(), 3 * 2 * 2, "a dot for each ratio");
+    assert_eq!(report.scenarios.len(), 3);
     for found in &report.scenarios {
         let mut names: Vec<_> = found.rows.iter().map(|row| row.peer.as_str()).collect();
         names.sort_unstable();

@@ -160,7 +160,6 @@ fn options(scenario: &Scenario, upstream: Option<&Upstream>) -> Options {
     Options {
         service: scenario.service,
         buffer: scenario.buffer,
-        message: scenario.message,
         upstream: upstream.map(|upstream| upstream.0.address()),
     }
 }

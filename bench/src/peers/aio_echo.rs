@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aio::{Accept, Completion, ConnId, Done, Model, Os, Proactor, Recv, Send, SubmitError};
 
-use super::{DEADLINE, Door, Options};
+use super::{DEADLINE, Door, Options, Service, aio_broadcast, aio_proxy};
 
 /// What an operation is for.
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +30,11 @@ pub struct Echo {
 ///
 /// When epoll fails.
 pub(super) fn serve(door: &Door, options: &Options) -> io::Result<()> {
-    run(Echo::new(door.open()?, options.buffer, None)?)
+    match options.service {
+        Service::Echo => run(Echo::new(door.open()?, options.buffer, None)?),
+        Service::Broadcast => aio_broadcast::serve(door, options),
+        Service::Proxy => aio_proxy::serve(door, options),
+    }
 }
 
 /// Serves, for ever; every receive has a deadline.

@@ -77,9 +77,7 @@ fn arguments(peer: &Peer, options: &Options) -> Vec<String> {
     let service = options.service.to_possible_value();
     let service = service.as_ref().map_or("echo", |value| value.get_name());
     let mut list = ["serve", "--peer", peer.name, "--service", service].map(str::to_owned).to_vec();
-    for (name, value) in [("--buffer", options.buffer), ("--message", options.message)] {
-        list.extend([name.to_owned(), value.to_string()]);
-    }
+    list.extend(["--buffer".to_owned(), options.buffer.to_string()]);
     if let Some(upstream) = options.upstream {
         list.extend(["--upstream".to_owned(), upstream.to_string()]);
     }

@@ -3,15 +3,15 @@
 //! Edge-triggered, registered once; what is read goes into one buffer for all connections and is written at once; a short
 //! read says that nothing is left, so no call ends in EAGAIN. Memory is taken only for what the kernel does not take.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read};
 use std::net::TcpListener;
 use std::time::Duration;
 
 use mio::event::Event;
-use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
-use super::{Door, Options};
+use super::mio_conn::{Conn, Fate};
+use super::{Door, Options, Service, mio_broadcast, mio_proxy};
 
 const LISTENER: Token = Token(usize::MAX);
 
@@ -26,32 +26,17 @@ pub struct Echo {
     buffer: Vec<u8>,
 }
 
-#[derive(Debug)]
-struct Conn {
-    stream: TcpStream,
-    /// What is to be sent before more is read.
-    unsent: Option<Box<Unsent>>,
-}
-
-#[derive(Debug)]
-struct Unsent {
-    bytes: Vec<u8>,
-    sent: usize,
-}
-
-/// Whether to go on with a connection.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Keep,
-    Close,
-}
-
 /// Serves, for ever.
 ///
 /// # Errors
 ///
 /// When epoll fails.
 pub(super) fn serve(door: &Door, options: &Options) -> io::Result<()> {
+    match options.service {
+        Service::Echo => {}
+        Service::Broadcast => return mio_broadcast::serve(door, options),
+        Service::Proxy => return mio_proxy::serve(door, options),
+    }
     let mut echo = Echo::new(door.open()?, options.buffer)?;
     loop {
         echo.turn(None)?;
@@ -98,7 +83,7 @@ impl Echo {
             }
             let nth = event.token().0;
             let Some(conn) = &mut conns[nth] else { continue };
-            if conn.serve(event, buffer) == Fate::Close {
+            if echo(conn, event, buffer) == Fate::Close {
                 conns[nth] = None;
                 free.push(nth);
             }
@@ -120,72 +105,40 @@ fn accept(
         });
         let interest = Interest::READABLE | Interest::WRITABLE;
         if poll.registry().register(&mut stream, Token(nth), interest).is_ok() {
-            conns[nth] = Some(Conn { stream, unsent: None });
+            conns[nth] = Some(Conn::new(stream));
         } else {
             free.push(nth);
         }
     }
 }
 
-impl Conn {
-    fn serve(&mut self, event: &Event, buffer: &mut [u8]) -> Fate {
-        if self.unsent.is_some() {
-            match self.flush() {
-                Ok(true) => {}
-                Ok(false) => return Fate::Keep,
-                Err(_) => return Fate::Close,
-            }
-        } else if !event.is_readable() {
+/// Flushes, then reads and sends back until nothing is left.
+fn echo(conn: &mut Conn, event: &Event, buffer: &mut [u8]) -> Fate {
+    if conn.unsent.is_some() {
+        match conn.flush() {
+            Ok(true) => {}
+            Ok(false) => return Fate::Keep,
+            Err(_) => return Fate::Close,
+        }
+    } else if !event.is_readable() {
+        return Fate::Keep;
+    }
+    loop {
+        let count = match conn.stream.read(buffer) {
+            Ok(0) => return Fate::Close,
+            Ok(count) => count,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Fate::Keep,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(_) => return Fate::Close,
+        };
+        match conn.send(&buffer[..count]) {
+            Ok(true) => {}
+            Ok(false) => return Fate::Keep,
+            Err(_) => return Fate::Close,
+        }
+        // Whoever has closed may have done so after these bytes: its end is still to be read.
+        if count < buffer.len() && !event.is_read_closed() {
             return Fate::Keep;
         }
-        loop {
-            let count = match self.stream.read(buffer) {
-                Ok(0) => return Fate::Close,
-                Ok(count) => count,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Fate::Keep,
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(_) => return Fate::Close,
-            };
-            match self.send(&buffer[..count]) {
-                Ok(true) => {}
-                Ok(false) => return Fate::Keep,
-                Err(_) => return Fate::Close,
-            }
-            // Whoever has closed may have done so after these bytes: its end is still to be read.
-            if count < buffer.len() && !event.is_read_closed() {
-                return Fate::Keep;
-            }
-        }
-    }
-
-    /// Sends, and keeps what the kernel does not take. Returns whether it took everything.
-    fn send(&mut self, bytes: &[u8]) -> io::Result<bool> {
-        let mut sent = 0;
-        while sent < bytes.len() {
-            match self.stream.write(&bytes[sent..]) {
-                Ok(count) => sent += count,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.unsent = Some(Box::new(Unsent { bytes: bytes[sent..].to_vec(), sent: 0 }));
-                    return Ok(false);
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(true)
-    }
-
-    fn flush(&mut self) -> io::Result<bool> {
-        let Some(unsent) = &mut self.unsent else { return Ok(true) };
-        while unsent.sent < unsent.bytes.len() {
-            match self.stream.write(&unsent.bytes[unsent.sent..]) {
-                Ok(count) => unsent.sent += count,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        self.unsent = None;
-        Ok(true)
     }
 }

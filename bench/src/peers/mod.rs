@@ -9,12 +9,17 @@ use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
 
+mod aio_broadcast;
 pub mod aio_echo;
+mod aio_proxy;
 pub mod child;
 #[cfg(feature = "compio")]
 mod compio_echo;
 #[cfg(feature = "may")]
 mod may_echo;
+mod mio_broadcast;
+mod mio_conn;
+mod mio_proxy;
 pub mod mio_raw;
 #[cfg(feature = "monoio")]
 mod monoio_echo;
@@ -22,6 +27,8 @@ mod monoio_echo;
 mod smol_echo;
 #[cfg(feature = "tokio")]
 mod tokio_echo;
+#[cfg(feature = "tokio")]
+mod tokio_services;
 
 /// What a server does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -41,8 +48,6 @@ pub struct Options {
     pub service: Service,
     /// The size of a receive buffer, shared or for each connection.
     pub buffer: usize,
-    /// A message of a broadcast.
-    pub message: usize,
     /// Where a proxy connects to.
     pub upstream: Option<SocketAddr>,
 }
@@ -73,6 +78,7 @@ pub struct Peer {
     pub serve: fn(&Door, &Options) -> io::Result<()>,
 }
 
+const ALL: &[Service] = &[Service::Echo, Service::Broadcast, Service::Proxy];
 const ECHO: &[Service] = &[Service::Echo];
 
 /// The name of the peer that all others are measured by.
@@ -83,14 +89,14 @@ pub const PEERS: &[Peer] = &[
     Peer {
         name: BASELINE,
         about: "an epoll loop written by hand, on mio",
-        services: ECHO,
+        services: ALL,
         common: true,
         serve: mio_raw::serve,
     },
     Peer {
         name: "aio",
         about: "ours: a pooled receive, then a send of the lease",
-        services: ECHO,
+        services: ALL,
         common: true,
         serve: aio_echo::serve,
     },
@@ -105,7 +111,7 @@ pub const PEERS: &[Peer] = &[
     Peer {
         name: "tokio_ct",
         about: "tokio, on the current thread",
-        services: ECHO,
+        services: ALL,
         common: true,
         serve: tokio_echo::current_thread,
     },
@@ -113,7 +119,7 @@ pub const PEERS: &[Peer] = &[
     Peer {
         name: "tokio_mt",
         about: "tokio, two workers on one core",
-        services: ECHO,
+        services: ALL,
         common: true,
         serve: tokio_echo::multi_thread,
     },

@@ -6,7 +6,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 
-use super::{Door, Options};
+use super::tokio_services::{broadcast, proxy};
+use super::{Door, Options, Service};
 
 /// Serves, for ever, on this thread.
 pub(super) fn current_thread(door: &Door, options: &Options) -> io::Result<()> {
@@ -24,14 +25,20 @@ fn serve(runtime: &Runtime, door: &Door, options: &Options) -> io::Result<()> {
     runtime.block_on(async {
         let listener = TcpListener::from_std(listener)?;
         // The accepting is a task of its own: what `block_on` runs is not on a worker.
-        let accepting = tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await?;
-                tokio::spawn(echo(stream, size));
-            }
-        });
+        let accepting = match options.service {
+            Service::Echo => tokio::spawn(accept(listener, size)),
+            Service::Broadcast => tokio::spawn(broadcast(listener, size)),
+            Service::Proxy => tokio::spawn(proxy(listener, options.upstream()?)),
+        };
         accepting.await?
     })
+}
+
+async fn accept(listener: TcpListener, size: usize) -> io::Result<()> {
+    loop {
+        let (stream, _) = listener.accept().await?;
+        tokio::spawn(echo(stream, size));
+    }
 }
 
 async fn echo(mut stream: TcpStream, size: usize) {
