@@ -11,7 +11,8 @@ use rustix::io::{Errno, readv, writev};
 use rustix::process::{WaitOptions, wait};
 
 use crate::load::{Pattern, Place};
-use crate::peers::{self, DEADLINE, aio_echo, mio_raw};
+use crate::peers::aio_echo::{self, Manner};
+use crate::peers::{self, mio_raw};
 
 /// Clients at once.
 pub const CLIENTS: usize = 50;
@@ -72,8 +73,8 @@ pub fn run(peer: &str, rounds: usize) -> io::Result<u64> {
     let address = listener.local_addr()?;
     let mut server = match peer {
         peers::BASELINE => Server::Mio(mio_raw::Echo::new(listener, BUFFER)?),
-        "aio" => Server::Aio(Box::new(aio_echo::Echo::new(listener, BUFFER, None)?)),
-        "aio_deadline" => Server::Aio(Box::new(aio_echo::Echo::new(listener, BUFFER, Some(DEADLINE))?)),
+        "aio" => Server::Aio(Box::new(aio_echo::Echo::new(listener, BUFFER, Manner::default())?)),
+        "aio_deadline" => Server::Aio(Box::new(aio_echo::Echo::new(listener, BUFFER, Manner::DEADLINE)?)),
         CANARY => Server::Canary(mio_raw::Echo::new(listener, BUFFER)?),
         _ => return Err(io::Error::other(format!("{peer} can not be stepped"))),
     };

@@ -4,7 +4,7 @@ use std::io;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use aio::{Accept, Completion, ConnId, Done, Model, Os, Proactor, Recv, Send, SubmitError};
+use aio::{Accept, Completion, ConnId, Done, Model, Os, Proactor, Recv, Send, Spin, SubmitError};
 
 use super::{DEADLINE, Door, Options, Service, aio_broadcast, aio_proxy};
 
@@ -14,6 +14,22 @@ enum Ctx {
     Accept,
     Read,
     Write,
+}
+
+/// What there may be beside the plain echo.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Manner {
+    /// The deadline of every receive.
+    pub deadline: Option<Duration>,
+    /// Whether to poll before sleeping.
+    pub spin: Spin,
+}
+
+impl Manner {
+    /// Every receive has a deadline, which never comes.
+    pub const DEADLINE: Manner = Manner { deadline: Some(DEADLINE), spin: Spin::Off };
+    /// Polls before it sleeps, while that pays.
+    pub const SPIN: Manner = Manner { deadline: None, spin: Spin::Adaptive };
 }
 
 /// An echo server that is stepped.
@@ -31,7 +47,7 @@ pub struct Echo {
 /// When epoll fails.
 pub(super) fn serve(door: &Door, options: &Options) -> io::Result<()> {
     match options.service {
-        Service::Echo => run(Echo::new(door.open()?, options.buffer, None)?),
+        Service::Echo => run(Echo::new(door.open()?, options.buffer, Manner::default())?),
         Service::Broadcast => aio_broadcast::serve(door, options),
         Service::Proxy => aio_proxy::serve(door, options),
     }
@@ -43,7 +59,16 @@ pub(super) fn serve(door: &Door, options: &Options) -> io::Result<()> {
 ///
 /// When epoll fails.
 pub(super) fn serve_with_deadlines(door: &Door, options: &Options) -> io::Result<()> {
-    run(Echo::new(door.open()?, options.buffer, Some(DEADLINE))?)
+    run(Echo::new(door.open()?, options.buffer, Manner::DEADLINE)?)
+}
+
+/// Serves, for ever; polls before it sleeps, while that pays.
+///
+/// # Errors
+///
+/// When epoll fails.
+pub(super) fn serve_spinning(door: &Door, options: &Options) -> io::Result<()> {
+    run(Echo::new(door.open()?, options.buffer, Manner::SPIN)?)
 }
 
 fn run(mut echo: Echo) -> io::Result<()> {
@@ -57,11 +82,11 @@ impl Echo {
     /// # Errors
     ///
     /// When the system gives no epoll descriptor.
-    pub fn new(listener: TcpListener, buffer: usize, deadline: Option<Duration>) -> io::Result<Echo> {
-        let mut aio = Proactor::<Ctx>::builder().pool(1024, buffer).build()?;
+    pub fn new(listener: TcpListener, buffer: usize, manner: Manner) -> io::Result<Echo> {
+        let mut aio = Proactor::<Ctx>::builder().pool(1024, buffer).spin(manner.spin).build()?;
         let listener = aio.adopt(listener)?;
         aio.submit(listener, Accept::many(), Ctx::Accept)?;
-        Ok(Echo { aio, batch: Vec::with_capacity(1024), deadline })
+        Ok(Echo { aio, batch: Vec::with_capacity(1024), deadline: manner.deadline })
     }
 
     /// Takes a turn, and handles what it completed.
@@ -102,12 +127,13 @@ fn read(aio: &mut Proactor<Ctx>, conn: ConnId, deadline: Option<Duration>) -> Re
 }
 
 /// What the tables hold for each connection, operation and timer, in bytes.
-pub fn layout() -> [(&'static str, usize); 5] {
+pub fn layout() -> [(&'static str, usize); 6] {
     let model = Model::<Ctx>::LAYOUT;
     [
         ("bytes of a connection in the model", model.conn_bytes),
         ("bytes of a connection in the system", Os::CONN_BYTES),
         ("bytes of an operation", model.op_bytes),
+        ("bytes of what an operation carries", model.cargo_bytes),
         ("bytes of a timer", model.timer_bytes),
         ("bytes of a completion in a batch", size_of::<Completion<Ctx>>()),
     ]

@@ -43,10 +43,20 @@ impl Conn {
     }
 
     /// Sends, and keeps what the kernel does not take. Returns whether it took everything.
+    #[inline]
     pub(super) fn send(&mut self, bytes: &[u8]) -> io::Result<bool> {
-        let mut sent = 0;
-        while sent < bytes.len() {
-            match self.stream.write(&bytes[sent..]) {
+        match self.stream.write(bytes) {
+            Ok(count) if count == bytes.len() => Ok(true),
+            first => self.send_rest(bytes, first),
+        }
+    }
+
+    /// What is rare: the kernel took a part, or nothing.
+    #[cold]
+    fn send_rest(&mut self, bytes: &[u8], first: io::Result<usize>) -> io::Result<bool> {
+        let (mut sent, mut last) = (0, first);
+        loop {
+            match last {
                 Ok(count) => sent += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.unsent = Some(Box::new(Unsent { bytes: bytes[sent..].to_vec(), sent: 0 }));
@@ -55,11 +65,15 @@ impl Conn {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
+            if sent == bytes.len() {
+                return Ok(true);
+            }
+            last = self.stream.write(&bytes[sent..]);
         }
-        Ok(true)
     }
 
     /// Sends what was kept. Returns whether nothing is left of it.
+    #[cold]
     pub(super) fn flush(&mut self) -> io::Result<bool> {
         let Some(unsent) = &mut self.unsent else { return Ok(true) };
         while unsent.sent < unsent.bytes.len() {

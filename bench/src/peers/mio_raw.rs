@@ -113,6 +113,7 @@ fn accept(
 }
 
 /// Flushes, then reads and sends back until nothing is left.
+#[inline]
 fn echo(conn: &mut Conn, event: &Event, buffer: &mut [u8]) -> Fate {
     if conn.unsent.is_some() {
         match conn.flush() {

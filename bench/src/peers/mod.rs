@@ -107,6 +107,13 @@ pub const PEERS: &[Peer] = &[
         common: false,
         serve: aio_echo::serve_with_deadlines,
     },
+    Peer {
+        name: "aio_spin",
+        about: "ours, polling before it sleeps while that pays",
+        services: ECHO,
+        common: true,
+        serve: aio_echo::serve_spinning,
+    },
     #[cfg(feature = "tokio")]
     Peer {
         name: "tokio_ct",
