@@ -13,11 +13,12 @@ use crate::episode::Episode;
 use crate::link::Side;
 use crate::oracle::{Manner, Refused, Submission, Task};
 use crate::pattern;
+use crate::pieces;
 use crate::workload::{Workload, remember};
 
 /// What a buffer holds, in one piece.
 fn all_bytes(buffer: &Buffer) -> Vec<u8> {
-    buffer.chunks().flatten().copied().collect()
+    pieces::join(buffer.chunks())
 }
 
 /// The address that the connect of this context goes to: each has its own, so that a call tells whose it is.
@@ -48,9 +49,11 @@ impl Episode {
 
     pub(crate) fn submit_recv(&mut self) {
         let context = self.context();
-        let bytes = self.bytes(context, self.size());
+        let size = self.size();
         let pools = self.plan.pools.len();
-        let (task, recv) = match self.choose(|choice| choice.below(7)) {
+        let manner = self.choose(|choice| choice.below(7));
+        let bytes = if matches!(manner, 2..=5) { self.bytes(context, size) } else { Vec::new() };
+        let (task, recv) = match manner {
             0 | 1 => (Task::RecvOwnPool, Recv::pooled()),
             6 => {
                 let pool = self.choose(|choice| choice.index(pools));
@@ -62,8 +65,6 @@ impl Episode {
             4 => (Task::Recv, Recv::into(self.cut(&bytes))),
             _ => (Task::RecvExact, Recv::exact(self.cut(&bytes))),
         };
-        let pooled = matches!(task, Task::RecvPooled { .. } | Task::RecvOwnPool);
-        let bytes = if pooled { Vec::new() } else { bytes };
         self.submit(task, recv.into_request(), context, bytes);
     }
 

@@ -7,6 +7,7 @@ use crate::errno::{EBADF, ECONNRESET, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, E
 use crate::faults::Fault;
 use crate::link::{Handshake, Refusal, Side};
 use crate::names::Known;
+use crate::pieces;
 use crate::socket::{Endpoint, Seat, Socket, SocketId, What};
 use crate::timing;
 use crate::trace::{Call, TraceEntry};
@@ -139,7 +140,7 @@ impl World {
                 let mut bytes = vec![0; slices.len()];
                 let outcome = self.recv(socket, end, &mut bytes);
                 if let Outcome::Transferred(count) | Outcome::Partial(count) = outcome {
-                    slices.iter_mut().flatten().zip(&bytes[..count]).for_each(|(to, from)| *to = *from);
+                    pieces::spread(&bytes[..count], slices.iter_mut());
                 }
                 outcome
             }
@@ -154,7 +155,7 @@ impl World {
                     return Outcome::Failed(EINVAL);
                 }
                 // To the kernel they are one: only the copy into its buffers differs.
-                let bytes: Vec<u8> = slices.iter().flatten().copied().collect();
+                let bytes = pieces::join(slices.iter());
                 self.send(socket, end, &bytes)
             }
             (Syscall::ShutdownWrite { .. }, &Socket { what: What::Stream(end), .. }) => self.shutdown(end),

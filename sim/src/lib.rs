@@ -54,6 +54,7 @@ mod os_tests;
 pub mod pattern;
 mod peer;
 pub mod picture;
+mod pieces;
 mod pipe;
 mod plan;
 pub mod probes;

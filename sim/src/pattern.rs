@@ -8,26 +8,46 @@ use crate::link::Side;
 
 /// The byte at `offset` of what `writer` writes on connection `serial`.
 pub fn byte_at(serial: u64, writer: Side, offset: u64) -> u8 {
-    word_at(serial, writer, offset / 8).to_le_bytes()[lane(offset)]
+    word_at(stream(serial, writer), offset)[lane(offset)]
 }
 
 /// Fills `bytes` with the pattern from `offset` on.
 pub fn fill(serial: u64, writer: Side, offset: u64, bytes: &mut [u8]) {
-    for (at, byte) in (offset..).zip(bytes) {
-        *byte = byte_at(serial, writer, at);
+    let (stream, mut at, mut rest) = (stream(serial, writer), offset, bytes);
+    while !rest.is_empty() {
+        let word = &word_at(stream, at)[lane(at)..];
+        let (here, after) = rest.split_at_mut(word.len().min(rest.len()));
+        here.copy_from_slice(&word[..here.len()]);
+        (at, rest) = (at + word.len() as u64, after);
     }
 }
 
 /// The index of the first of `bytes` that is not what the pattern has from `offset` on.
 pub fn mismatch(serial: u64, writer: Side, offset: u64, bytes: &[u8]) -> Option<usize> {
-    (offset..).zip(bytes).position(|(at, &byte)| byte != byte_at(serial, writer, at))
+    let (stream, mut at, mut rest) = (stream(serial, writer), offset, bytes);
+    while !rest.is_empty() {
+        let word = &word_at(stream, at)[lane(at)..];
+        let (here, after) = rest.split_at(word.len().min(rest.len()));
+        if *here != word[..here.len()] {
+            let before = bytes.len() - rest.len();
+            return here.iter().zip(word).position(|(byte, due)| byte != due).map(|index| before + index);
+        }
+        (at, rest) = (at + word.len() as u64, after);
+    }
+    None
 }
 
-/// Eight bytes of the pattern at once.
-fn word_at(serial: u64, writer: Side, word: u64) -> u64 {
-    mix(mix(serial << 1 | writer as u64).wrapping_add(word))
+/// What one side of one connection writes, as a number.
+fn stream(serial: u64, writer: Side) -> u64 {
+    mix(serial << 1 | writer as u64)
 }
 
+/// The eight bytes of the pattern that the one at `offset` is among: they cost as much as one.
+fn word_at(stream: u64, offset: u64) -> [u8; 8] {
+    mix(stream.wrapping_add(offset / 8)).to_le_bytes()
+}
+
+/// Which of the eight bytes it is.
 fn lane(offset: u64) -> usize {
     usize::from(offset.to_le_bytes()[0] % 8)
 }
@@ -44,6 +64,22 @@ mod tests {
         assert_eq!(mismatch(3, Side::Client, 1_000_010, &bytes[7..]), None);
         bytes[41] ^= 1;
         assert_eq!(mismatch(3, Side::Client, 1_000_003, &bytes), Some(41));
+    }
+
+    /// Words are cut anywhere, and every byte is compared.
+    #[test]
+    fn the_pattern_is_that_of_its_single_bytes() {
+        for (offset, len) in (0..20).flat_map(|offset| (0..20).map(move |len| (offset, len))) {
+            let due: Vec<u8> = (offset..).take(len).map(|at| byte_at(9, Side::Server, at)).collect();
+            let mut bytes = vec![0; len];
+            fill(9, Side::Server, offset, &mut bytes);
+            assert_eq!((&bytes, mismatch(9, Side::Server, offset, &bytes)), (&due, None));
+            for wrong in 0..len {
+                bytes[wrong] ^= 0x80;
+                assert_eq!(mismatch(9, Side::Server, offset, &bytes), Some(wrong));
+                bytes[wrong] ^= 0x80;
+            }
+        }
     }
 
     #[test]

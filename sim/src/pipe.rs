@@ -123,9 +123,11 @@ impl Pipe {
     /// Takes as much as has arrived and fits into `buffer`.
     pub(crate) fn receive(&mut self, buffer: &mut [u8]) -> usize {
         let count = buffer.len().min(self.arrived);
-        for (to, from) in buffer.iter_mut().zip(self.bytes.drain(..count)) {
-            *to = from;
-        }
+        let (front, back) = self.bytes.as_slices();
+        let (first, second) = buffer[..count].split_at_mut(count.min(front.len()));
+        first.copy_from_slice(&front[..first.len()]);
+        second.copy_from_slice(&back[..second.len()]);
+        self.bytes.drain(..count);
         self.arrived -= count;
         self.received += count as u64;
         count

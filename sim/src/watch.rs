@@ -8,6 +8,7 @@ use crate::asking::context_of;
 use crate::net::SimSocket;
 use crate::oracle::Oracle;
 use crate::os::{SimOs, SimWaker};
+use crate::pieces;
 use crate::probes::Probes;
 
 /// The simulated system, watched during one turn.
@@ -85,7 +86,7 @@ impl System for Watched<'_> {
             }
             Syscall::SendVectored { conn, slices } => {
                 let outcome = self.os.perform(call);
-                let bytes: Vec<u8> = slices.iter().flatten().copied().collect();
+                let bytes = pieces::join(slices.iter());
                 self.probes.answered(4, bytes.len(), outcome);
                 self.oracle.on_send(conn, &bytes, outcome);
                 outcome

@@ -6,6 +6,7 @@ use aio_model::{
 
 use super::{Conn, End, Manner, Op, Oracle, Phase, RECEIVE, SEND, Task, due_tick};
 use crate::pattern;
+use crate::pieces;
 
 /// A count of bytes as an index into a buffer that is in memory.
 pub(super) fn index(bytes: u64) -> usize {
@@ -318,7 +319,7 @@ impl Oracle {
         self.ensure(is_lease == op.lease, "B4", "lease-comes-back", || {
             format!("{:?} was given a lease: {}, and brings {:?}", op.task, op.lease, done.buffer)
         });
-        let bytes: Vec<u8> = done.buffer.chunks().flatten().copied().collect();
+        let bytes = pieces::join(done.buffer.chunks());
         let untouched = if op.task.is_recv() { count.min(bytes.len()) } else { 0 };
         let same = bytes.len() == op.submitted.len() && bytes[untouched..] == op.submitted[untouched..];
         self.ensure(same, "B1", "same-buffer", || {
