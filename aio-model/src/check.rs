@@ -4,18 +4,19 @@
 //! step. Each check has a name, and names the rule of the contract that would break with what it guards. That each
 //! can fail is shown by its canary: a sound model, broken in one place.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
-use alloc::vec;
-use alloc::vec::Vec;
 use core::fmt;
 
 use crate::conn::{Conn, Phase};
-use crate::lane::{Direction, Gate, LaneId, Place};
+use crate::id::Key;
+use crate::lane::{Direction, Gate, Lane, LaneId, Place};
 use crate::model::Model;
-use crate::op::{Stage, Work};
+use crate::op::{Op, Stage, Work};
 use crate::owner::Owner;
 use crate::slab::NIL;
+use crate::timers::TimerId;
 
 /// An invariant that does not hold: a bug of the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,11 +37,32 @@ impl fmt::Display for Violation {
 
 impl core::error::Error for Violation {}
 
-type Checked = Result<(), Violation>;
+/// Boxed, so that what is checked after every step, and holds, costs no more than a register.
+type Checked = Result<(), Box<Violation>>;
 
 /// `rule` holds, as far as `check` can tell, if `holds`; otherwise `what` was found.
+#[inline]
 fn ensure(holds: bool, rule: &'static str, check: &'static str, what: impl FnOnce() -> String) -> Checked {
-    if holds { Ok(()) } else { Err(Violation { rule, check, what: what() }) }
+    if holds { Ok(()) } else { violated(rule, check, what) }
+}
+
+/// Apart, so that what holds is not in its way.
+#[cold]
+fn violated(rule: &'static str, check: &'static str, what: impl FnOnce() -> String) -> Checked {
+    Err(Box::new(Violation { rule, check, what: what() }))
+}
+
+/// What was found on the way, to be compared with what there should be.
+#[derive(Default)]
+struct Found {
+    /// Lanes that stand in a list.
+    standing: u32,
+    /// Lanes that say they do.
+    placed: u32,
+    queued: u32,
+    /// Operations that carry a buffer.
+    carried: usize,
+    timers: u32,
 }
 
 impl<C> Model<C> {
@@ -50,12 +72,31 @@ impl<C> Model<C> {
     ///
     /// The first one that does not hold.
     pub fn check(&self) -> Result<(), Violation> {
+        self.check_all().map_err(|violation| *violation)
+    }
+
+    fn check_all(&self) -> Checked {
+        let mut found = Found::default();
         self.check_limits()?;
-        self.check_places()?;
-        self.check_lanes()?;
-        self.check_ops()?;
-        self.check_buffers()?;
-        self.check_timers()?;
+        self.check_lists(&mut found)?;
+        for (key, conn) in self.conns.iter() {
+            self.check_conn(key, conn, &mut found)?;
+        }
+        let Found { standing, placed, .. } = found;
+        ensure(placed == standing, "K6", "lane-stands", || {
+            format!("{placed} lanes say that they stand in a list, {standing} do")
+        })?;
+        for (key, op) in self.ops.iter() {
+            self.check_cargo(key, op, &mut found)?;
+            self.check_timer(op.timer, || Owner::Op(key.index()), &mut found)?;
+        }
+        self.check_ops(&found)?;
+        let (loaded, carried) = (self.cargos.len(), found.carried);
+        ensure(loaded == carried, "B1", "cargo-count", || {
+            format!("{loaded} buffers with operations, {carried} operations with one")
+        })?;
+        let (timers, owners) = (self.timers.len(), found.timers);
+        ensure(timers == owners, "T1", "timer-count", || format!("{timers} timers for {owners} owners"))?;
         self.check_pools()
     }
 
@@ -71,65 +112,87 @@ impl<C> Model<C> {
         })
     }
 
-    /// Every lane is in the list that its place names, and in no other.
-    fn check_places(&self) -> Checked {
-        let mut found: Vec<[Place; 2]> = vec![[Place::Idle; 2]; self.conns.index_bound() as usize];
+    /// Every lane in a list says that it stands there, so it stands in no other. Whether all that say so do is then a
+    /// matter of counting.
+    fn check_lists(&self, found: &mut Found) -> Checked {
         let parked =
             (0..).zip(&self.pools).map(|(id, pool)| (Place::Parked(crate::PoolId::new(id)), pool.parked));
         let lists = [(Place::Running, self.run), (Place::Held, self.held)].into_iter().chain(parked);
         for (place, list) in lists {
             ensure(list.is_whole(&self.conns), "K6", "lane-list", || format!("{place:?} lanes: {list:?}"))?;
             for lane in list.iter(&self.conns).map(LaneId::from_index) {
-                let found =
-                    &mut found[lane.conn() as usize][usize::from(lane.direction() == Direction::Send)];
-                ensure(*found == Place::Idle, "K6", "lane-once", || {
-                    format!("{lane:?} stands in the lists {found:?} and {place:?}")
-                })?;
-                *found = place;
-            }
-        }
-        for (key, conn) in self.conns.iter() {
-            for (lane, found) in conn.lanes.iter().zip(found[key.index() as usize]) {
-                let place = if let Place::BackingOff(_) = lane.place { Place::Idle } else { lane.place };
-                ensure(place == found, "K6", "lane-place", || {
-                    format!("{key:?} is {place:?} but stands in the list {found:?}")
+                let said = self.conns[lane].place;
+                ensure(said == place, "K6", "lane-place", || {
+                    format!("{lane:?} is {said:?} but stands in the list {place:?}")
                 })?;
             }
+            found.standing += list.len();
         }
         Ok(())
     }
 
-    fn check_lanes(&self) -> Checked {
-        for (key, conn) in self.conns.iter() {
-            for direction in [Direction::Receive, Direction::Send] {
-                let ops = &self.conns[LaneId::new(key.index(), direction)].ops;
-                ensure(ops.is_whole(&self.ops), "C3", "op-list", || {
-                    format!("{key:?} {direction:?} queues {ops:?}")
-                })?;
-                for index in ops.iter(&self.ops) {
-                    let op = &self.ops[index];
-                    let mine = op.is_queued() && op.conn == key && op.work().direction() == Some(direction);
-                    ensure(mine, "C1", "op-lane", || {
-                        format!("{key:?} {direction:?} queues operation {index} of another")
-                    })?;
-                }
-                let checked = self.check_lane(conn, direction);
-                checked.map_err(|v| Violation { what: format!("{key:?} {direction:?}: {}", v.what), ..v })?;
+    fn check_conn(&self, key: Key, conn: &Conn, found: &mut Found) -> Checked {
+        self.check_lane(key, conn, Direction::Receive, found)?;
+        self.check_lane(key, conn, Direction::Send, found)?;
+        self.check_timer(conn.end_timer, || Owner::Conn(key.index()), found)?;
+        if conn.closer == NIL {
+            return Ok(());
+        }
+        found.queued += 1;
+        let closes = self
+            .ops
+            .at(conn.closer)
+            .is_some_and(|op| matches!(op.stage, Stage::Queued(Work::Close { .. })) && op.conn == key);
+        ensure(closes, "K2", "closer", || format!("{key:?} is closed by operation {}", conn.closer))
+    }
+
+    fn check_lane(&self, key: Key, conn: &Conn, direction: Direction, found: &mut Found) -> Checked {
+        let lane = &conn.lanes[direction as usize];
+        self.check_queue(key, lane, direction)?;
+        let checked = self.check_state(conn, direction);
+        checked.map_err(|mut violation| {
+            violation.what = format!("{key:?} {direction:?}: {}", violation.what);
+            violation
+        })?;
+        found.queued += lane.ops.len();
+        match lane.place {
+            Place::Idle => Ok(()),
+            Place::BackingOff(timer) => {
+                let owner = || Owner::Lane(LaneId::new(key.index(), direction));
+                self.check_timer(Some(timer), owner, found)
             }
+            Place::Running | Place::Parked(_) | Place::Held => {
+                found.placed += 1;
+                Ok(())
+            }
+        }
+    }
+
+    fn check_queue(&self, conn: Key, lane: &Lane, direction: Direction) -> Checked {
+        ensure(lane.ops.is_whole(&self.ops), "C3", "op-list", || {
+            format!("{conn:?} {direction:?} queues {:?}", lane.ops)
+        })?;
+        for index in lane.ops.iter(&self.ops) {
+            let op = &self.ops[index];
+            let mine = op.is_queued() && op.conn == conn && op.work().direction() == Some(direction);
+            ensure(mine, "C1", "op-lane", || {
+                format!("{conn:?} {direction:?} queues operation {index} of another")
+            })?;
         }
         Ok(())
     }
 
-    fn check_lane(&self, conn: &Conn, direction: Direction) -> Checked {
+    fn check_state(&self, conn: &Conn, direction: Direction) -> Checked {
         let lane = &conn.lanes[direction as usize];
         let (ops, limit) = (lane.ops.len(), self.limits.lane_ops_max.get());
-        ensure(ops <= limit, "C6", "lane-limit", || format!("{ops} operations in a lane"))?;
-        ensure(lane.end.is_none() || ops == 0, "K4", "ended-empty", || {
-            format!("{:?}, yet {ops} operations", lane.end)
-        })?;
-        ensure(lane.gate != Gate::Tainted || ops == 0, "C5", "tainted-empty", || {
-            format!("tainted, yet {ops} operations")
-        })?;
+        if ops > 0 {
+            let end = lane.end;
+            ensure(ops <= limit, "C6", "lane-limit", || format!("{ops} operations in a lane"))?;
+            ensure(end.is_none(), "K4", "ended-empty", || format!("{end:?}, yet {ops} operations"))?;
+            ensure(lane.gate != Gate::Tainted, "C5", "tainted-empty", || {
+                format!("tainted, yet {ops} operations")
+            })?;
+        }
         match conn.phase {
             Phase::Closing => {
                 let stands = if direction == Direction::Receive { Place::Running } else { Place::Idle };
@@ -160,7 +223,7 @@ impl<C> Model<C> {
     }
 
     /// Every operation is in one place: a lane, the sleeping, its connection (a close), or the completions.
-    fn check_ops(&self) -> Checked {
+    fn check_ops(&self, found: &Found) -> Checked {
         ensure(self.ended.is_whole(&self.ops), "C1", "completion-list", || {
             format!("completions {:?}", self.ended)
         })?;
@@ -178,17 +241,7 @@ impl<C> Model<C> {
             let sleeps = matches!(self.ops[index].stage, Stage::Queued(Work::Sleep));
             ensure(sleeps, "T1", "sleep-queued", || format!("operation {index} is among the sleeping"))?;
         }
-        let mut queued = self.sleeping.len();
-        for (key, conn) in self.conns.iter() {
-            queued += conn.lanes.iter().map(|lane| lane.ops.len()).sum::<u32>();
-            if conn.closer != NIL {
-                queued += 1;
-                let closes = self.ops.at(conn.closer).is_some_and(|op| {
-                    matches!(op.stage, Stage::Queued(Work::Close { .. })) && op.conn == key
-                });
-                ensure(closes, "K2", "closer", || format!("{key:?} is closed by operation {}", conn.closer))?;
-            }
-        }
+        let queued = self.sleeping.len() + found.queued;
         let (ops, ended) = (self.ops.len(), self.ended.len());
         ensure(ops == queued + ended, "C1", "op-count", || {
             format!("{ops} operations, {queued} queued and {ended} ended")
@@ -197,45 +250,29 @@ impl<C> Model<C> {
         ensure(counted == queued, "C1", "queued-count", || format!("{counted} counted, {queued} queued"))
     }
 
-    /// A pooled receive holds a buffer only while it is about to fill it, and no operation left one behind.
-    fn check_buffers(&self) -> Checked {
-        for (key, op) in self.ops.iter() {
-            let Stage::Queued(Work::RecvPooled { .. }) = op.stage else { continue };
-            let lane = &self.conns[LaneId::new(op.conn.index(), Direction::Receive)];
-            let may_hold = lane.place == Place::Running && lane.ops.front() == Some(key.index());
-            ensure(op.cargo.is_none() || may_hold, "B2", "lease-in-use", || {
-                format!("operation {key:?} holds a buffer it can not fill")
-            })?;
+    /// A pooled receive holds a buffer only while it is about to fill it.
+    fn check_cargo(&self, key: Key, op: &Op<C>, found: &mut Found) -> Checked {
+        if op.cargo.is_none() {
+            return Ok(());
         }
-        let (loaded, carried) =
-            (self.cargos.len(), self.ops.iter().filter(|(_, op)| op.cargo.is_some()).count());
-        ensure(loaded == carried, "B1", "cargo-count", || {
-            format!("{loaded} buffers with operations, {carried} operations with one")
-        })
+        found.carried += 1;
+        let Stage::Queued(Work::RecvPooled { .. }) = op.stage else { return Ok(()) };
+        let lane = &self.conns[LaneId::new(op.conn.index(), Direction::Receive)];
+        let may_hold = lane.place == Place::Running && lane.ops.front() == Some(key.index());
+        ensure(may_hold, "B2", "lease-in-use", || format!("operation {key:?} holds a buffer it can not fill"))
     }
 
-    fn check_timers(&self) -> Checked {
-        let ops = self.ops.iter().filter_map(|(key, op)| Some((op.timer?, Owner::Op(key.index()))));
-        let conns =
-            self.conns.iter().filter_map(|(key, conn)| Some((conn.end_timer?, Owner::Conn(key.index()))));
-        let lanes = self.conns.iter().flat_map(|(key, conn)| {
-            let directions = [Direction::Receive, Direction::Send].into_iter();
-            let lanes = directions.map(move |direction| LaneId::new(key.index(), direction));
-            lanes.zip(&conn.lanes).filter_map(|(id, lane)| match lane.place {
-                Place::BackingOff(timer) => Some((timer, Owner::Lane(id))),
-                _ => None,
-            })
-        });
-        let mut count = 0;
-        for (timer, owner) in ops.chain(conns).chain(lanes) {
-            count += 1;
-            let found = self.timers.get(timer).map(|(_, owner)| Owner::from(*owner));
-            ensure(found == Some(owner), "T1", "timer-owner", || {
-                format!("the timer of {owner:?} is that of {found:?}")
-            })?;
-        }
-        ensure(self.timers.len() == count, "T1", "timer-count", || {
-            format!("{} timers for {count} owners", self.timers.len())
+    fn check_timer(
+        &self,
+        timer: Option<TimerId>,
+        owner: impl FnOnce() -> Owner,
+        found: &mut Found,
+    ) -> Checked {
+        let Some(timer) = timer else { return Ok(()) };
+        found.timers += 1;
+        let (owner, armed) = (owner(), self.timers.get(timer).map(|(_, owner)| Owner::from(*owner)));
+        ensure(armed == Some(owner), "T1", "timer-owner", || {
+            format!("the timer of {owner:?} is that of {armed:?}")
         })
     }
 

@@ -105,12 +105,13 @@ impl List {
 
     /// Whether it is as long as it says, and linked the same way in both directions.
     pub(crate) fn is_whole(&self, nodes: &impl Links) -> bool {
-        let (mut before, mut count) = (NIL, 0);
-        for index in self.iter(nodes).take(self.len as usize + 1) {
-            if nodes.link(index).prev != before {
+        let (mut before, mut index, mut count) = (NIL, self.head, 0);
+        while index != NIL && count <= self.len {
+            let Link { prev, next } = *nodes.link(index);
+            if prev != before {
                 return false;
             }
-            (before, count) = (index, count + 1);
+            (before, index, count) = (index, next, count + 1);
         }
         (before, count) == (self.tail, self.len)
     }

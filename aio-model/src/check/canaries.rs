@@ -3,6 +3,7 @@
 //! Every check has one; the simulator's tests see to that.
 
 use alloc::sync::Arc;
+use alloc::vec;
 use core::num::NonZeroU32;
 use core::time::Duration;
 
@@ -96,7 +97,7 @@ fn a_queue_of_lanes_with_a_loop_in_it() {
 fn a_lane_in_two_queues() {
     let (mut model, conn) = receiving(1);
     model.on_ready(model.conn_id(conn), Readiness::READABLE);
-    canary("lane-once", model, |model| model.held.push_back(&mut model.conns, receive(conn).index()));
+    canary("lane-place", model, |model| model.held.push_back(&mut model.conns, receive(conn).index()));
 }
 
 #[test]
@@ -104,6 +105,13 @@ fn a_lane_in_another_queue_than_it_says() {
     let (mut model, conn) = receiving(1);
     model.on_ready(model.conn_id(conn), Readiness::READABLE);
     canary("lane-place", model, |model| model.conns[receive(conn)].place = Place::Held);
+}
+
+#[test]
+fn a_lane_in_no_queue_that_says_it_is_in_one() {
+    let (mut model, conn) = receiving(1);
+    model.on_ready(model.conn_id(conn), Readiness::READABLE);
+    canary("lane-stands", model, |model| model.run = List::EMPTY);
 }
 
 #[test]
