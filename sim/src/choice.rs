@@ -172,7 +172,7 @@ impl Choice {
             return 0;
         }
         let len = weights.len();
-        let wanted = match &mut self.source {
+        let chosen = match &mut self.source {
             Source::Seed(random) => {
                 let mut left = random.below(total);
                 let hit = weights.iter().position(|&weight| {
@@ -182,10 +182,14 @@ impl Choice {
                 });
                 hit.unwrap_or(0)
             }
-            Source::Tape { .. } | Source::Bytes { .. } => to_index(self.source.next_value(len as u64)) % len,
+            // One that weighs nothing stands for the next that does.
+            Source::Tape { .. } | Source::Bytes { .. } => {
+                let wanted = to_index(self.source.next_value(len as u64)) % len;
+                let chosen = (0..len).map(|step| (wanted + step) % len).find(|&index| weights[index] > 0);
+                chosen.unwrap_or(0)
+            }
         };
-        let chosen = (0..len).map(|step| (wanted + step) % len).find(|&index| weights[index] > 0);
-        to_index(self.record(chosen.unwrap_or(0) as u64, len as u64))
+        to_index(self.record(chosen as u64, len as u64))
     }
 
     /// Puts `items` into some order, most simply the one they have.
