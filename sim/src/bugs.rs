@@ -6,11 +6,17 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 use std::{fs, io};
 
+use serde::Serialize;
+
+use crate::summary::{Failing, Summary};
+
+/// How many events a tape may have to be short: so many choices that are not the simplest can be read.
+pub const EVENTS_MAX: usize = 25;
+
 /// What came of one bug.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Hunt {
     /// The name of the patch.
@@ -19,23 +25,31 @@ pub struct Hunt {
     pub found: usize,
     /// From how many it was looked for.
     pub seeds: usize,
-    /// How long that took, shortest first, of those that found it.
-    pub times: Vec<Duration>,
-    /// The rule that was seen broken, from the first seed.
-    pub rule: String,
-    /// How many choices the shortest tape from the first seed has.
-    pub choices: Option<usize>,
+    /// How many seconds that took, fewest first, of those that found it.
+    pub seconds: Vec<f64>,
+    /// What was found from the first seed, and how short its tape became.
+    pub failing: Option<Failing>,
 }
 
 impl Hunt {
-    /// The median time to find it.
-    pub fn median(&self) -> Duration {
-        self.times.get(self.times.len() / 2).copied().unwrap_or_default()
+    /// The median of the seconds to find it.
+    pub fn median(&self) -> f64 {
+        self.seconds.get(self.seconds.len() / 2).copied().unwrap_or_default()
     }
 
-    /// The longest time to find it.
-    pub fn worst(&self) -> Duration {
-        self.times.last().copied().unwrap_or_default()
+    /// The most seconds to find it.
+    pub fn worst(&self) -> f64 {
+        self.seconds.last().copied().unwrap_or_default()
+    }
+
+    /// Whether it was found from every seed.
+    pub fn is_found(&self) -> bool {
+        self.found == self.seeds
+    }
+
+    /// Whether its tape is short enough to be read.
+    pub fn is_short(&self) -> bool {
+        self.failing.as_ref().is_some_and(|failing| failing.events <= EVENTS_MAX)
     }
 }
 
@@ -115,42 +129,34 @@ impl Copy {
     }
 
     /// Keeps the tape of a bug: on a model without the bug it passes, and so pins it.
-    fn keep_tape(&self, tapes: &Path, name: &str) -> io::Result<()> {
+    fn keep_tape(&self, tape: &Path, name: &str) -> io::Result<()> {
         let kept = self.root.join("target/tapes");
         fs::create_dir_all(&kept)?;
-        for tape in fs::read_dir(tapes)? {
-            fs::copy(tape?.path(), kept.join(name).with_extension("tape"))?;
-        }
-        Ok(())
+        fs::copy(self.copy.join(tape), kept.join(name).with_extension("tape")).map(drop)
     }
 
     fn look(&self, program: &Path, name: String, seeds: usize, steps: u64, shrink: bool) -> io::Result<Hunt> {
-        let mut hunt = Hunt { name, found: 0, seeds, times: Vec::new(), rule: String::new(), choices: None };
-        for seed in 0..seeds {
-            let tapes = self.copy.join("target/tapes");
-            let _ = fs::remove_dir_all(&tapes);
+        let mut hunt = Hunt { name, found: 0, seeds, seconds: Vec::new(), failing: None };
+        for seed in 1..=seeds {
             let mut sim = Command::new(program);
-            sim.args(["run", "--steps", &steps.to_string(), "--seed", &(seed + 1).to_string()]);
-            if seed > 0 || !shrink {
+            sim.args(["run", "--json", "--steps", &steps.to_string(), "--seed", &seed.to_string()]);
+            if seed > 1 || !shrink {
                 sim.arg("--no-shrink");
             }
-            let start = Instant::now();
             let run = sim.current_dir(&self.copy).stdin(Stdio::null()).output()?;
-            if run.status.success() {
-                continue;
-            }
-            hunt.found += 1;
-            let said = String::from_utf8_lossy(&run.stdout);
-            hunt.times.push(figure(&said, "found after ").map_or(start.elapsed(), Duration::from_secs_f64));
-            if seed == 0 {
-                self.keep_tape(&tapes, &hunt.name)?;
+            let summary: Summary = serde_json::from_slice(&run.stdout).map_err(|error| {
                 let said = String::from_utf8_lossy(&run.stderr);
-                hunt.rule = said.split(':').next().unwrap_or_default().trim().to_owned();
-                hunt.choices =
-                    said.split("steps; ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
+                io::Error::other(format!("{}, seed {seed}: {error}; it says:\n{said}", hunt.name))
+            })?;
+            let Some(failing) = summary.failure else { continue };
+            hunt.found += 1;
+            hunt.seconds.push(summary.seconds);
+            if seed == 1 {
+                self.keep_tape(&failing.tape, &hunt.name)?;
+                hunt.failing = Some(failing);
             }
         }
-        hunt.times.sort();
+        hunt.seconds.sort_by(f64::total_cmp);
         Ok(hunt)
     }
 }
@@ -164,11 +170,6 @@ impl Drop for Copy {
 
 fn name(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-/// The number behind `label`.
-fn figure(text: &str, label: &str) -> Option<f64> {
-    text.split(label).nth(1)?.split(' ').next()?.parse().ok()
 }
 
 fn succeed(command: &mut Command, otherwise: impl FnOnce() -> String) -> io::Result<()> {

@@ -16,6 +16,9 @@
 //! request for an event, BSD announces every acknowledged byte, mio re-arms both sides for one), this one is
 //! not. Spurious events are a fault, and drawn as such.
 
+use std::fmt;
+use std::str::FromStr;
+
 use aio_model::{Instant, Readiness, Rearm};
 
 use crate::dice::Dice;
@@ -45,6 +48,29 @@ impl EngineKind {
             EngineKind::Epoll | EngineKind::Kqueue => Rearm::OnArrival,
             EngineKind::Poll => Rearm::OnWouldBlock,
         }
+    }
+}
+
+impl fmt::Display for EngineKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            EngineKind::Epoll => "epoll",
+            EngineKind::Kqueue => "kqueue",
+            EngineKind::Poll => "poll",
+        })
+    }
+}
+
+/// The error of parsing an [`EngineKind`]: no engine has that name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownEngine;
+
+impl FromStr for EngineKind {
+    type Err = UnknownEngine;
+
+    fn from_str(name: &str) -> Result<EngineKind, UnknownEngine> {
+        let named = |engine: &&EngineKind| engine.to_string() == name;
+        EngineKind::ALL.iter().find(named).copied().ok_or(UnknownEngine)
     }
 }
 

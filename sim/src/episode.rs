@@ -24,7 +24,7 @@ use crate::watch::Watched;
 use crate::workload::{Action, Workload};
 
 /// What an episode is to be like.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Setup {
     /// The readiness engine; `None`: as the choices have it.
     pub engine: Option<EngineKind>,
@@ -50,8 +50,10 @@ pub struct Report {
     pub fingerprint: u64,
     /// The rule that was broken, if one was.
     pub broken: Option<Broken>,
-    /// The tape that plays the episode again.
+    /// The choices: a tape that plays the episode again, with the same setup.
     pub tape: Vec<u64>,
+    /// Where on the tape each action begins.
+    pub actions: Vec<usize>,
     /// What happened, and how often.
     pub probes: Probes,
 }
@@ -68,6 +70,8 @@ pub(crate) struct Episode {
     pub(crate) probes: Probes,
     shelf: Arc<Shelf>,
     steps: u64,
+    /// How many choices there were before each action.
+    actions: Vec<usize>,
     seen: usize,
     verbose: bool,
     /// Takes down what happens, if a picture of it is wanted.
@@ -123,9 +127,22 @@ impl Episode {
         model.set_spin(oracle.spin);
         let workload = Workload::default();
         let verbose = setup.verbose;
-        let (probes, steps, seen, recorder) = (Probes::default(), 0, 0, None);
-        let episode =
-            Episode { plan, net, os, model, oracle, workload, probes, shelf, steps, seen, verbose, recorder };
+        let (probes, steps, actions, seen, recorder) = (Probes::default(), 0, Vec::new(), 0, None);
+        let episode = Episode {
+            plan,
+            net,
+            os,
+            model,
+            oracle,
+            workload,
+            probes,
+            shelf,
+            steps,
+            actions,
+            seen,
+            verbose,
+            recorder,
+        };
         episode.note(|| format!("{:#?}", episode.plan));
         episode
     }
@@ -185,8 +202,11 @@ impl Episode {
             if self.plan.shut_down_at == Some(at) {
                 self.shut_down_early();
             }
-            let weights = &self.plan.weights;
-            let action = Action::ALL[self.net.choose(|choice| choice.weighted(weights))];
+            let (weights, actions) = (&self.plan.weights, &mut self.actions);
+            let action = Action::ALL[self.net.choose(|choice| {
+                actions.push(choice.draws().len());
+                choice.weighted(weights)
+            })];
             self.act(action);
             self.step();
             if !self.goes_on() {
@@ -320,6 +340,7 @@ impl Episode {
             fingerprint: self.net.fingerprint(),
             broken: self.oracle.broken().cloned(),
             tape: self.net.to_tape(),
+            actions: self.actions,
             probes: self.probes,
         };
         (report, recording)

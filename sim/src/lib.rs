@@ -60,7 +60,9 @@ mod plan;
 pub mod probes;
 pub mod reference;
 mod shelf;
+pub mod shrink;
 mod socket;
+pub mod summary;
 pub mod tape;
 #[cfg(test)]
 mod testing;

@@ -14,6 +14,7 @@ use sim::campaign::{Shard, Threads};
 use sim::episode::Setup;
 use sim::exhaust::{PAIRS, Walk, walk};
 use sim::probes::Probes;
+use sim::summary::{Summary, hits_due, rate};
 
 use crate::{Engine, SHRINK_TIME, random_seed, report};
 
@@ -78,7 +79,7 @@ pub(crate) fn campaign(options: &CampaignOptions) -> io::Result<bool> {
         let missed = tally.probes.missed(1).len();
         bar.set_message(format!(
             "{:.1} M steps/s, {} M steps, {} violations, {missed} probes to go",
-            rate(tally.steps, start) / 1e6,
+            rate(tally.steps, start.elapsed()) / 1e6,
             tally.steps / 1_000_000,
             threads.failures().len()
         ));
@@ -88,32 +89,26 @@ pub(crate) fn campaign(options: &CampaignOptions) -> io::Result<bool> {
     });
     bar.finish_and_clear();
     let (tally, failures) = (threads.tally(), threads.failures());
+    let mut summary = Summary::new(seed, &tally, start.elapsed(), failures.len());
+    summary.shard = Some(format!("{index}/{of}"));
+    if !options.json {
+        println!("{}, {} violations", in_words(&summary), summary.violations);
+    }
+    match failures.first() {
+        Some(failure) => summary.failure = Some(report(failure, setup, SHRINK_TIME)?),
+        None => keep(&state, threads.next())?,
+    }
     if options.json {
-        println!(
-            "{{\"seed\": {seed}, \"shard\": \"{index}/{of}\", \"episodes\": {}, \"steps\": {}, \"steps_per_s\": {:.0}, \
-             \"violations\": {}, \"probes_missed\": {}, \"trace_hash\": \"{:016x}\"}}",
-            tally.episodes,
-            tally.steps,
-            rate(tally.steps, start),
-            failures.len(),
-            tally.probes.missed(1).len(),
-            tally.fingerprint,
-        );
-    } else {
-        println!(
-            "{} episodes, {} steps, {:.2} million steps/s, {} violations, trace hash {:016x}",
-            tally.episodes,
-            tally.steps,
-            rate(tally.steps, start) / 1e6,
-            failures.len(),
-            tally.fingerprint,
-        );
+        println!("{}", serde_json::to_string(&summary)?);
     }
-    if let Some(failure) = failures.first() {
-        return report(failure, setup, SHRINK_TIME);
-    }
-    keep(&state, threads.next())?;
-    Ok(options.json || report_probes(&tally.probes, tally.steps))
+    Ok(summary.failure.is_none() && (options.json || report_probes(&tally.probes, tally.steps)))
+}
+
+/// What was run, how fast, and the hash by which it is known again.
+pub(crate) fn in_words(summary: &Summary) -> String {
+    let Summary { episodes, steps, steps_per_s, trace_hash, .. } = summary;
+    let rate = steps_per_s / 1e6;
+    format!("{episodes} episodes, {steps} steps, {rate:.2} million steps/s, trace hash {trace_hash}")
 }
 
 /// Writes down how far a campaign has come.
@@ -129,21 +124,12 @@ fn threads_of(jobs: Option<usize>) -> usize {
     jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
 }
 
-/// Steps per second, as precise as a rate needs to be.
-#[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-pub(crate) fn rate(steps: u64, since: Instant) -> f64 {
-    steps as f64 / since.elapsed().as_secs_f64()
-}
-
-/// So many steps for each hit that a probe must have: a hundred in 10⁸.
-const STEPS_PER_HIT: u64 = 1_000_000;
-
 /// Tells how often each probe was hit, and whether all that matter were, often enough.
 pub(crate) fn report_probes(probes: &Probes, steps: u64) -> bool {
     for (name, count) in probes.by_name() {
         println!("{count:>12} {name}");
     }
-    let least = (steps / STEPS_PER_HIT).max(1);
+    let least = hits_due(steps);
     let missed = probes.missed(least);
     for (name, count) in &missed {
         println!("MISSED: {name}: {count} times, not {least}");

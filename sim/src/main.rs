@@ -8,10 +8,13 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use sim::bugs::Copy;
+use sim::bugs::{Copy, EVENTS_MAX, Hunt};
 use sim::campaign::{Campaign, Failure};
-use sim::episode::{Setup, run, run_recorded};
-use sim::{Choice, EngineKind, picture, tape};
+use sim::episode::{Setup, run_recorded};
+use sim::shrink::shrink;
+use sim::summary::{Failing, Summary};
+use sim::tape::{self, Tape};
+use sim::{Choice, EngineKind, picture};
 
 /// A simulated operating system under the proactor's model, with an oracle that knows the contract
 #[derive(Debug, Parser)]
@@ -58,6 +61,10 @@ struct BugOptions {
     /// Leave the tapes as long as they are: four times as fast
     #[arg(long)]
     no_shrink: bool,
+
+    /// Write the table to this file too, as JSON, after each bug
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -137,35 +144,29 @@ fn run_seed(options: &RunOptions) -> io::Result<bool> {
     while campaign.steps() < options.steps && failure.is_none() {
         failure = campaign.next_episode().err();
     }
-    let seconds = start.elapsed().as_secs_f64();
-    let rate = long::rate(campaign.steps(), start);
+    let tally = campaign.tally();
+    let mut summary = Summary::new(seed, tally, start.elapsed(), usize::from(failure.is_some()));
+    if !options.json {
+        println!("seed {seed}: {}", long::in_words(&summary));
+    }
+    if let Some(failure) = failure {
+        if !options.json {
+            println!("found after {:.3} s", summary.seconds);
+        }
+        let time = if options.no_shrink { Duration::ZERO } else { SHRINK_TIME };
+        summary.failure = Some(report(&failure, setup, time)?);
+    }
     if options.json {
-        println!(
-            "{{\"seed\": {seed}, \"episodes\": {}, \"steps\": {}, \"steps_per_s\": {rate:.0}, \
-             \"violations\": {}, \"trace_hash\": \"{:016x}\"}}",
-            campaign.tally().episodes,
-            campaign.steps(),
-            u8::from(failure.is_some()),
-            campaign.tally().fingerprint,
-        );
+        println!("{}", serde_json::to_string(&summary)?);
+    }
+    if summary.failure.is_some() || !options.probes {
+        return Ok(summary.failure.is_none());
+    }
+    Ok(if options.json {
+        summary.probes_missed == 0
     } else {
-        println!(
-            "seed {seed}: {} episodes, {} steps, {:.2} million steps/s, trace hash {:016x}",
-            campaign.tally().episodes,
-            campaign.steps(),
-            rate / 1e6,
-            campaign.tally().fingerprint,
-        );
-    }
-    if failure.is_some() && !options.json {
-        println!("found after {seconds:.3} s");
-    }
-    let time = if options.no_shrink { Duration::ZERO } else { SHRINK_TIME };
-    match failure {
-        Some(failure) => report(&failure, setup, time),
-        None if options.probes => Ok(long::report_probes(&campaign.tally().probes, campaign.steps())),
-        None => Ok(true),
-    }
+        long::report_probes(&tally.probes, tally.steps)
+    })
 }
 
 /// The only number in here that does not come from a choice: it becomes one, and is printed.
@@ -175,37 +176,44 @@ fn random_seed() -> u64 {
 }
 
 /// Says what is wrong, makes the tape short, and keeps it.
-fn report(failure: &Failure, setup: Setup, time: Duration) -> io::Result<bool> {
-    let (short, report) = tape::shrink(failure.report.tape.clone(), setup, time);
+fn report(failure: &Failure, setup: Setup, time: Duration) -> io::Result<Failing> {
+    let (short, report) = shrink(&Tape::of(&failure.report, setup), time);
     let Some(broken) = report.broken else {
         return Err(io::Error::other(format!("seed {} does not fail again", failure.episode_seed)));
     };
-    let name = format!("{}-{:016x}.tape", broken.rule, failure.episode_seed);
-    let path = Path::new("target/tapes").join(name);
     let comment = broken.to_string();
-    tape::save(&path, &comment, &short)?;
+    let failing = Failing {
+        rule: broken.rule.to_owned(),
+        check: broken.check.to_owned(),
+        what: broken.what,
+        steps: report.steps,
+        actions: report.actions.len(),
+        choices: short.choices.len(),
+        events: short.events(),
+        choices_before: failure.report.tape.len(),
+        tape: Path::new("target/tapes").join(format!("{}-{:016x}.tape", broken.rule, failure.episode_seed)),
+    };
+    let Failing { steps, actions, choices, events, choices_before, tape, .. } = &failing;
+    short.save(tape, &comment)?;
     eprintln!("{comment}");
     eprintln!(
-        "after {} steps; {} choices, cut down from {}",
-        report.steps,
-        short.len(),
-        failure.report.tape.len()
+        "after {steps} steps and {actions} actions; {choices} choices, {events} of them not the simplest, cut down \
+         from {choices_before} choices"
     );
-    eprintln!("to see it: cargo sim replay {}", path.display());
-    Ok(false)
+    eprintln!("to see it: cargo sim replay {}", tape.display());
+    Ok(failing)
 }
 
 fn replay(path: &Path) -> io::Result<bool> {
     if !path.is_dir() {
-        let setup = Setup { verbose: true, ..Setup::default() };
-        let report = run(Choice::tape(tape::load(path)?), setup);
-        return Ok(report.broken.is_none());
+        let mut tape = Tape::load(path)?;
+        tape.setup.verbose = true;
+        return Ok(tape.run().broken.is_none());
     }
     let tapes = tape::list(path)?;
     let mut good = true;
     for path in &tapes {
-        let report = run(Choice::tape(tape::load(path)?), Setup::default());
-        let verdict = report.broken.map_or("ok".to_owned(), |broken| broken.to_string());
+        let verdict = Tape::load(path)?.run().broken.map_or("ok".to_owned(), |broken| broken.to_string());
         good &= verdict == "ok";
         println!("{}: {verdict}", path.display());
     }
@@ -215,8 +223,8 @@ fn replay(path: &Path) -> io::Result<bool> {
 
 /// Plays a tape, and writes a page that shows what happened.
 fn draw(path: &Path, page: &Path) -> io::Result<bool> {
-    let choice = Choice::tape(tape::load(path)?);
-    let (report, recording) = run_recorded(choice, Setup::default(), picture::STEPS_MAX);
+    let Tape { setup, choices } = Tape::load(path)?;
+    let (report, recording) = run_recorded(Choice::tape(choices), setup, picture::STEPS_MAX);
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     let command = format!("cargo sim replay {}", path.display());
     std::fs::write(page, picture::write(&recording, &name, &command))?;
@@ -229,16 +237,38 @@ fn draw(path: &Path, page: &Path) -> io::Result<bool> {
 fn bugs(options: &BugOptions) -> io::Result<bool> {
     let copy = Copy::new()?;
     let patches = copy.patches(&options.names)?;
-    println!("{:48} {:>7} {:>10} {:>10} {:>8}  rule", "bug", "found", "median", "worst", "choices");
-    let mut all = true;
+    println!(
+        "{:48} {:>7} {:>10} {:>10} {:>6} {:>7} {:>8} {:>6}  rule",
+        "bug", "found", "median", "worst", "steps", "actions", "choices", "events"
+    );
+    let mut hunts: Vec<Hunt> = Vec::new();
     for patch in &patches {
         let hunt = copy.hunt(patch, options.seeds, options.steps, !options.no_shrink)?;
-        let (median, worst) = (hunt.median().as_secs_f64(), hunt.worst().as_secs_f64());
-        let choices = hunt.choices.map_or("-".to_owned(), |choices| choices.to_string());
-        let found = format!("{}/{}", hunt.found, hunt.seeds);
-        println!("{:48} {found:>7} {median:>8.3} s {worst:>8.3} s {choices:>8}  {}", hunt.name, hunt.rule);
-        all &= hunt.found == hunt.seeds;
+        println!("{}", row(&hunt));
+        hunts.push(hunt);
+        if let Some(path) = &options.json {
+            std::fs::write(path, serde_json::to_string_pretty(&hunts)?)?;
+        }
     }
-    println!("{} bugs{}", patches.len(), if all { ", all found from every seed" } else { ", NOT all found" });
-    Ok(all)
+    if !options.no_shrink {
+        let short = hunts.iter().filter(|hunt| hunt.is_short()).count();
+        println!(
+            "{short} of {} tapes have {EVENTS_MAX} events or fewer: choices that are not the simplest",
+            hunts.len()
+        );
+    }
+    let found = hunts.iter().filter(|hunt| hunt.is_found()).count();
+    println!("{found} of {} bugs found from each of {} seeds", hunts.len(), options.seeds);
+    Ok(found == hunts.len())
+}
+
+/// A bug as a row of the table.
+fn row(hunt: &Hunt) -> String {
+    let (name, found, median, worst) =
+        (&hunt.name, format!("{}/{}", hunt.found, hunt.seeds), hunt.median(), hunt.worst());
+    let short = hunt.failing.as_ref().map_or("- not found".to_owned(), |failing| {
+        let Failing { rule, check, steps, actions, choices, events, .. } = failing;
+        format!("{steps:>6} {actions:>7} {choices:>8} {events:>6}  {rule} ({check})")
+    });
+    format!("{name:48} {found:>7} {median:>8.3} s {worst:>8.3} s {short}")
 }

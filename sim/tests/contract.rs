@@ -5,7 +5,8 @@ use std::path::Path;
 use proptest::prelude::*;
 use sim::campaign::Campaign;
 use sim::episode::{Setup, run};
-use sim::{Choice, EngineKind, tape};
+use sim::tape::{self, Tape};
+use sim::{Choice, EngineKind};
 
 /// Steps per engine: a few seconds in a debug build.
 const STEPS: u64 = 150_000;
@@ -16,7 +17,7 @@ fn campaign(seed: u64, engine: EngineKind) -> Campaign {
     while campaign.steps() < STEPS {
         if let Err(failure) = campaign.next_episode() {
             let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("failure.tape");
-            tape::save(&path, "see the message", &failure.report.tape).unwrap();
+            Tape::of(&failure.report, setup).save(&path, "see the message").unwrap();
             panic!("{:?}\nto see it: cargo sim replay {}", failure.report.broken, path.display());
         }
     }
@@ -58,7 +59,7 @@ fn the_kept_tapes_pass() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions");
     let tapes = tape::list(&folder).unwrap();
     for path in &tapes {
-        let report = run(Choice::tape(tape::load(path).unwrap()), Setup::default());
+        let report = Tape::load(path).unwrap().run();
         assert_eq!(report.broken, None, "{}", path.display());
     }
     assert!(!tapes.is_empty(), "there are regressions to play");

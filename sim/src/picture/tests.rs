@@ -11,7 +11,7 @@ use super::{Recording, STEPS_MAX, write};
 use crate::choice::Choice;
 use crate::episode::{Episode, Report, Setup, record, run, run_recorded};
 use crate::oracle::{Broken, Oracle};
-use crate::tape;
+use crate::tape::{self, Tape};
 
 /// The data of a page.
 fn data(page: &str) -> Value {
@@ -77,10 +77,10 @@ fn judge(data: &Value) {
 fn a_page_shows_every_kept_tape() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions");
     for path in tape::list(&folder).unwrap() {
-        let tape = tape::load(&path).unwrap();
-        let (report, recording) = run_recorded(Choice::tape(tape.as_slice()), Setup::default(), STEPS_MAX);
-        let plain = run(Choice::tape(tape.as_slice()), Setup::default());
-        assert_eq!(report.fingerprint, plain.fingerprint, "looking changes nothing");
+        let tape = Tape::load(&path).unwrap();
+        let choice = Choice::tape(tape.choices.as_slice());
+        let (report, recording) = run_recorded(choice, tape.setup, STEPS_MAX);
+        assert_eq!(report.fingerprint, tape.run().fingerprint, "looking changes nothing");
         let name = path.file_stem().unwrap().to_str().unwrap();
         let page = write(&recording, name, "cargo sim replay TAPE");
         let data = data(&page);
