@@ -121,9 +121,12 @@ impl Copy {
     fn build(&self) -> io::Result<PathBuf> {
         let target = self.root.join("target/bugs");
         let mut cargo = Command::new("cargo");
-        cargo.args(["build", "--quiet", "--offline", "--profile", "sim", "-p", "sim", "--config"]);
-        // A build for each patch: without link-time optimization it takes half the time.
-        cargo.arg("profile.sim.lto=false").arg("--target-dir").arg(&target).current_dir(&self.copy);
+        cargo.args(["build", "--quiet", "--offline", "--profile", "sim", "-p", "sim"]);
+        // A build for each patch: one that translates only what the patch changes takes a fifth of the time.
+        for setting in ["lto=false", "incremental=true", "codegen-units=64"] {
+            cargo.arg("--config").arg(format!("profile.sim.{setting}"));
+        }
+        cargo.arg("--target-dir").arg(&target).current_dir(&self.copy);
         succeed(&mut cargo, || "the broken copy does not build".to_owned())?;
         Ok(target.join("sim/sim"))
     }
