@@ -27,6 +27,8 @@ pub struct Hunt {
     pub seeds: usize,
     /// How many seconds that took, fewest first, of those that found it.
     pub seconds: Vec<f64>,
+    /// How many steps that took, fewest first: what does not depend on what else the machine does.
+    pub steps: Vec<u64>,
     /// What was found from the first seed, and how short its tape became.
     pub failing: Option<Failing>,
 }
@@ -40,6 +42,16 @@ impl Hunt {
     /// The most seconds to find it.
     pub fn worst(&self) -> f64 {
         self.seconds.last().copied().unwrap_or_default()
+    }
+
+    /// The median of the steps to find it.
+    pub fn median_steps(&self) -> u64 {
+        self.steps.get(self.steps.len() / 2).copied().unwrap_or_default()
+    }
+
+    /// The most steps to find it.
+    pub fn worst_steps(&self) -> u64 {
+        self.steps.last().copied().unwrap_or_default()
     }
 
     /// Whether it was found from every seed.
@@ -139,7 +151,8 @@ impl Copy {
     }
 
     fn look(&self, program: &Path, name: String, seeds: usize, steps: u64, shrink: bool) -> io::Result<Hunt> {
-        let mut hunt = Hunt { name, found: 0, seeds, seconds: Vec::new(), failing: None };
+        let (seconds, steps_taken) = (Vec::new(), Vec::new());
+        let mut hunt = Hunt { name, found: 0, seeds, seconds, steps: steps_taken, failing: None };
         for seed in 1..=seeds {
             let mut sim = Command::new(program);
             sim.args(["run", "--json", "--steps", &steps.to_string(), "--seed", &seed.to_string()]);
@@ -154,12 +167,14 @@ impl Copy {
             let Some(failing) = summary.failure else { continue };
             hunt.found += 1;
             hunt.seconds.push(summary.seconds);
+            hunt.steps.push(summary.steps);
             if seed == 1 {
                 self.keep_tape(&failing.tape, &hunt.name)?;
                 hunt.failing = Some(failing);
             }
         }
         hunt.seconds.sort_by(f64::total_cmp);
+        hunt.steps.sort_unstable();
         Ok(hunt)
     }
 }

@@ -16,7 +16,7 @@ use sim::exhaust::{PAIRS, Walk, walk};
 use sim::probes::Probes;
 use sim::summary::{Summary, hits_due, rate};
 
-use crate::{Engine, SHRINK_TIME, random_seed, report};
+use crate::{Engine, SHRINK_STEPS, random_seed, report};
 
 #[derive(Debug, Args)]
 pub(crate) struct CampaignOptions {
@@ -95,7 +95,7 @@ pub(crate) fn campaign(options: &CampaignOptions) -> io::Result<bool> {
         println!("{}, {} violations", in_words(&summary), summary.violations);
     }
     match failures.first() {
-        Some(failure) => summary.failure = Some(report(failure, setup, SHRINK_TIME)?),
+        Some(failure) => summary.failure = Some(report(failure, setup, SHRINK_STEPS)?),
         None => keep(&state, threads.next())?,
     }
     if options.json {

@@ -5,7 +5,7 @@ mod long;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sim::bugs::{Copy, EVENTS_MAX, Hunt};
@@ -111,8 +111,8 @@ impl From<Engine> for EngineKind {
     }
 }
 
-/// How long a failing tape may take to be made short.
-const SHRINK_TIME: Duration = Duration::from_secs(20);
+/// How many steps may be taken to make a failing tape short: for 20 seconds or so.
+const SHRINK_STEPS: u64 = 50_000_000;
 
 fn main() -> ExitCode {
     // A panic in an episode is caught, reported as a broken rule, and repeated many times to make its tape short.
@@ -153,8 +153,8 @@ fn run_seed(options: &RunOptions) -> io::Result<bool> {
         if !options.json {
             println!("found after {:.3} s", summary.seconds);
         }
-        let time = if options.no_shrink { Duration::ZERO } else { SHRINK_TIME };
-        summary.failure = Some(report(&failure, setup, time)?);
+        let steps_max = if options.no_shrink { 0 } else { SHRINK_STEPS };
+        summary.failure = Some(report(&failure, setup, steps_max)?);
     }
     if options.json {
         println!("{}", serde_json::to_string(&summary)?);
@@ -176,8 +176,8 @@ fn random_seed() -> u64 {
 }
 
 /// Says what is wrong, makes the tape short, and keeps it.
-fn report(failure: &Failure, setup: Setup, time: Duration) -> io::Result<Failing> {
-    let (short, report) = shrink(&Tape::of(&failure.report, setup), time);
+fn report(failure: &Failure, setup: Setup, steps_max: u64) -> io::Result<Failing> {
+    let (short, report) = shrink(&Tape::of(&failure.report, setup), steps_max);
     let Some(broken) = report.broken else {
         return Err(io::Error::other(format!("seed {} does not fail again", failure.episode_seed)));
     };
@@ -238,8 +238,12 @@ fn bugs(options: &BugOptions) -> io::Result<bool> {
     let copy = Copy::new()?;
     let patches = copy.patches(&options.names)?;
     println!(
-        "{:48} {:>7} {:>10} {:>10} {:>6} {:>7} {:>8} {:>6}  rule",
-        "bug", "found", "median", "worst", "steps", "actions", "choices", "events"
+        "{:48} {:>7} {:>21} {:>21} {:>31}",
+        "", "", "median to find", "worst to find", "of the short tape:"
+    );
+    println!(
+        "{:48} {:>7} {:>10} {:>10} {:>10} {:>10} {:>6} {:>7} {:>8} {:>6}  rule",
+        "bug", "found", "time", "steps", "time", "steps", "steps", "actions", "choices", "events"
     );
     let mut hunts: Vec<Hunt> = Vec::new();
     for patch in &patches {
@@ -266,9 +270,12 @@ fn bugs(options: &BugOptions) -> io::Result<bool> {
 fn row(hunt: &Hunt) -> String {
     let (name, found, median, worst) =
         (&hunt.name, format!("{}/{}", hunt.found, hunt.seeds), hunt.median(), hunt.worst());
+    let (median_steps, worst_steps) = (hunt.median_steps(), hunt.worst_steps());
     let short = hunt.failing.as_ref().map_or("- not found".to_owned(), |failing| {
         let Failing { rule, check, steps, actions, choices, events, .. } = failing;
         format!("{steps:>6} {actions:>7} {choices:>8} {events:>6}  {rule} ({check})")
     });
-    format!("{name:48} {found:>7} {median:>8.3} s {worst:>8.3} s {short}")
+    format!(
+        "{name:48} {found:>7} {median:>8.3} s {median_steps:>10} {worst:>8.3} s {worst_steps:>10} {short}"
+    )
 }

@@ -1,7 +1,5 @@
 //! How a failing tape is made simple enough to be read.
 
-use std::time::{Duration, Instant};
-
 use crate::episode::Report;
 use crate::tape::Tape;
 
@@ -9,15 +7,16 @@ use crate::tape::Tape;
 ///
 /// Simpler is what has fewer [events](Tape::events), or else fewer choices, or else smaller ones. Passes over the tape
 /// leave actions out, zero stretches of it, cut them out, and lower what is left, each from large steps to small ones;
-/// until a round of them changes nothing, or the time is up.
-pub fn shrink(tape: &Tape, time: Duration) -> (Tape, Report) {
+/// until a round of them changes nothing, or about `steps_max` steps were taken in trying. Steps and not seconds, so that
+/// the same tape becomes the same short one on a machine that is busy.
+pub fn shrink(tape: &Tape, steps_max: u64) -> (Tape, Report) {
     let setup = tape.setup;
     let play = |choices| Tape { setup, choices }.run();
     let report = play(tape.choices.clone());
     let Some(rule) = report.broken.as_ref().map(|broken| broken.rule) else { return (tape.clone(), report) };
     let best = played(&report);
-    let mut shrinker = Shrinker { play, rule, end: Instant::now() + time, best, report };
-    while !shrinker.is_late() && shrinker.round() {}
+    let mut shrinker = Shrinker { play, rule, steps_left: steps_max, best, report };
+    while !shrinker.is_tired() && shrinker.round() {}
     (Tape { setup, choices: shrinker.best }, shrinker.report)
 }
 
@@ -28,19 +27,22 @@ fn played(report: &Report) -> Vec<u64> {
     report.tape[..len].to_vec()
 }
 
+/// What it costs to begin and to end an episode, in steps.
+const STEPS_TO_BEGIN: u64 = 50;
+
 struct Shrinker<P> {
     /// Plays an episode.
     play: P,
     rule: &'static str,
-    end: Instant,
+    steps_left: u64,
     best: Vec<u64>,
     /// What comes of the best.
     report: Report,
 }
 
 impl<P: Fn(Vec<u64>) -> Report> Shrinker<P> {
-    fn is_late(&self) -> bool {
-        Instant::now() >= self.end
+    fn is_tired(&self) -> bool {
+        self.steps_left == 0
     }
 
     /// Whether any pass changed anything.
@@ -55,10 +57,11 @@ impl<P: Fn(Vec<u64>) -> Report> Shrinker<P> {
 
     /// Takes a candidate if it breaks the same rule, and is simpler.
     fn take(&mut self, choices: Vec<u64>) -> bool {
-        if self.is_late() || choices == self.best {
+        if self.is_tired() || choices == self.best {
             return false;
         }
         let report = (self.play)(choices);
+        self.steps_left = self.steps_left.saturating_sub(STEPS_TO_BEGIN + report.steps);
         if report.broken.as_ref().is_none_or(|broken| broken.rule != self.rule) {
             return false;
         }
@@ -75,7 +78,7 @@ impl<P: Fn(Vec<u64>) -> Report> Shrinker<P> {
         let mut count = self.report.actions.len();
         while count > 0 {
             let mut first = 0;
-            while first < self.report.actions.len() && !self.is_late() {
+            while first < self.report.actions.len() && !self.is_tired() {
                 let len = self.best.len();
                 let at = |action: usize| self.report.actions.get(action).map_or(len, |at| len.min(*at));
                 let mut candidate = self.best.clone();
@@ -93,7 +96,7 @@ impl<P: Fn(Vec<u64>) -> Report> Shrinker<P> {
         let mut len = self.best.len().div_ceil(2);
         while len > 0 {
             let mut at = 0;
-            while at < self.best.len() && !self.is_late() {
+            while at < self.best.len() && !self.is_tired() {
                 let mut candidate = self.best.clone();
                 change(&mut candidate, at..(at + len).min(self.best.len()));
                 if !self.take(candidate) {
@@ -107,7 +110,7 @@ impl<P: Fn(Vec<u64>) -> Report> Shrinker<P> {
     /// Lowers each number as far as it goes. One that is lowered may ask for fewer after it.
     fn lower(&mut self) {
         let mut at = 0;
-        while at < self.best.len() && !self.is_late() {
+        while at < self.best.len() && !self.is_tired() {
             for fewer in 1..=3 {
                 let mut candidate = self.best.clone();
                 candidate[at] = 0;
@@ -117,7 +120,7 @@ impl<P: Fn(Vec<u64>) -> Report> Shrinker<P> {
                 }
             }
             let mut low = 0;
-            while at < self.best.len() && self.best[at] > low + 1 && !self.is_late() {
+            while at < self.best.len() && self.best[at] > low + 1 && !self.is_tired() {
                 let middle = low + (self.best[at] - low) / 2;
                 let mut candidate = self.best.clone();
                 candidate[at] = middle;
@@ -152,8 +155,7 @@ mod tests {
         let play = move |choices| report(choices, judge);
         let report = play(tape);
         let rule = report.broken.as_ref().expect("it fails").rule;
-        let end = Instant::now() + Duration::from_secs(3600);
-        let mut shrinker = Shrinker { play, rule, end, best: played(&report), report };
+        let mut shrinker = Shrinker { play, rule, steps_left: u64::MAX, best: played(&report), report };
         while shrinker.round() {}
         assert_eq!(shrinker.report.tape, shrinker.best, "the report is that of the tape");
         shrinker.best
