@@ -78,6 +78,9 @@ enum Source {
     Bytes { bytes: Vec<u8>, next: usize },
 }
 
+/// As many choices as most runs make, so that their record seldom has to move.
+const DRAWS_USUAL: usize = 2048;
+
 impl Choice {
     /// Choices from a seed: the same ones for the same seed, on every machine and in every version.
     pub fn seeded(seed: u64) -> Choice {
@@ -101,7 +104,7 @@ impl Choice {
     }
 
     fn from_source(source: Source) -> Choice {
-        Choice { source, draws: Vec::new() }
+        Choice { source, draws: Vec::with_capacity(DRAWS_USUAL) }
     }
 
     /// A number less than `bound`. A bound of 0 or 1 leaves no choice: it is 0, and is not recorded.

@@ -79,9 +79,9 @@ impl Oracle {
     /// Judges that a turn is bounded, and each lane's part of it (K6).
     pub(super) fn count_call(&mut self, conn: ConnId, lane: usize, call: &str) {
         self.turn.calls += 1;
-        let calls = self.turn.by_lane.entry((conn, lane)).or_default();
-        *calls += 1;
-        let (calls, budget) = (*calls, self.limits.lane_attempts_max.get());
+        let calls = self.turn.by_lane.get(&(conn, lane)).map_or(1, |calls| calls + 1);
+        self.turn.by_lane.insert((conn, lane), calls);
+        let budget = self.limits.lane_attempts_max.get();
         self.ensure(calls <= budget, "K6", "lane-budget", || {
             format!("{call} is call {calls} for one lane in a turn; {budget} are allowed")
         });

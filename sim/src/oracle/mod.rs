@@ -12,16 +12,18 @@ mod canaries;
 mod completions;
 mod look;
 mod rest;
+mod rows;
 mod winding;
 
 pub use completions::{Refused, Submission};
 pub(crate) use look::{LaneAccount, OpAccount};
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 
 use aio_model::{CloseReason, ConnId, Done, Instant, Kind, Limits, OpError, OpId, Rearm, Spin, SystemError};
 
+use self::rows::Rows;
 use crate::link::Side;
 
 /// A rule that was broken, and how.
@@ -54,8 +56,8 @@ pub struct Oracle {
     rearm: Rearm,
     /// Of each pool, the buffers that may exist and their size.
     pools: Vec<(u32, usize)>,
-    conns: BTreeMap<ConnId, Conn>,
-    ops: BTreeMap<u64, Op>,
+    conns: Rows<ConnId, Conn>,
+    ops: Rows<u64, Op>,
     /// Completions of accepts that go on: they hold credits until they are taken.
     accepted: u32,
     /// The latest time that anybody told; steps back count as none.
@@ -82,7 +84,7 @@ struct TurnCounts {
     /// There was room for a connection from the beginning of the turn, and none was opened in it: whoever accepts
     /// had no other to lose the place to.
     place_free: bool,
-    by_lane: BTreeMap<(ConnId, usize), u32>,
+    by_lane: Rows<(ConnId, usize), u32>,
     /// To whom buffers were lent, of which pool, and since which turn they had waited.
     lent: Vec<(ConnId, usize, u64)>,
 }
@@ -280,8 +282,8 @@ impl Oracle {
             limits,
             rearm,
             pools,
-            conns: BTreeMap::new(),
-            ops: BTreeMap::new(),
+            conns: Rows::default(),
+            ops: Rows::default(),
             accepted: 0,
             now: Instant::ZERO,
             armed: 0,

@@ -99,7 +99,7 @@ impl Oracle {
     fn judge_fairness(&mut self, outstanding: usize) {
         self.lanes_max = self.lanes_max.max(2 * self.places());
         let mut passed_over = Vec::new();
-        for (id, conn) in &self.conns {
+        for (id, conn) in self.conns.iter() {
             for (index, lane) in conn.lanes.iter().enumerate() {
                 let Some(head) = lane.queue.front().map(|head| self.ops[head].task) else { continue };
                 let served = self.turn.by_lane.contains_key(&(*id, index));
@@ -127,7 +127,7 @@ impl Oracle {
     fn judge_parking<C>(&mut self, model: &Model<C>) {
         let lent = std::mem::take(&mut self.turn.lent);
         let mut passed_over = None;
-        for (id, conn) in &mut self.conns {
+        for (id, conn) in self.conns.iter_mut() {
             let lane = &mut conn.lanes[RECEIVE];
             let head = lane.queue.front().copied();
             let info = head.and_then(|head| model.op_info(self.ops[&head].id).ok());
