@@ -2,11 +2,13 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Debug;
+use std::io;
 use std::time::{Duration, Instant};
 
 use aio::{
-    Accept, AcceptMany, Buffer, Builder, Close, CloseReason, Completion, ConnId, Counters, Done, OpError,
-    OpId, Operation, Post, Proactor, Recv, Request, Send, Shutdown, Sleep, Socket, SubmitErrorKind,
+    Accept, AcceptMany, Buffer, Builder, Close, CloseReason, Completion, ConnId, Connect, Counters, Done,
+    OpError, OpId, Operation, Os, Post, Proactor, Recv, Request, Send, Shutdown, Sleep, SubmitErrorKind,
+    System,
 };
 
 /// How long to wait for what should come at once: for ever, but a test that hangs must end.
@@ -16,9 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// entry (it has one, and only one completion; connection, context, the very buffer; its place in its lane; the
 /// kind of its result), and each turn against the model's invariants.
 #[derive(Debug)]
-pub struct Ledger<C> {
+pub struct Ledger<C, S: System = Os> {
     /// The proactor. What is submitted here, past the ledger, has no entry.
-    pub aio: Proactor<C>,
+    pub aio: Proactor<C, S>,
     entries: HashMap<OpId, Entry<C>>,
     lanes: HashMap<(ConnId, Kind), VecDeque<OpId>>,
     ended: VecDeque<Completion<C>>,
@@ -26,6 +28,7 @@ pub struct Ledger<C> {
     finals: u64,
     bytes_received: u64,
     bytes_sent: u64,
+    failed_turns: Vec<io::Error>,
 }
 
 #[derive(Debug)]
@@ -45,6 +48,8 @@ pub enum Kind {
     Send,
     /// An accept.
     Accept,
+    /// A connect, of whose completion the connection is news.
+    Connect,
     /// What queues in no lane.
     Unqueued,
 }
@@ -69,6 +74,7 @@ booked! {
     Shutdown => Send,
     Accept => Accept,
     AcceptMany => Accept,
+    Connect => Connect,
     Close => Unqueued,
     Sleep => Unqueued,
     Post => Unqueued,
@@ -103,8 +109,15 @@ impl<C: Copy + PartialEq + Debug> Ledger<C> {
     ///
     /// When the proactor can not be built. As all methods do when something is not as it should be.
     pub fn new(builder: Builder) -> Ledger<C> {
+        Ledger::of(builder.build().unwrap())
+    }
+}
+
+impl<C: Copy + PartialEq + Debug, S: System> Ledger<C, S> {
+    /// A ledger of a proactor that has done nothing yet.
+    pub fn of(aio: Proactor<C, S>) -> Ledger<C, S> {
         Ledger {
-            aio: builder.build().unwrap(),
+            aio,
             entries: HashMap::new(),
             lanes: HashMap::new(),
             ended: VecDeque::new(),
@@ -112,6 +125,7 @@ impl<C: Copy + PartialEq + Debug> Ledger<C> {
             finals: 0,
             bytes_received: 0,
             bytes_sent: 0,
+            failed_turns: Vec::new(),
         }
     }
 
@@ -120,7 +134,7 @@ impl<C: Copy + PartialEq + Debug> Ledger<C> {
     /// # Panics
     ///
     /// When it is refused.
-    pub fn adopt(&mut self, socket: impl Into<Socket>) -> ConnId {
+    pub fn adopt(&mut self, socket: impl Into<S::Socket>) -> ConnId {
         self.aio.adopt(socket).unwrap()
     }
 
@@ -130,13 +144,33 @@ impl<C: Copy + PartialEq + Debug> Ledger<C> {
     ///
     /// When it is refused, or has the id of one that is under way.
     pub fn submit<O: Booked<C>>(&mut self, conn: ConnId, op: O, context: C) -> OpId {
+        self.offer(conn, op, context).unwrap_or_else(|kind| panic!("{kind}"))
+    }
+
+    /// Submits an operation, and books it if it is accepted. If not, context and buffer come back as they were.
+    ///
+    /// # Errors
+    ///
+    /// The reason why it was refused.
+    ///
+    /// # Panics
+    ///
+    /// When it has the id of one that is under way, or something does not come back.
+    pub fn offer<O: Booked<C>>(&mut self, conn: ConnId, op: O, context: C) -> Result<OpId, SubmitErrorKind> {
         let request = op.into_request();
-        let held = Held::of(request.buffer());
-        let op = self.aio.submit(conn, request, context).unwrap();
+        let (held, refused) = (Held::of(request.buffer()), self.aio.stats().counters.refused);
+        let op = match self.aio.submit(conn, request, context) {
+            Ok(op) => op,
+            Err(error) => {
+                assert_eq!((error.context, Held::of(&error.buffer)), (context, held));
+                assert_eq!(self.aio.stats().counters.refused, refused + 1);
+                return Err(error.kind);
+            }
+        };
         let entry = Entry { conn, context, kind: O::KIND, held };
         assert!(self.entries.insert(op, entry).is_none(), "{op} is the id of two operations");
         self.lanes.entry((conn, O::KIND)).or_default().push_back(op);
-        op
+        Ok(op)
     }
 
     /// Submits an operation that is refused, with context and buffer as they were: the reason.
@@ -162,6 +196,16 @@ impl<C: Copy + PartialEq + Debug> Ledger<C> {
         self.turn(Duration::ZERO);
     }
 
+    /// The completions that nobody has looked at.
+    pub fn completions(&mut self) -> VecDeque<Completion<C>> {
+        std::mem::take(&mut self.ended)
+    }
+
+    /// What the turns failed with that failed since this was asked before. Whoever does not ask expects none.
+    pub fn failed_turns(&mut self) -> Vec<io::Error> {
+        std::mem::take(&mut self.failed_turns)
+    }
+
     /// Takes turns until there is a completion: the first that has not been looked at.
     ///
     /// # Panics
@@ -177,7 +221,7 @@ impl<C: Copy + PartialEq + Debug> Ledger<C> {
     /// # Panics
     ///
     /// When it does not come to hold.
-    pub fn until(&mut self, what: &str, mut holds: impl FnMut(&mut Ledger<C>) -> bool) {
+    pub fn until(&mut self, what: &str, mut holds: impl FnMut(&mut Ledger<C, S>) -> bool) {
         let start = Instant::now();
         while !holds(self) {
             let left = PATIENCE.saturating_sub(start.elapsed());
@@ -244,15 +288,24 @@ impl<C: Copy + PartialEq + Debug> Ledger<C> {
         let stats = self.aio.stats().counters;
         assert!(self.entries.is_empty(), "operations without a completion: {:?}", self.entries);
         assert!(self.is_settled(), "nobody looked at {:?}", self.ended);
+        assert!(self.failed_turns.is_empty(), "nobody looked at {:?}", self.failed_turns);
         assert_eq!((self.aio.ops(), self.aio.connections(), self.aio.outstanding()), (0, 0, 0));
         assert_eq!((stats.submitted, stats.opened), (self.finals, stats.closed));
         assert_eq!((stats.bytes_received, stats.bytes_sent), (self.bytes_received, self.bytes_sent));
         stats
     }
 
-    fn turn(&mut self, timeout: Duration) -> bool {
+    /// Takes a turn that waits no longer than so. Whether there is to be another.
+    ///
+    /// # Panics
+    ///
+    /// When something is not as it should be.
+    pub fn turn(&mut self, timeout: Duration) -> bool {
         let mut batch = std::mem::take(&mut self.batch);
-        let goes_on = self.aio.turn(&mut batch, Some(timeout)).unwrap();
+        let goes_on = self.aio.turn(&mut batch, Some(timeout)).unwrap_or_else(|error| {
+            self.failed_turns.push(error);
+            true
+        });
         assert_eq!(self.aio.model().check(), Ok(()));
         for done in batch.drain(..) {
             self.hold_against_entry(&done);
@@ -265,7 +318,8 @@ impl<C: Copy + PartialEq + Debug> Ledger<C> {
     fn hold_against_entry(&mut self, done: &Completion<C>) {
         let entry = self.entries.get(&done.op);
         let Entry { conn, context, kind, held } = entry.unwrap_or_else(|| panic!("no entry has {done:?}"));
-        assert_eq!((done.conn, done.context), (*conn, *context), "{done:?}");
+        assert_eq!(done.context, *context, "{done:?}");
+        assert!(done.conn == *conn || *kind == Kind::Connect, "{done:?}");
         match (kind, done.result) {
             (Kind::Receive, Ok(Done::Received { end_of_stream })) => {
                 assert_eq!(end_of_stream, done.bytes == 0, "{done:?}");
@@ -273,6 +327,7 @@ impl<C: Copy + PartialEq + Debug> Ledger<C> {
             (Kind::Send, Ok(Done::Sent)) => assert!(done.bytes > 0, "{done:?}"),
             (Kind::Send, Ok(Done::ShutDown) | Err(OpError::Tainted))
             | (Kind::Accept, _)
+            | (Kind::Connect, Ok(Done::Connected))
             | (Kind::Unqueued, Ok(Done::Closed | Done::Elapsed | Done::Posted)) => {
                 assert_eq!(done.bytes, 0, "{done:?}");
             }
@@ -292,7 +347,7 @@ impl<C: Copy + PartialEq + Debug> Ledger<C> {
         match kind {
             Kind::Receive => self.bytes_received += done.bytes,
             Kind::Send => self.bytes_sent += done.bytes,
-            Kind::Accept | Kind::Unqueued => {}
+            Kind::Accept | Kind::Connect | Kind::Unqueued => {}
         }
         if !done.more {
             self.strike(done, *kind);
@@ -302,13 +357,13 @@ impl<C: Copy + PartialEq + Debug> Ledger<C> {
     /// Takes the entry of a final completion out.
     fn strike(&mut self, done: &Completion<C>, kind: Kind) {
         self.finals += 1;
-        self.entries.remove(&done.op);
-        let lane = self.lanes.get_mut(&(done.conn, kind)).expect("it was booked");
+        let entry = self.entries.remove(&done.op).expect("it was booked");
+        let lane = self.lanes.get_mut(&(entry.conn, kind)).expect("it was booked");
         let place = lane.iter().position(|op| *op == done.op).expect("it was booked");
         lane.remove(place);
         let may_overtake = matches!(done.result, Err(OpError::Deadline | OpError::Cancelled));
         assert!(
-            place == 0 || may_overtake || kind == Kind::Unqueued,
+            place == 0 || may_overtake || matches!(kind, Kind::Connect | Kind::Unqueued),
             "{place} operations overtaken: {done:?}"
         );
         if done.result == Ok(Done::Closed) {

@@ -4,6 +4,7 @@
 
 pub mod bytes;
 pub mod echo;
+pub mod failing;
 pub mod ledger;
 pub mod pair;
 pub mod process;

@@ -32,7 +32,7 @@ impl Family {
     ///
     /// When the system gives no socket.
     pub fn pair(self, says: u64, hears: u64) -> io::Result<(Socket, Peer)> {
-        self.connect(None, says, hears)
+        self.with_peer(None, says, hears)
     }
 
     /// A stream that takes little before the peer reads: so many bytes in the kernel on either side, or as few
@@ -42,10 +42,20 @@ impl Family {
     ///
     /// When the system gives no socket.
     pub fn narrow_pair(self, bytes: usize, says: u64, hears: u64) -> io::Result<(Socket, Peer)> {
-        self.connect(Some(bytes), says, hears)
+        self.with_peer(Some(bytes), says, hears)
     }
 
-    fn connect(self, buffers: Option<usize>, says: u64, hears: u64) -> io::Result<(Socket, Peer)> {
+    fn with_peer(self, buffers: Option<usize>, says: u64, hears: u64) -> io::Result<(Socket, Peer)> {
+        let (ours, theirs) = self.sockets(buffers)?;
+        Ok((ours, Peer::new(theirs, says, hears)?))
+    }
+
+    /// The two ends of a stream, with so small buffers if any are named.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no socket.
+    pub fn sockets(self, buffers: Option<usize>) -> io::Result<(Socket, Socket)> {
         let (ours, theirs) = match self {
             Family::Unix => {
                 let (ours, theirs) = UnixStream::pair()?;
@@ -63,7 +73,7 @@ impl Family {
             }
         };
         buffers.map_or(Ok(()), |bytes| ours.set_send_buffer_size(bytes))?;
-        Ok((ours, Peer::new(theirs, says, hears)?))
+        Ok((ours, theirs))
     }
 }
 

@@ -1,0 +1,287 @@
+//! What can fail, with what, and what is to come of it.
+
+use std::fmt;
+
+use aio::system::Outcome;
+use aio::{SystemError, SystemErrorKind};
+use rustix::io::Errno;
+
+/// The kinds of calls that a proactor makes on its system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Call {
+    /// Asking what kind of socket is handed in.
+    Kind,
+    /// Registering a socket that is handed in.
+    Adopt,
+    /// A receive.
+    Recv,
+    /// A receive into several parts.
+    RecvVectored,
+    /// A receive of a connection that lingers.
+    Discard,
+    /// A send.
+    Send,
+    /// A send of several parts.
+    SendVectored,
+    /// An accept.
+    Accept,
+    /// Registering what was accepted.
+    AcceptRegister,
+    /// The start of a connect.
+    Connect,
+    /// Asking what came of a connect that was under way.
+    ConnectFinish,
+    /// Registering what connects.
+    ConnectRegister,
+    /// Sending FIN, as an operation.
+    Shutdown,
+    /// Waiting for events.
+    Wait,
+    /// Asking for the time.
+    Clock,
+}
+
+impl Call {
+    /// Every kind, in the order of the tables.
+    pub const ALL: [Call; 15] = [
+        Call::Kind,
+        Call::Adopt,
+        Call::Recv,
+        Call::RecvVectored,
+        Call::Discard,
+        Call::Send,
+        Call::SendVectored,
+        Call::Accept,
+        Call::AcceptRegister,
+        Call::Connect,
+        Call::ConnectFinish,
+        Call::ConnectRegister,
+        Call::Shutdown,
+        Call::Wait,
+        Call::Clock,
+    ];
+}
+
+/// How a call fails.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Failure {
+    /// With this error number.
+    Errno(Errno),
+    /// The clock says once that it is the beginning of time.
+    StepBack,
+    /// The clock is an hour ahead from now on.
+    Jump,
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::StepBack => f.write_str("a step back"),
+            Failure::Jump => f.write_str("an hour's jump"),
+            Failure::Errno(errno) => match NAMES.iter().find(|(named, _, _)| named == errno) {
+                Some((_, name, _)) => f.write_str(name),
+                None => write!(f, "errno {}", errno.raw_os_error()),
+            },
+        }
+    }
+}
+
+/// What is to come of a call that fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// Nothing that a program or a peer could tell from no failure at all.
+    Passes,
+    /// The operation, and all that is queued in its lane, end with the error; nothing else does.
+    Ends,
+    /// The connection that was to be accepted is dropped; nothing else happens.
+    Drops,
+    /// A connection that flushes or lingers is closed at once, and its close completes.
+    CutsShort,
+    /// The socket is not adopted, and comes back.
+    GivesBack,
+    /// The turn returns the error; the next one goes on as if nothing had happened.
+    FailsTurn,
+    /// Whatever has a deadline may end with it.
+    Expires,
+}
+
+/// One way for one kind of call to fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fault {
+    /// What fails.
+    pub call: Call,
+    /// How.
+    pub failure: Failure,
+    /// What is to come of it.
+    pub effect: Effect,
+}
+
+macro_rules! names {
+    ($($errno:ident => $name:literal, $kind:ident;)*) => {
+        const NAMES: &[(Errno, &str, SystemErrorKind)] =
+            &[$((Errno::$errno, $name, SystemErrorKind::$kind),)*];
+    };
+}
+
+names! {
+    ACCESS => "EACCES", PermissionDenied;
+    ADDRINUSE => "EADDRINUSE", AddressInUse;
+    ADDRNOTAVAIL => "EADDRNOTAVAIL", AddressNotAvailable;
+    AFNOSUPPORT => "EAFNOSUPPORT", Unsupported;
+    AGAIN => "EAGAIN", Other;
+    BADF => "EBADF", InvalidInput;
+    CONNABORTED => "ECONNABORTED", ConnectionAborted;
+    CONNREFUSED => "ECONNREFUSED", ConnectionRefused;
+    CONNRESET => "ECONNRESET", ConnectionReset;
+    FAULT => "EFAULT", InvalidInput;
+    HOSTUNREACH => "EHOSTUNREACH", Unreachable;
+    INTR => "EINTR", Other;
+    INVAL => "EINVAL", InvalidInput;
+    IO => "EIO", Other;
+    MFILE => "EMFILE", DescriptorsExhausted;
+    NETDOWN => "ENETDOWN", Unreachable;
+    NETUNREACH => "ENETUNREACH", Unreachable;
+    NFILE => "ENFILE", DescriptorsExhausted;
+    NOBUFS => "ENOBUFS", OutOfMemory;
+    NOENT => "ENOENT", NotFound;
+    NOMEM => "ENOMEM", OutOfMemory;
+    NOPROTOOPT => "ENOPROTOOPT", Other;
+    NOSPC => "ENOSPC", OutOfMemory;
+    NOTCONN => "ENOTCONN", NotConnected;
+    NOTSOCK => "ENOTSOCK", InvalidInput;
+    OPNOTSUPP => "EOPNOTSUPP", Unsupported;
+    PERM => "EPERM", PermissionDenied;
+    PIPE => "EPIPE", BrokenPipe;
+    PROTO => "EPROTO", Other;
+    TIMEDOUT => "ETIMEDOUT", TimedOut;
+}
+
+macro_rules! faults {
+    ($($call:ident { $($effect:ident: $($errno:ident)*;)* })*) => {
+        /// Every call with every error number that it plausibly fails with. The effects are the contract's (K4, K5,
+        /// K7), written down without a look at how `aio-sys` sorts the numbers; that it sorts them so is what the
+        /// failures from outside of the process show.
+        pub const FAULTS: &[Fault] = &[
+            $($($(Fault {
+                call: Call::$call,
+                failure: Failure::Errno(Errno::$errno),
+                effect: Effect::$effect,
+            },)*)*)*
+            Fault { call: Call::Clock, failure: Failure::StepBack, effect: Effect::Passes },
+            Fault { call: Call::Clock, failure: Failure::Jump, effect: Effect::Expires },
+        ];
+    };
+}
+
+faults! {
+    Kind { GivesBack: NOTSOCK BADF NOBUFS; }
+    Adopt { GivesBack: NOMEM NOSPC PERM; }
+    Recv {
+        Passes: INTR AGAIN NOBUFS NOMEM;
+        Ends: CONNRESET CONNREFUSED TIMEDOUT HOSTUNREACH NETDOWN NOTCONN IO BADF;
+    }
+    RecvVectored {
+        Passes: INTR AGAIN NOBUFS NOMEM;
+        Ends: CONNRESET TIMEDOUT HOSTUNREACH NOTCONN IO;
+    }
+    Discard {
+        Passes: INTR AGAIN;
+        CutsShort: CONNRESET TIMEDOUT NOBUFS NOMEM NOTCONN IO;
+    }
+    Send {
+        Passes: INTR AGAIN NOBUFS NOMEM;
+        Ends: PIPE CONNRESET TIMEDOUT HOSTUNREACH NETUNREACH NETDOWN PERM ACCESS NOTCONN IO BADF;
+    }
+    SendVectored {
+        Passes: INTR AGAIN NOBUFS NOMEM;
+        Ends: PIPE CONNRESET TIMEDOUT HOSTUNREACH PERM IO;
+    }
+    Accept {
+        Passes: INTR AGAIN CONNABORTED CONNRESET PROTO NETDOWN NETUNREACH HOSTUNREACH NOPROTOOPT TIMEDOUT
+            OPNOTSUPP MFILE NFILE NOBUFS NOMEM NOSPC PERM IO;
+        Ends: INVAL BADF NOTSOCK;
+    }
+    AcceptRegister { Drops: NOMEM NOSPC; }
+    Connect {
+        Passes: AGAIN INTR;
+        Ends: CONNREFUSED TIMEDOUT ADDRNOTAVAIL ADDRINUSE NETUNREACH HOSTUNREACH NETDOWN MFILE NFILE NOBUFS NOMEM
+            ACCESS PERM NOENT AFNOSUPPORT INVAL;
+    }
+    ConnectFinish { Ends: CONNREFUSED CONNRESET TIMEDOUT HOSTUNREACH NETUNREACH; }
+    ConnectRegister { Ends: NOMEM NOSPC; }
+    Shutdown {
+        Passes: INTR NOBUFS;
+        Ends: NOTCONN INVAL IO;
+    }
+    Wait {
+        Passes: INTR;
+        FailsTurn: INVAL BADF FAULT IO NOMEM;
+    }
+}
+
+/// The error that a program is told of.
+pub fn error(errno: Errno) -> SystemError {
+    let kind = NAMES.iter().find(|(named, _, _)| *named == errno).map(|(_, _, kind)| *kind);
+    SystemError::new(kind.unwrap_or(SystemErrorKind::Other), errno.raw_os_error())
+}
+
+impl Fault {
+    /// The error that a program is told of, if it is told of one.
+    pub fn error(&self) -> Option<SystemError> {
+        match self.failure {
+            Failure::Errno(errno) => Some(error(errno)),
+            Failure::StepBack | Failure::Jump => None,
+        }
+    }
+
+    /// What the real system would tell the model: where there is more than one way to pass, the way of this call.
+    pub fn outcome(&self) -> Outcome {
+        let Failure::Errno(errno) = self.failure else { return Outcome::Interrupted };
+        let error = error(errno);
+        match (self.effect, errno, self.call) {
+            (Effect::Passes, Errno::AGAIN, Call::Connect) => Outcome::Exhausted(error),
+            (Effect::Passes, Errno::AGAIN, _) => Outcome::WouldBlock,
+            (Effect::Passes, Errno::INTR, _) => Outcome::Interrupted,
+            (Effect::Passes, errno, Call::Accept) if PASSES_WITH_ITS_CONNECTION.contains(&errno) => {
+                Outcome::Interrupted
+            }
+            (Effect::Passes | Effect::Drops, _, _) | (Effect::CutsShort, Errno::NOBUFS | Errno::NOMEM, _) => {
+                Outcome::Exhausted(error)
+            }
+            _ => Outcome::Failed(error),
+        }
+    }
+}
+
+/// What an accept fails with on behalf of the connection that it would have accepted.
+const PASSES_WITH_ITS_CONNECTION: [Errno; 8] = [
+    Errno::CONNABORTED,
+    Errno::CONNRESET,
+    Errno::PROTO,
+    Errno::NETDOWN,
+    Errno::NETUNREACH,
+    Errno::HOSTUNREACH,
+    Errno::NOPROTOOPT,
+    Errno::TIMEDOUT,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_has_a_name_and_every_call_a_fault() {
+        for fault in FAULTS {
+            assert!(!format!("{:?}", fault.failure).starts_with("errno"), "{fault:?}");
+        }
+        for call in Call::ALL {
+            assert!(FAULTS.iter().any(|fault| fault.call == call), "{call:?}");
+        }
+    }
+
+    #[test]
+    fn no_fault_is_there_twice() {
+        let mut seen = std::collections::HashSet::new();
+        assert!(FAULTS.iter().all(|fault| seen.insert((fault.call, fault.failure))));
+    }
+}

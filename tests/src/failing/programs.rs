@@ -1,0 +1,87 @@
+//! The scenarios: what the program does, and what its peers do. Each program does the same with every failure: it
+//! closes the connection that had it, and whatever that one was for.
+
+mod early;
+mod proxy;
+mod sending;
+mod serving;
+
+use aio::{Builder, Proactor};
+
+use super::stage::{Program, Stage};
+use crate::pair::Family;
+
+pub use proxy::Proxy;
+
+/// A scenario.
+#[derive(Clone, Copy)]
+pub struct Scenario {
+    /// What it is called on the command line.
+    pub name: &'static str,
+    /// The limits and pools that it runs with.
+    pub builder: fn() -> Builder,
+    /// Puts everything on the stage and begins.
+    pub begin: fn(&mut Stage) -> Box<dyn Program>,
+    /// How many peers may suffer from one failure of one connection.
+    pub suffering_max: usize,
+}
+
+impl std::fmt::Debug for Scenario {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+fn pool() -> Builder {
+    Proactor::<()>::builder().pool(16, 4096)
+}
+
+fn pool_of_one() -> Builder {
+    Proactor::<()>::builder().pool(1, 256)
+}
+
+/// All of them.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "echo-tcp",
+        builder: pool,
+        begin: |stage| serving::echo(stage, Family::Tcp),
+        suffering_max: 1,
+    },
+    Scenario {
+        name: "echo-unix",
+        builder: pool,
+        begin: |stage| serving::echo(stage, Family::Unix),
+        suffering_max: 1,
+    },
+    Scenario { name: "proxy", builder: pool, begin: proxy::begin, suffering_max: 2 },
+    Scenario { name: "accept-many", builder: pool, begin: serving::greet_many, suffering_max: 1 },
+    Scenario { name: "accept-one", builder: pool, begin: serving::greet_one, suffering_max: 1 },
+    Scenario {
+        name: "call-tcp",
+        builder: pool,
+        begin: |stage| sending::call(stage, Family::Tcp),
+        suffering_max: 1,
+    },
+    Scenario {
+        name: "call-unix",
+        builder: pool,
+        begin: |stage| sending::call(stage, Family::Unix),
+        suffering_max: 1,
+    },
+    Scenario { name: "vectored", builder: pool, begin: sending::parts, suffering_max: 1 },
+    Scenario { name: "pool-of-one", builder: pool_of_one, begin: serving::share, suffering_max: 1 },
+    Scenario { name: "deadlines", builder: pool, begin: early::deadlines, suffering_max: 1 },
+    Scenario { name: "closes", builder: pool, begin: early::closes, suffering_max: 1 },
+    Scenario { name: "cancels", builder: pool, begin: early::cancels, suffering_max: 1 },
+];
+
+/// Whether a completion says that bytes have come.
+fn has_bytes(done: &aio::Completion<usize>) -> bool {
+    done.result == Ok(aio::Done::Received { end_of_stream: false })
+}
+
+/// Whether a completion says that no more bytes will come.
+fn is_end(done: &aio::Completion<usize>) -> bool {
+    done.result == Ok(aio::Done::Received { end_of_stream: true })
+}
