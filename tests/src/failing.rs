@@ -10,6 +10,7 @@
 pub mod campaign;
 pub mod fault;
 pub mod judge;
+pub mod outside;
 pub mod peer;
 pub mod place;
 pub mod programs;

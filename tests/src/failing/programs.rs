@@ -32,6 +32,11 @@ impl std::fmt::Debug for Scenario {
     }
 }
 
+/// What a proxy runs with.
+pub fn proxy_builder() -> Builder {
+    pool()
+}
+
 fn pool() -> Builder {
     Proactor::<()>::builder().pool(16, 4096)
 }

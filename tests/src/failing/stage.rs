@@ -13,6 +13,7 @@ use super::place::Place;
 use super::system::Failing;
 use crate::ledger::{Booked, Kind, Ledger};
 use crate::pair::Family;
+use crate::turns::PATIENCE;
 
 /// What a program does with a completion.
 pub trait Program {
@@ -215,6 +216,27 @@ impl Stage {
             }
         }
         Ok(())
+    }
+
+    /// Takes turns until an operation of that context has ended, and then until everything has.
+    pub fn serve(&mut self, program: &mut dyn Program, stop: usize) {
+        let mut stopping = false;
+        loop {
+            let goes_on = self.ledger.turn(PATIENCE);
+            for done in self.ledger.completions() {
+                self.note(&done);
+                stopping |= done.context == stop;
+                program.on(self, done);
+            }
+            let failed = self.ledger.failed_turns();
+            self.failed_turns.extend(failed);
+            if std::mem::take(&mut stopping) {
+                self.ledger.aio.shut_down();
+            }
+            if !goes_on {
+                return;
+            }
+        }
     }
 
     fn turn(&mut self, program: &mut dyn Program) -> bool {
