@@ -120,7 +120,8 @@ impl Tally {
             }
         }
         if let Some(broken) = broken {
-            let mut command = format!("fail_each --scenario {}", calm.name());
+            let mut command =
+                format!("cargo run --release -p tests --bin fail_each -- --scenario {}", calm.name());
             for planned in plan {
                 let _ = write!(command, " --fail {}", Name(planned));
             }

@@ -126,7 +126,8 @@ pub struct Broken {
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ((call, errno, _), nth) = (self.case, self.nth);
-        write!(f, "strace --call {call} --errno {errno} --nth {nth}\n    {}", self.detail)
+        let command = "cargo run --release -p tests --bin strace --";
+        write!(f, "{command} --call {call} --errno {errno} --nth {nth}\n    {}", self.detail)
     }
 }
 
