@@ -196,7 +196,7 @@ fn accepting_and_connecting_share_the_last_descriptors() {
 #[test]
 fn a_thousand_connections_share_one_buffer_in_turn() {
     const COUNT: usize = 1000;
-    const ROUNDS: usize = 3;
+    const ROUNDS: usize = 2;
     const LEASE: usize = 16;
     let _alone = alone();
     let mut ledger = Ledger::new(Proactor::<()>::builder().pool(1, LEASE));
