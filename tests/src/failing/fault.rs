@@ -71,6 +71,12 @@ pub enum Failure {
     StepBack,
     /// The clock is an hour ahead from now on.
     Jump,
+    /// A single byte goes through, for a reason of the kernel's own.
+    Short,
+    /// Every connection is reported in both directions, for no reason.
+    Spurious,
+    /// What there is to report is reported by the next wait.
+    Late,
 }
 
 impl fmt::Debug for Failure {
@@ -78,6 +84,9 @@ impl fmt::Debug for Failure {
         match self {
             Failure::StepBack => f.write_str("a step back"),
             Failure::Jump => f.write_str("an hour's jump"),
+            Failure::Short => f.write_str("a single byte"),
+            Failure::Spurious => f.write_str("events for nothing"),
+            Failure::Late => f.write_str("events too late"),
             Failure::Errno(errno) => match NAMES.iter().find(|(named, _, _)| named == errno) {
                 Some((_, name, _)) => f.write_str(name),
                 None => write!(f, "errno {}", errno.raw_os_error()),
@@ -158,7 +167,7 @@ names! {
 
 macro_rules! faults {
     ($($call:ident { $($effect:ident: $($errno:ident)*;)* })*) => {
-        /// Every call with every error number that it plausibly fails with. The effects are the contract's (K4, K5,
+        /// Every call with every error number that it plausibly fails with, and what a call may do that is no error. The effects are the contract's (K4, K5,
         /// K7), written down without a look at how `aio-sys` sorts the numbers; that it sorts them so is what the
         /// failures from outside of the process show.
         pub const FAULTS: &[Fault] = &[
@@ -167,6 +176,10 @@ macro_rules! faults {
                 failure: Failure::Errno(Errno::$errno),
                 effect: Effect::$effect,
             },)*)*)*
+            Fault { call: Call::Recv, failure: Failure::Short, effect: Effect::Passes },
+            Fault { call: Call::Send, failure: Failure::Short, effect: Effect::Passes },
+            Fault { call: Call::Wait, failure: Failure::Spurious, effect: Effect::Passes },
+            Fault { call: Call::Wait, failure: Failure::Late, effect: Effect::Passes },
             Fault { call: Call::Clock, failure: Failure::StepBack, effect: Effect::Passes },
             Fault { call: Call::Clock, failure: Failure::Jump, effect: Effect::Expires },
         ];
@@ -230,7 +243,7 @@ impl Fault {
     pub fn error(&self) -> Option<SystemError> {
         match self.failure {
             Failure::Errno(errno) => Some(error(errno)),
-            Failure::StepBack | Failure::Jump => None,
+            _ => None,
         }
     }
 

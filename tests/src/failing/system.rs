@@ -70,6 +70,8 @@ pub struct Failing {
     /// The ends that events have told of. A made-up EAGAIN has the model forget them, so the event after it tells
     /// of them again, as the kernel's would.
     ends: HashMap<ConnId, Readiness>,
+    /// Whatever was ever reported, closed or not.
+    known: HashSet<ConnId>,
     /// Connections that are under way.
     connecting: HashSet<ConnId>,
     /// How far the clock has jumped.
@@ -94,6 +96,7 @@ impl Failing {
             injected: Vec::new(),
             owed: Vec::new(),
             ends: HashMap::new(),
+            known: HashSet::new(),
             connecting: HashSet::new(),
             ahead: Duration::ZERO,
             treason: None,
@@ -158,8 +161,7 @@ impl Failing {
                 Call::Send | Call::SendVectored => Readiness::WRITABLE,
                 _ => Readiness::READABLE,
             };
-            let ends = self.ends.get(&conn).copied().unwrap_or_default();
-            self.owed.push((conn, direction | ends));
+            self.owe(conn, direction);
         }
         if call == Call::ConnectFinish && matches!(outcome, Outcome::Failed(_)) {
             self.forget(conn);
@@ -174,6 +176,30 @@ impl Failing {
             }
             _ => outcome,
         }
+    }
+
+    /// Makes a call with the first byte only. That it was short says nothing of what is at hand; a send that is cut is
+    /// followed by an event, as one that found too little space.
+    fn short(&mut self, call: Syscall<'_>) -> Outcome {
+        match call {
+            Syscall::Recv { conn, buffer } => {
+                let more = buffer.len() > 1;
+                match self.os.perform(Syscall::Recv { conn, buffer: &mut buffer[..1] }) {
+                    Outcome::Transferred(1) if more => Outcome::Partial(1),
+                    outcome => outcome,
+                }
+            }
+            Syscall::Send { conn, bytes } => {
+                self.owe(conn, Readiness::WRITABLE);
+                self.os.perform(Syscall::Send { conn, bytes: &bytes[..1] })
+            }
+            call => self.os.perform(call),
+        }
+    }
+
+    fn owe(&mut self, conn: ConnId, direction: Readiness) {
+        let ends = self.ends.get(&conn).copied().unwrap_or_default();
+        self.owed.push((conn, direction | ends));
     }
 
     /// Closes what the system does not know any more after a failure.
@@ -221,7 +247,7 @@ impl Failing {
         match self.strike(Call::Clock, None).map(|fault| fault.failure) {
             Some(Failure::StepBack) => return Instant::ZERO,
             Some(Failure::Jump) => self.ahead += Duration::from_secs(3600),
-            Some(Failure::Errno(_)) | None => {}
+            _ => {}
         }
         now + self.ahead
     }
@@ -270,8 +296,10 @@ impl System for Failing {
             Syscall::Accept { listener, conn } => (*listener, *conn),
             other => (other.conn(), other.conn()),
         };
-        if let Some(fault) = self.strike(kind, Some(about)) {
-            return self.fail(kind, about, fault);
+        match self.strike(kind, Some(about)) {
+            Some(fault) if fault.failure == Failure::Short => return self.short(call),
+            Some(fault) => return self.fail(kind, about, fault),
+            None => {}
         }
         let outcome = self.commit(call);
         let outcome = self.made_call(kind, conn, outcome);
@@ -289,10 +317,15 @@ impl System for Failing {
         until: Option<Instant>,
         mut on_ready: impl FnMut(ConnId, Readiness),
     ) -> Result<Instant, SystemError> {
-        match self.strike(Call::Wait, None) {
-            Some(fault) if fault.effect == Effect::Passes => return Ok(self.now()),
-            Some(fault) => return Err(fault.error().expect("a wait fails with a number")),
-            None => {}
+        let fault = self.strike(Call::Wait, None);
+        match fault.map(|fault| (fault.failure, fault.effect)) {
+            Some((Failure::Errno(_), Effect::Passes)) => return Ok(self.now()),
+            Some((Failure::Errno(errno), _)) => return Err(super::fault::error(errno)),
+            Some((Failure::Spurious, _)) => {
+                let known: Vec<ConnId> = self.known.iter().copied().collect();
+                known.into_iter().for_each(|conn| self.owe(conn, Readiness::READABLE | Readiness::WRITABLE));
+            }
+            _ => {}
         }
         if let (Some(Treason::StormOfEvents), Some(listener)) = (self.treason, self.listener) {
             self.owed.push((listener, Readiness::READABLE));
@@ -305,14 +338,20 @@ impl System for Failing {
         for (conn, readiness) in self.owed.drain(..) {
             on_ready(conn, readiness);
         }
-        let Failing { os, ends, .. } = self;
+        let late = fault.is_some_and(|fault| fault.failure == Failure::Late);
+        let Failing { os, ends, owed, known, .. } = self;
         let now = os.wait(until, |conn, readiness| {
+            known.insert(conn);
             for end in [Readiness::READ_CLOSED, Readiness::WRITE_CLOSED, Readiness::ERROR] {
                 if readiness.intersects(end) {
                     *ends.entry(conn).or_default() |= end;
                 }
             }
-            on_ready(conn, readiness);
+            if late {
+                owed.push((conn, readiness));
+            } else {
+                on_ready(conn, readiness);
+            }
         })?;
         Ok(self.read_clock(now))
     }
