@@ -1,5 +1,6 @@
 //! Out of descriptors, of buffers, of places, and short of memory, on real sockets. The tests lower the limits of this
-//! process and measure its memory, so they take turns, in a process of their own.
+//! process and measure its memory, so they take turns, in a process of their own. The long form has fifty times as much
+//! go through: `LONG=1 cargo test --release -p tests --test exhaustion -- --nocapture`.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -27,6 +28,11 @@ fn alone() -> MutexGuard<'static, ()> {
     let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     leave_enough();
     alone
+}
+
+/// Fifty times as much, if the long form is asked for.
+fn scaled(count: usize) -> usize {
+    if std::env::var_os("LONG").is_some() { 50 * count } else { count }
 }
 
 /// A thousand connections have two thousand ends.
@@ -196,15 +202,15 @@ fn accepting_and_connecting_share_the_last_descriptors() {
 #[test]
 fn a_thousand_connections_share_one_buffer_in_turn() {
     const COUNT: usize = 1000;
-    const ROUNDS: usize = 2;
     const LEASE: usize = 16;
     let _alone = alone();
+    let rounds = scaled(2);
     let mut ledger = Ledger::new(Proactor::<()>::builder().pool(1, LEASE));
     let (mut conns, mut peers) = (Vec::new(), Vec::new());
     let mut lease = None;
     for nth in 0..COUNT {
         let (ours, mut peer) = Family::Unix.pair(nth as u64, 0).unwrap();
-        peer.say(ROUNDS * LEASE);
+        peer.say(rounds * LEASE);
         conns.push(ledger.adopt(ours));
         peers.push(peer);
         ledger.submit(conns[nth], Recv::pooled(), nth);
@@ -216,21 +222,21 @@ fn a_thousand_connections_share_one_buffer_in_turn() {
     }
     let before = ledger.aio.stats().counters;
     let mut streams: Vec<_> = (0..COUNT).map(|seed| Bytes::new(seed as u64)).collect();
-    for served in 0..ROUNDS * COUNT {
+    for served in 0..rounds * COUNT {
         let nth = served % COUNT;
         let done = lease.take().unwrap_or_else(|| ledger.completion());
         assert_eq!((done.context, done.received().len()), (nth, LEASE), "in line");
         assert!(streams[nth].matches(done.received()));
         assert_eq!(ledger.aio.outstanding(), 1);
         drop(done);
-        if served + COUNT < ROUNDS * COUNT {
+        if served + COUNT < rounds * COUNT {
             ledger.submit(conns[nth], Recv::pooled(), nth);
         }
     }
     let after = ledger.aio.stats().counters;
     let (attempts, turns) = (after.attempts - before.attempts, after.turns - before.turns);
-    println!("{} receives: {attempts} attempts, {turns} turns", ROUNDS * COUNT);
-    let served = u64::try_from(ROUNDS * COUNT).unwrap();
+    println!("{} receives: {attempts} attempts, {turns} turns", rounds * COUNT);
+    let served = u64::try_from(rounds * COUNT).unwrap();
     assert!(attempts < served, "one for each, of which the first was before: {attempts}");
     assert!(turns <= 2 * served + 10, "{turns} turns for {served}");
     assert_eq!(ledger.aio.outstanding(), 0);
@@ -326,7 +332,7 @@ fn memory_is_bounded_under_peers_that_never_read() {
         pairs.into_iter().map(|(ours, peer)| (ledger.adopt(ours), peer)).unzip();
     let mut resident = Resident::new();
     let (mut accepted, mut refused) = (0_u64, 0_u64);
-    for round in 0..2_000 {
+    for round in 0..scaled(2_000) {
         for (nth, conn) in conns.iter().enumerate() {
             match ledger.offer(*conn, Send::new(&BODY[..]), nth) {
                 Ok(_) => accepted += 1,
@@ -360,8 +366,8 @@ fn memory_is_bounded_under_peers_that_never_stop_sending() {
     const PEERS: usize = 20;
     const BUFFERS: u32 = 8;
     const BUFFER: usize = 64 * 1024;
-    const BYTES: u64 = 128 << 20;
     let _alone = alone();
+    let bytes = scaled(128 << 20) as u64;
     let mut ledger: Ledger<usize> = Ledger::new(Proactor::<()>::builder().pool(BUFFERS, BUFFER));
     let mut conns = Vec::new();
     let mut floods = Vec::new();
@@ -374,7 +380,7 @@ fn memory_is_bounded_under_peers_that_never_stop_sending() {
     }
     let mut resident = Resident::new();
     let (mut received, mut shares, mut held) = (0, [0_u64; PEERS], std::collections::VecDeque::new());
-    while received < BYTES {
+    while received < bytes {
         let done = ledger.completion();
         assert_eq!(done.result, Ok(Done::Received { end_of_stream: false }));
         received += done.bytes;

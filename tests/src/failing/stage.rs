@@ -207,10 +207,10 @@ impl Stage {
                 return Err(format!("{:?}, {:?}", self.ledger.aio, self.peers));
             }
             self.peers_go_on();
-            self.turn(program);
+            self.turn(program, NAP, |_| ());
         }
         self.ledger.aio.shut_down();
-        while self.turn(program) {
+        while self.turn(program, NAP, |_| ()) {
             if start.elapsed() > patience {
                 return Err(format!("shutting down: {:?}", self.ledger.aio));
             }
@@ -220,29 +220,24 @@ impl Stage {
 
     /// Takes turns until an operation of that context has ended, and then until everything has.
     pub fn serve(&mut self, program: &mut dyn Program, stop: usize) {
-        let mut stopping = false;
-        loop {
-            let goes_on = self.ledger.turn(PATIENCE);
-            for done in self.ledger.completions() {
-                self.note(&done);
-                stopping |= done.context == stop;
-                program.on(self, done);
-            }
-            let failed = self.ledger.failed_turns();
-            self.failed_turns.extend(failed);
-            if std::mem::take(&mut stopping) {
+        let mut is_to_stop = false;
+        while self.turn(program, PATIENCE, |done| is_to_stop |= done.context == stop) {
+            if std::mem::take(&mut is_to_stop) {
                 self.ledger.aio.shut_down();
-            }
-            if !goes_on {
-                return;
             }
         }
     }
 
-    fn turn(&mut self, program: &mut dyn Program) -> bool {
-        let goes_on = self.ledger.turn(NAP);
+    fn turn(
+        &mut self,
+        program: &mut dyn Program,
+        timeout: Duration,
+        mut on_done: impl FnMut(&Completion<usize>),
+    ) -> bool {
+        let goes_on = self.ledger.turn(timeout);
         for done in self.ledger.completions() {
             self.note(&done);
+            on_done(&done);
             program.on(self, done);
         }
         let failed = self.ledger.failed_turns();
