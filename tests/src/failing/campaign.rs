@@ -139,14 +139,14 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<16} {:<18} {:<10} {:>9} {:>6} {:>7}",
+            "{:<16} {:<20} {:<10} {:>9} {:>6} {:>7}",
             "call", "fails with", "effect", "scenarios", "runs", "broken"
         )?;
         for ((call, failure), row) in &self.rows {
             let (call, scenarios) = (format!("{call:?}"), row.scenarios.len());
             writeln!(
                 f,
-                "{call:<16} {failure:<18} {:<10} {scenarios:>9} {:>6} {:>7}",
+                "{call:<16} {failure:<20} {:<10} {scenarios:>9} {:>6} {:>7}",
                 row.effect, row.runs, row.broken
             )?;
         }

@@ -1,6 +1,7 @@
 //! What can fail, with what, and what is to come of it.
 
 use std::fmt;
+use std::time::Duration;
 
 use aio::system::Outcome;
 use aio::{SystemError, SystemErrorKind};
@@ -67,6 +68,8 @@ impl Call {
 pub enum Failure {
     /// With this error number.
     Errno(Errno),
+    /// With this error number, and so do all calls of its kind for [`DROUGHT`].
+    Drought(Errno),
     /// The clock says once that it is the beginning of time.
     StepBack,
     /// The clock is an hour ahead from now on.
@@ -87,6 +90,7 @@ impl fmt::Debug for Failure {
             Failure::Short => f.write_str("a single byte"),
             Failure::Spurious => f.write_str("events for nothing"),
             Failure::Late => f.write_str("events too late"),
+            Failure::Drought(errno) => write!(f, "{:?} for a while", Failure::Errno(*errno)),
             Failure::Errno(errno) => match NAMES.iter().find(|(named, _, _)| named == errno) {
                 Some((_, name, _)) => f.write_str(name),
                 None => write!(f, "errno {}", errno.raw_os_error()),
@@ -94,6 +98,9 @@ impl fmt::Debug for Failure {
         }
     }
 }
+
+/// How long a drought lasts: several pauses of a lane that backs off, and an eternity for one that spins.
+pub const DROUGHT: Duration = Duration::from_millis(15);
 
 /// What is to come of a call that fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -176,6 +183,10 @@ macro_rules! faults {
                 failure: Failure::Errno(Errno::$errno),
                 effect: Effect::$effect,
             },)*)*)*
+            Fault { call: Call::Recv, failure: Failure::Drought(Errno::NOBUFS), effect: Effect::Passes },
+            Fault { call: Call::Send, failure: Failure::Drought(Errno::NOBUFS), effect: Effect::Passes },
+            Fault { call: Call::Accept, failure: Failure::Drought(Errno::MFILE), effect: Effect::Passes },
+            Fault { call: Call::Connect, failure: Failure::Drought(Errno::AGAIN), effect: Effect::Passes },
             Fault { call: Call::Recv, failure: Failure::Short, effect: Effect::Passes },
             Fault { call: Call::Send, failure: Failure::Short, effect: Effect::Passes },
             Fault { call: Call::Wait, failure: Failure::Spurious, effect: Effect::Passes },
@@ -242,14 +253,16 @@ impl Fault {
     /// The error that a program is told of, if it is told of one.
     pub fn error(&self) -> Option<SystemError> {
         match self.failure {
-            Failure::Errno(errno) => Some(error(errno)),
+            Failure::Errno(errno) | Failure::Drought(errno) => Some(error(errno)),
             _ => None,
         }
     }
 
     /// What the real system would tell the model: where there is more than one way to pass, the way of this call.
     pub fn outcome(&self) -> Outcome {
-        let Failure::Errno(errno) = self.failure else { return Outcome::Interrupted };
+        let (Failure::Errno(errno) | Failure::Drought(errno)) = self.failure else {
+            return Outcome::Interrupted;
+        };
         let error = error(errno);
         match (self.effect, errno, self.call) {
             (Effect::Passes, Errno::AGAIN, Call::Connect) => Outcome::Exhausted(error),

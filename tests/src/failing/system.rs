@@ -8,7 +8,7 @@ use std::time::Duration;
 use aio::system::{Kind, Outcome, Readiness, Rearm, Syscall, System};
 use aio::{ConnId, Instant, Os, Socket, SystemError};
 
-use super::fault::{Call, Effect, Failure, Fault};
+use super::fault::{Call, DROUGHT, Effect, Failure, Fault};
 
 /// The call that is to fail: the n-th of its kind, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +74,8 @@ pub struct Failing {
     known: HashSet<ConnId>,
     /// Connections that are under way.
     connecting: HashSet<ConnId>,
+    /// What all calls of a kind fail with, and until when.
+    drought: Option<(Fault, std::time::Instant)>,
     /// How far the clock has jumped.
     ahead: Duration,
     treason: Option<Treason>,
@@ -98,6 +100,7 @@ impl Failing {
             ends: HashMap::new(),
             known: HashSet::new(),
             connecting: HashSet::new(),
+            drought: None,
             ahead: Duration::ZERO,
             treason: None,
             leaked: Vec::new(),
@@ -130,10 +133,19 @@ impl Failing {
 
     /// Counts a call, and says how it is to fail, if it is.
     fn strike(&mut self, call: Call, conn: Option<ConnId>) -> Option<Fault> {
+        if let Some((dry, end)) = self.drought.filter(|(dry, _)| dry.call == call) {
+            if std::time::Instant::now() < end {
+                return Some(dry);
+            }
+            self.drought = None;
+        }
         self.made[call as usize] += 1;
         let nth = self.made[call as usize];
         let planned = *self.plan.iter().find(|planned| planned.fault.call == call && planned.nth == nth)?;
         self.injected.push(Injected { planned, conn });
+        if matches!(planned.fault.failure, Failure::Drought(_)) {
+            self.drought = Some((planned.fault, std::time::Instant::now() + DROUGHT));
+        }
         Some(planned.fault)
     }
 
