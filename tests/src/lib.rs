@@ -9,6 +9,7 @@ pub mod failing;
 pub mod ledger;
 pub mod pair;
 pub mod process;
+pub mod soak;
 pub mod turns;
 
 /// The server of the echo example, as it is.

@@ -1,0 +1,466 @@
+//! One side of the soak: a proactor on a thread, and everything that it is made to do.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use aio::{
+    Accept, Address, Buffer, Close, Completion, ConnId, Connect, Counters, Deadline, Done, Limit, OpError,
+};
+use aio::{OpId, Operation, Proactor, Recv, Request, Sleep, SubmitErrorKind};
+use serde::Serialize;
+
+use super::books::Books;
+use super::chance::Chance;
+use super::conn::{Conn, Crowd, Next, RECEIVE, SEND};
+use super::control::{Control, Phase};
+use super::head::Head;
+use super::{Sabotage, Side};
+
+/// How often a party looks around.
+const TICK: Duration = Duration::from_millis(20);
+
+/// How long a head may take: for ever, but a connection that never says anything must go.
+const HEAD_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What an operation is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ctx {
+    Tick,
+    Accept,
+    Connect,
+    Head,
+    Receive,
+    Send,
+    Shutdown,
+    Pause(ConnId, usize),
+    Close,
+}
+
+/// Where the clients connect to.
+#[derive(Debug, Clone)]
+pub(super) struct Addresses {
+    pub(super) tcp: SocketAddr,
+    pub(super) unix: PathBuf,
+}
+
+/// A party at work.
+pub(super) struct Party {
+    side: Side,
+    aio: Proactor<Ctx>,
+    control: Arc<Control>,
+    books: Books,
+    crowd: Crowd,
+    chance: Chance,
+    tally: Tally,
+    /// As many connections as the client holds.
+    target: usize,
+    connecting: usize,
+    pause_max_us: u64,
+    addresses: Addresses,
+    /// Leases that are held for a while, so that the pool runs short.
+    held: VecDeque<Buffer>,
+    held_max: usize,
+    /// To where leases are dropped on another thread.
+    porter: mpsc::Sender<Buffer>,
+    sabotage: Option<Sabotage>,
+    loot: Loot,
+}
+
+/// What a sabotaged party keeps.
+#[derive(Default)]
+struct Loot {
+    buffers: Vec<Buffer>,
+    files: Vec<File>,
+    memory: Vec<Vec<u8>>,
+}
+
+/// What a party did.
+#[derive(Debug, Clone, Default, Serialize)]
+#[non_exhaustive]
+pub struct Tally {
+    /// Connections that were accepted, or made.
+    pub connections: u64,
+    /// Connections whose streams both arrived whole.
+    pub whole: u64,
+    /// Connections that this side broke off.
+    pub broken_off: u64,
+    /// Connections that ended as the other side's doing.
+    pub lost: u64,
+    /// Connections that did not begin with a head.
+    pub garbage: u64,
+    /// Connects that failed or were refused.
+    pub connects_failed: u64,
+    /// Bytes that were received, and were the right ones.
+    pub bytes_verified: u64,
+    /// Sends that were taken up again after a part of their bytes.
+    pub resumed: u64,
+}
+
+/// What a party leaves behind.
+#[derive(Debug, Default)]
+pub(super) struct Account {
+    pub(super) tally: Tally,
+    pub(super) counters: Counters,
+    pub(super) opened: u64,
+    pub(super) ended: u64,
+    pub(super) open: usize,
+    pub(super) violations: u64,
+    pub(super) told: Vec<String>,
+    /// Operations, connections, and leases that the proactor knows of after its shutdown.
+    pub(super) left: (u32, u32, usize),
+}
+
+impl Party {
+    pub(super) fn new(
+        side: Side,
+        aio: Proactor<Ctx>,
+        plan: &super::Plan,
+        control: Arc<Control>,
+        addresses: Addresses,
+    ) -> Party {
+        let (porter, leases) = mpsc::channel::<Buffer>();
+        std::thread::spawn(move || leases.into_iter().for_each(drop));
+        Party {
+            side,
+            aio,
+            control,
+            books: Books::default(),
+            crowd: Crowd::default(),
+            chance: Chance::new(plan.seed.wrapping_add(side as u64)),
+            tally: Tally::default(),
+            target: plan.connections as usize,
+            connecting: 0,
+            pause_max_us: u64::try_from(plan.pause_max().as_micros()).unwrap_or(u64::MAX).max(1),
+            addresses,
+            held: VecDeque::new(),
+            held_max: plan.pool_buffers() as usize / 2,
+            porter,
+            sabotage: plan.sabotage.filter(|_| side == Side::Server),
+            loot: Loot::default(),
+        }
+    }
+
+    /// Accepts connections from a listener, until the end.
+    pub(super) fn accept_from(&mut self, listener: impl Into<aio::Socket>) -> io::Result<()> {
+        let listener = self.aio.adopt(listener)?;
+        self.submit(listener, Accept::many(), Ctx::Accept);
+        Ok(())
+    }
+
+    /// Works until it is told to stop.
+    pub(super) fn run(mut self) -> io::Result<Account> {
+        self.submit(self.aio.own(), Sleep::new(TICK), Ctx::Tick);
+        let mut batch = Vec::with_capacity(256);
+        while self.aio.turn(&mut batch, None)? {
+            for done in batch.drain(..) {
+                if self.sabotage != Some(Sabotage::Operations) || !self.is_withheld(&done) {
+                    self.handle(done);
+                }
+            }
+        }
+        if let Err(violation) = self.aio.model().check() {
+            self.books.violation(|| violation.to_string());
+        }
+        drop((self.loot, self.held));
+        let left = (self.aio.ops(), self.aio.connections(), self.aio.outstanding());
+        Ok(Account {
+            tally: self.tally,
+            counters: self.aio.stats().counters,
+            opened: self.books.opened,
+            ended: self.books.ended,
+            open: self.books.open_now(),
+            violations: self.books.violations,
+            told: self.books.told,
+            left,
+        })
+    }
+
+    /// Whether a sabotaged party overlooks a completion.
+    fn is_withheld(&mut self, done: &Completion<Ctx>) -> bool {
+        matches!(done.context, Ctx::Receive | Ctx::Send) && self.chance.one_in(200)
+    }
+
+    fn submit(&mut self, conn: ConnId, op: impl Operation<Ctx>, context: Ctx) -> Option<OpId> {
+        match self.aio.submit(conn, op, context) {
+            Ok(op) => {
+                self.books.open(op, conn);
+                Some(op)
+            }
+            Err(error) => {
+                let expected = error.kind == SubmitErrorKind::Busy(Limit::Connections);
+                if !expected {
+                    self.books.violation(|| format!("{context:?} on {conn} was refused: {}", error.kind));
+                }
+                None
+            }
+        }
+    }
+
+    fn handle(&mut self, mut done: Completion<Ctx>) {
+        self.books.strike(&done);
+        match (done.context, done.result) {
+            (Ctx::Tick, Ok(_)) => self.tick(),
+            (Ctx::Accept, Ok(Done::Accepted(conn))) => self.accepted(conn),
+            (Ctx::Connect, result) => self.connected(done.conn, result),
+            (Ctx::Head, _) => self.heard_head(&done),
+            (Ctx::Receive, _) => self.received(&mut done),
+            (Ctx::Send | Ctx::Shutdown, _) => self.sent(&mut done),
+            (Ctx::Pause(conn, direction), _) => {
+                let paused = self.crowd.get_mut(conn).and_then(|conn| conn.pauses[direction].take());
+                if paused == Some(done.op) {
+                    self.go(conn, direction);
+                }
+            }
+            (Ctx::Tick | Ctx::Accept | Ctx::Close, _) => {}
+        }
+    }
+
+    fn accepted(&mut self, conn: ConnId) {
+        self.tally.connections += 1;
+        self.submit(conn, Recv::exact(vec![0; Head::BYTES]).within(HEAD_PATIENCE), Ctx::Head);
+        match self.sabotage {
+            Some(Sabotage::Descriptors) => self.loot.files.extend(File::open("/dev/null")),
+            Some(Sabotage::Memory) => self.loot.memory.push(vec![1; 256 << 10]),
+            _ => {}
+        }
+    }
+
+    fn heard_head(&mut self, done: &Completion<Ctx>) {
+        match Head::from_bytes(done.received()) {
+            Some(mut head) if done.result.is_ok() => {
+                if self.sabotage == Some(Sabotage::Bytes) && self.chance.one_in(20) {
+                    head.seed ^= 1;
+                }
+                self.begin(done.conn, Conn::new(head, self.side));
+            }
+            _ => {
+                self.tally.garbage += 1;
+                self.close(done.conn);
+            }
+        }
+    }
+
+    fn connected(&mut self, conn: ConnId, result: Result<Done, OpError>) {
+        self.connecting -= 1;
+        if result.is_ok() {
+            self.tally.connections += 1;
+            let head = Head::draw(&mut self.chance);
+            self.begin(conn, Conn::new(head, self.side));
+        } else {
+            self.tally.connects_failed += 1;
+        }
+    }
+
+    fn begin(&mut self, id: ConnId, conn: Conn) {
+        self.crowd.insert(id, conn);
+        self.go(id, RECEIVE);
+        self.go(id, SEND);
+    }
+
+    /// Submits what comes next in a direction.
+    fn go(&mut self, id: ConnId, direction: usize) {
+        let Some(conn) = self.crowd.get_mut(id) else { return };
+        if conn.pauses[direction].is_some() {
+            return;
+        }
+        let next: Option<(Request<Ctx>, Ctx)> = match direction {
+            RECEIVE => conn.receive(&mut self.chance).map(|request| (request, Ctx::Receive)),
+            _ => conn.send(&mut self.chance),
+        };
+        let Some((request, context)) = next else { return };
+        let op = self.submit(id, request, context);
+        if let Some(conn) = self.crowd.get_mut(id) {
+            conn.ops[direction] = op;
+        }
+    }
+
+    fn received(&mut self, done: &mut Completion<Ctx>) {
+        if let Some(conn) = self.crowd.get_mut(done.conn) {
+            conn.ops[RECEIVE] = None;
+            conn.events += 1;
+            let next = conn.received(done);
+            self.tally.bytes_verified += if next.is_ok() { done.bytes } else { 0 };
+            self.then(done.conn, RECEIVE, next);
+        }
+        self.hold(std::mem::take(&mut done.buffer));
+    }
+
+    fn sent(&mut self, done: &mut Completion<Ctx>) {
+        let Some(conn) = self.crowd.get_mut(done.conn) else { return };
+        conn.ops[SEND] = None;
+        conn.events += 1;
+        let next = match done.context {
+            Ctx::Shutdown => conn.shut_down(done.result),
+            _ => conn.sent(done),
+        };
+        self.then(done.conn, SEND, next);
+    }
+
+    /// Does what is to be done after a completion.
+    fn then(&mut self, id: ConnId, direction: usize, next: Result<Next, String>) {
+        let Some(conn) = self.crowd.get_mut(id) else { return };
+        if conn.is_doomed() {
+            self.tally.broken_off += 1;
+            return self.part(id);
+        }
+        match next {
+            Ok(Next::Go) => self.go_soon(id, direction),
+            Ok(Next::Other) => self.go_soon(id, 1 - direction),
+            Ok(Next::Rest) => {}
+            Ok(Next::Resume) => {
+                self.tally.resumed += 1;
+                if let Err(error) = self.aio.resume(id) {
+                    self.books.violation(|| format!("{id} can not be resumed: {error}"));
+                }
+                self.go_soon(id, direction);
+            }
+            Ok(Next::Part) => {
+                self.tally.lost += 1;
+                self.part(id);
+            }
+            Err(wrong) => {
+                let head = self.crowd.get_mut(id).map(|conn| conn.head);
+                self.books.violation(|| format!("{id}, {head:?}: {wrong}"));
+                self.part(id);
+            }
+        }
+        if self.crowd.get_mut(id).is_some_and(|conn| conn.is_over()) {
+            self.tally.whole += 1;
+            self.part(id);
+        }
+    }
+
+    /// Goes on at once, or after a pause.
+    fn go_soon(&mut self, id: ConnId, direction: usize) {
+        let one_in = if direction == SEND { 2 } else { 8 };
+        if self.control.phase() != Phase::Run || !self.chance.one_in(one_in) {
+            return self.go(id, direction);
+        }
+        let span = Duration::from_micros(self.chance.below(self.pause_max_us));
+        let pause = self.submit(self.aio.own(), Sleep::new(span), Ctx::Pause(id, direction));
+        if let Some(conn) = self.crowd.get_mut(id) {
+            conn.pauses[direction] = pause;
+        }
+    }
+
+    /// Closes a connection, in any manner.
+    fn part(&mut self, id: ConnId) {
+        let Some(conn) = self.crowd.remove(id) else { return };
+        for pause in conn.pauses.into_iter().flatten() {
+            // It may have elapsed in this very turn.
+            let _ = self.aio.cancel(pause);
+        }
+        self.close(id);
+    }
+
+    fn close(&mut self, id: ConnId) {
+        let span = Duration::from_millis(self.chance.size(200) as u64);
+        let close = match self.chance.below(4) {
+            0 => {
+                self.aio.close(id);
+                return;
+            }
+            1 => Close::now().code(7),
+            2 => Close::flush().within(span),
+            _ => Close::linger(span).within(span),
+        };
+        self.submit(id, close, Ctx::Close);
+    }
+
+    /// Holds a lease for a while, or has it dropped on another thread, or drops it here.
+    fn hold(&mut self, buffer: Buffer) {
+        if !matches!(buffer, Buffer::Lease(_)) {
+            return;
+        }
+        if self.sabotage == Some(Sabotage::Leases) && self.chance.one_in(20) {
+            self.loot.buffers.push(buffer);
+        } else if self.held.len() < self.held_max && self.chance.one_in(2) {
+            self.held.push_back(buffer);
+        } else if self.chance.one_in(2) {
+            self.carry(buffer);
+        }
+    }
+
+    fn carry(&mut self, buffer: Buffer) {
+        // The porter takes whatever comes for as long as this party lives.
+        let _ = self.porter.send(buffer);
+    }
+
+    fn tick(&mut self) {
+        let phase = self.control.phase();
+        if phase == Phase::Stop {
+            self.aio.shut_down();
+            return;
+        }
+        for _ in 0..self.held.len().div_ceil(4) {
+            let Some(buffer) = self.held.pop_front() else { break };
+            if self.chance.one_in(2) { self.carry(buffer) } else { drop(buffer) }
+        }
+        if phase == Phase::Run {
+            self.connect();
+            (0..self.crowd.len().div_ceil(100)).for_each(|_| self.disturb());
+        } else {
+            self.held.clear();
+            self.hurry();
+        }
+        self.submit(self.aio.own(), Sleep::new(TICK), Ctx::Tick);
+        self.control.publish(self.side, self.aio.stats());
+    }
+
+    /// Makes some of the connections that are missing.
+    fn connect(&mut self) {
+        if self.side == Side::Server {
+            return;
+        }
+        let missing = self.target.saturating_sub(self.crowd.len() + self.connecting);
+        for _ in 0..missing.min(self.target.div_ceil(10)) {
+            let address = if self.chance.one_in(4) {
+                Address::from(self.addresses.unix.clone())
+            } else {
+                Address::from(self.addresses.tcp)
+            };
+            let connect = Connect::to(address).nodelay(true).within(HEAD_PATIENCE);
+            match self.submit(self.aio.own(), connect, Ctx::Connect) {
+                Some(_) => self.connecting += 1,
+                None => break,
+            }
+        }
+    }
+
+    /// Takes a queued operation back, or gives it another deadline.
+    fn disturb(&mut self) {
+        let Some((id, conn)) = self.crowd.any(&mut self.chance) else { return };
+        let ops = conn.ops;
+        // Whether they have ended in this very turn is nobody's business.
+        match self.chance.below(4) {
+            0 => drop(self.aio.cancel_all(id)),
+            1 | 2 => {
+                let _ = ops[usize::from(self.chance.one_in(2))].map(|op| self.aio.cancel(op));
+            }
+            _ => {
+                let soon = Deadline::Within(Duration::from_micros(self.chance.size(50_000) as u64));
+                let deadline = (!self.chance.one_in(4)).then_some(soon);
+                for op in ops.into_iter().flatten() {
+                    let _ = self.aio.set_deadline(op, deadline);
+                }
+            }
+        }
+    }
+
+    /// Ends every pause.
+    fn hurry(&mut self) {
+        for place in 0..self.crowd.len() {
+            let id = self.crowd.ids()[place];
+            let pauses = self.crowd.get_mut(id).map_or([None; 2], |conn| conn.pauses);
+            for pause in pauses.into_iter().flatten() {
+                let _ = self.aio.cancel(pause);
+            }
+        }
+    }
+}
