@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use aio_model::{
@@ -17,9 +17,14 @@ pub(crate) const MS: Duration = Duration::from_millis(1);
 #[derive(Default)]
 pub(crate) struct Shelf(Mutex<Vec<Returned>>);
 
-impl Home for Shelf {
+/// The way there, for as long as it is there: what lies on a shelf and kept it would never be freed.
+struct Way(Weak<Shelf>);
+
+impl Home for Way {
     fn come_home(&self, buffer: Returned) {
-        self.0.lock().unwrap().push(buffer);
+        if let Some(shelf) = self.0.upgrade() {
+            shelf.0.lock().unwrap().push(buffer);
+        }
     }
 }
 
@@ -72,7 +77,7 @@ impl Bench {
 
     fn make(limits: Limits, pools: &[(u32, usize)], realm: u32) -> Bench {
         let shelf = Arc::new(Shelf::default());
-        let home: Arc<dyn Home> = Arc::<Shelf>::clone(&shelf);
+        let home: Arc<dyn Home> = Arc::new(Way(Arc::downgrade(&shelf)));
         let pools =
             pools.iter().map(|&(buffers_max, buffer_bytes)| PoolSize { buffers_max, buffer_bytes }).collect();
         let config = Config { limits, pools, realm, rearm: Rearm::OnArrival };
