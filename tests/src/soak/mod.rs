@@ -28,6 +28,12 @@ use party::{Account, Addresses, Party};
 pub use report::{Check, Report, Sample};
 pub use trend::Trend;
 
+/// How long what was begun may take to end: for ever, but a soak that hangs must end.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How long nothing at all may happen meanwhile. The kernel's own timers may stop a stream for a second or two.
+const STANDSTILL: Duration = Duration::from_secs(8);
+
 /// What is to be done.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -88,11 +94,6 @@ impl Plan {
         (self.span / 20).min(Duration::from_secs(4))
     }
 
-    /// How long what was begun may take to end: for ever, but a soak that hangs must end.
-    fn patience(&self) -> Duration {
-        self.span.clamp(Duration::from_secs(5), Duration::from_secs(60))
-    }
-
     fn builder(&self) -> Builder {
         Builder::new().pool(self.pool_buffers(), 8 << 10)
     }
@@ -126,7 +127,7 @@ pub fn run(plan: &Plan, mut on_sample: impl FnMut(&Sample)) -> io::Result<Report
     }
     control.set_phase(Phase::Drain);
     let vandals = vandal.join().expect("the vandal does not panic");
-    let settled = watch.settle(plan.patience())?;
+    let settled = watch.settle()?;
     control.set_phase(Phase::Stop);
     let accounts = [server, client].map(|party| party.join().expect("a party does not panic"));
     let [server, client] = accounts;
@@ -202,15 +203,23 @@ impl Watch<'_> {
     }
 
     /// Waits until both sides hold what they held before the first connection, and no more: whether they do.
-    fn settle(&mut self, patience: Duration) -> io::Result<bool> {
+    fn settle(&mut self) -> io::Result<bool> {
         let start = Instant::now();
+        let mut last = (start, 0);
         loop {
             thread::sleep(Duration::from_millis(100));
             let [server, client] = [Side::Server, Side::Client].map(|side| self.control.stats(side));
             // The server has two listeners, with an accept each; and both sides have a tick.
             let server_rests = (server.connections, server.credits, server.leases) == (2, 3, 0);
             let client_rests = (client.connections, client.credits, client.leases) == (0, 1, 0);
-            if server_rests && client_rests || start.elapsed() > patience {
+            let [moved, and_moved] = [server, client].map(|side| side.counters).map(|counters| {
+                counters.bytes_received + counters.bytes_sent + counters.opened + counters.closed
+            });
+            if moved + and_moved != last.1 {
+                last = (Instant::now(), moved + and_moved);
+            }
+            let hangs = last.0.elapsed() > STANDSTILL || start.elapsed() > PATIENCE;
+            if server_rests && client_rests || hangs {
                 self.sample()?;
                 return Ok(server_rests && client_rests);
             }

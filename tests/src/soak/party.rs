@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use aio::{
@@ -68,6 +69,7 @@ pub(super) struct Party {
     held_max: usize,
     /// To where leases are dropped on another thread.
     porter: mpsc::Sender<Buffer>,
+    porter_thread: JoinHandle<()>,
     sabotage: Option<Sabotage>,
     loot: Loot,
 }
@@ -125,7 +127,7 @@ impl Party {
         addresses: Addresses,
     ) -> Party {
         let (porter, leases) = mpsc::channel::<Buffer>();
-        std::thread::spawn(move || leases.into_iter().for_each(drop));
+        let porter_thread = std::thread::spawn(move || leases.into_iter().for_each(drop));
         Party {
             side,
             aio,
@@ -141,6 +143,7 @@ impl Party {
             held: VecDeque::new(),
             held_max: plan.pool_buffers() as usize / 2,
             porter,
+            porter_thread,
             sabotage: plan.sabotage.filter(|_| side == Side::Server),
             loot: Loot::default(),
         }
@@ -167,7 +170,8 @@ impl Party {
         if let Err(violation) = self.aio.model().check() {
             self.books.violation(|| violation.to_string());
         }
-        drop((self.loot, self.held));
+        drop((self.loot, self.held, self.porter));
+        self.porter_thread.join().expect("the porter does not panic");
         let left = (self.aio.ops(), self.aio.connections(), self.aio.outstanding());
         Ok(Account {
             tally: self.tally,
@@ -193,8 +197,8 @@ impl Party {
                 Some(op)
             }
             Err(error) => {
-                let expected = error.kind == SubmitErrorKind::Busy(Limit::Connections);
-                if !expected {
+                let full = error.kind == SubmitErrorKind::Busy(Limit::Connections);
+                if !full && self.control.phase() != Phase::Stop {
                     self.books.violation(|| format!("{context:?} on {conn} was refused: {}", error.kind));
                 }
                 None
@@ -324,6 +328,8 @@ impl Party {
                 self.tally.lost += 1;
                 self.part(id);
             }
+            // Whatever is cut off by the stop has not come to rest, which is told as such.
+            Err(_) if self.control.phase() == Phase::Stop => drop(self.crowd.remove(id)),
             Err(wrong) => {
                 let head = self.crowd.get_mut(id).map(|conn| conn.head);
                 self.books.violation(|| format!("{id}, {head:?}: {wrong}"));
