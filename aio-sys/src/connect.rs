@@ -5,10 +5,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use aio_model::{Address, SystemError, SystemErrorKind, Target};
 use rustix::io::Errno;
-use rustix::net::SocketAddrUnix;
 use socket2::{Domain, Type};
 
 use crate::errno;
+use crate::platform;
 
 /// How far a connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub(crate) fn begin(target: &Target) -> Result<(OwnedFd, Progress), Refusal> {
         }
         Address::Unix(_) if target.local().is_some() => Err(Errno::INVAL.into()),
         Address::Unix(path) => {
-            let address = unix_address(path)?;
+            let address = platform::unix_address(path)?;
             let fd = stream_socket(Domain::UNIX)?;
             let progress = progress(rustix::net::connect(&fd, &address), fd.as_fd())?;
             Ok((fd, progress))
@@ -67,14 +67,6 @@ fn stream_socket(domain: Domain) -> Result<OwnedFd, Refusal> {
     let socket = socket.map_err(|error| Refusal::Failed(errno::from_io(&error)))?;
     rustix::io::ioctl_fionbio(&socket, true)?;
     Ok(socket.into())
-}
-
-fn unix_address(path: &[u8]) -> rustix::io::Result<SocketAddrUnix> {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    if let Some((0, name)) = path.split_first() {
-        return SocketAddrUnix::new_abstract_name(name);
-    }
-    SocketAddrUnix::new(path)
 }
 
 fn progress(connected: rustix::io::Result<()>, fd: BorrowedFd<'_>) -> Result<Progress, Refusal> {

@@ -4,7 +4,7 @@ use mio::Interest;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::io::{Errno, FdFlags, Result};
-use rustix::net::SendFlags;
+use rustix::net::{SendFlags, SocketAddrUnix};
 
 /// Whether mio reports a direction once and then drops it, until it is registered again: its engines over
 /// poll(2) and event ports. Both also keep a record of each descriptor, which closing it does not erase.
@@ -38,6 +38,11 @@ pub(crate) const SEND_FLAGS: SendFlags = {
 /// Whether the engine tells of urgent data, at whose mark a receive stops although more bytes are at hand.
 pub(crate) const TELLS_URGENT: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
+/// Whether the engine watches open files, and goes on while any descriptor of one is open; the others watch
+/// descriptors.
+#[cfg(test)]
+pub(crate) const WATCHES_FILES: bool = TELLS_URGENT && !ONE_SHOT;
+
 /// What a stream is registered for.
 pub(crate) const STREAM_INTEREST: Interest = {
     let both = Interest::READABLE.add(Interest::WRITABLE);
@@ -46,48 +51,37 @@ pub(crate) const STREAM_INTEREST: Interest = {
     both
 };
 
-/// Accepts a connection: non-blocking, close-on-exec, and silent on a broken pipe.
-#[cfg(not(any(
-    target_vendor = "apple",
-    target_os = "aix",
-    target_os = "espidf",
-    target_os = "haiku",
-    target_os = "horizon",
-    target_os = "nto",
-    target_os = "redox",
-    target_os = "vita",
-)))]
-pub(crate) fn accept(listener: BorrowedFd<'_>) -> Result<OwnedFd> {
-    use rustix::net::{SocketFlags, accept_with};
-    accept_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)
-}
+type Accept = fn(BorrowedFd<'_>) -> Result<OwnedFd>;
 
-#[cfg(any(
-    target_vendor = "apple",
-    target_os = "aix",
-    target_os = "espidf",
-    target_os = "haiku",
-    target_os = "horizon",
-    target_os = "nto",
-    target_os = "redox",
-    target_os = "vita",
-))]
-pub(crate) use accept_then_prepare as accept;
+/// The ways to accept a connection that there are here; the last is the best.
+const ACCEPTS: &[Accept] = &[
+    accept_in_steps,
+    // Most systems have a call that does it all.
+    #[cfg(not(any(
+        target_vendor = "apple",
+        target_os = "aix",
+        target_os = "espidf",
+        target_os = "haiku",
+        target_os = "horizon",
+        target_os = "nto",
+        target_os = "redox",
+        target_os = "vita",
+    )))]
+    |listener| {
+        use rustix::net::{SocketFlags, accept_with};
+        accept_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)
+    },
+];
+
+/// Accepts a connection: non-blocking, close-on-exec, and silent on a broken pipe.
+pub(crate) fn accept(listener: BorrowedFd<'_>) -> Result<OwnedFd> {
+    const BEST: Accept = ACCEPTS[ACCEPTS.len() - 1];
+    BEST(listener)
+}
 
 /// [`accept`] where no call does it all. Until it has returned, a process forked by another thread may inherit
 /// the connection; nothing can be done about it.
-#[cfg(any(
-    test,
-    target_vendor = "apple",
-    target_os = "aix",
-    target_os = "espidf",
-    target_os = "haiku",
-    target_os = "horizon",
-    target_os = "nto",
-    target_os = "redox",
-    target_os = "vita",
-))]
-pub(crate) fn accept_then_prepare(listener: BorrowedFd<'_>) -> Result<OwnedFd> {
+fn accept_in_steps(listener: BorrowedFd<'_>) -> Result<OwnedFd> {
     use std::os::fd::AsFd;
     let accepted = rustix::net::accept(listener)?;
     // Darwin refuses to set options once the peer has gone. That is the connection's end, not the listener's.
@@ -122,6 +116,15 @@ pub(crate) fn is_listener(fd: BorrowedFd<'_>) -> Result<bool> {
     }
 }
 
+/// The address of a Unix socket. On Linux, one that begins with a zero byte is a name in the abstract namespace.
+pub(crate) fn unix_address(path: &[u8]) -> Result<SocketAddrUnix> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Some((0, name)) = path.split_first() {
+        return SocketAddrUnix::new_abstract_name(name);
+    }
+    SocketAddrUnix::new(path)
+}
+
 /// Whether a send that failed may succeed if tried again at once.
 ///
 /// Darwin answers EPROTOTYPE while the peer's close is being worked out; the next attempt has the real error.
@@ -140,7 +143,7 @@ mod tests {
     #[test]
     fn accepting_in_steps_gives_what_accepting_at_once_gives() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        for accept in [accept, accept_then_prepare] {
+        for accept in ACCEPTS {
             let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let accepted = accept(listener.as_fd()).unwrap();
             assert_eq!(rustix::io::fcntl_getfd(&accepted), Ok(FdFlags::CLOEXEC));

@@ -8,6 +8,7 @@ pub mod echo;
 pub mod failing;
 pub mod ledger;
 pub mod pair;
+pub mod platform;
 pub mod process;
 pub mod soak;
 pub mod turns;

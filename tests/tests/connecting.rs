@@ -9,6 +9,7 @@ use std::time::Duration;
 use aio::{Connect, Done, OpError, Proactor, Recv, Send, SystemErrorKind};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tests::echo::listen;
+use tests::platform;
 use tests::turns::{PATIENCE, complete};
 
 /// What comes of one connect.
@@ -80,9 +81,11 @@ fn bytes_go_both_ways_over_tcp_and_unix() {
     talk(Connect::to(path.0.as_path()), move || listener.accept().unwrap().0);
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn an_abstract_name_is_an_address() {
+    if !platform::HAS_ABSTRACT_NAMES {
+        return;
+    }
     let name = format!("\0aio-test-{}", std::process::id());
     let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
     listener.bind(&SockAddr::unix(&name).unwrap()).unwrap();
