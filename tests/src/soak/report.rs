@@ -1,6 +1,7 @@
 //! What came of a soak: samples, trends, checks, and the verdict.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -83,6 +84,9 @@ pub struct Report {
 /// The start of a run is no measure: tables and pools grow to what they need.
 const WARM_UP: f64 = 0.25;
 
+/// A shorter run ends before the allocator has all that it will ever need: four times the noise.
+const SETTLED: Duration = Duration::from_secs(300);
+
 type Gauge = fn(&Sample) -> f64;
 
 /// How much growth is noise: so much at any rate, and such a share of the median.
@@ -117,7 +121,12 @@ pub(super) fn judge(
         .iter()
         .map(|(name, gauge, noise)| {
             let points: Vec<_> = measured.iter().map(|sample| (sample.seconds, gauge(sample))).collect();
-            Trend::of(name, &points, *noise)
+            let settles = *name == GAUGES[0].0 && plan.span < SETTLED;
+            Trend::of(
+                name,
+                &points,
+                noise.map(|(least, share)| (least * if settles { 4.0 } else { 1.0 }, share)),
+            )
         })
         .collect();
     let mut checks = checks(accounts, settled, &samples, descriptors);
