@@ -15,6 +15,9 @@ use crate::bytes::Bytes;
 /// The larger pieces exceed what the sockets hold.
 const PIECE_MAX: usize = 128 << 10;
 
+/// The socket that sends takes no more than this at once.
+const LARGE: usize = 32 << 10;
+
 /// The two directions, as indices.
 pub(super) const RECEIVE: usize = 0;
 pub(super) const SEND: usize = 1;
@@ -116,7 +119,7 @@ impl Conn {
             2 => Recv::into(parts(&vec![0; size], chance)),
             _ => Recv::pooled(),
         };
-        Some(hurried(recv, chance))
+        Some(hurried(recv, 4, 300_000, chance))
     }
 
     /// The next send, or the end of what is sent, if one is due.
@@ -133,7 +136,10 @@ impl Conn {
         }
         if let Some(Piece { buffer, start, end }) = &mut self.rest {
             let send = Send::new(std::mem::take(buffer)).skip(*start).first(*end);
-            return Some((hurried(send, chance), Ctx::Send));
+            // What the sockets do not hold at once is cut off more often than not.
+            let large = *end - *start > LARGE;
+            let (one_in, span_us) = if large { (2, 20_000) } else { (4, 300_000) };
+            return Some((hurried(send, one_in, span_us, chance), Ctx::Send));
         }
         // What still comes has to be sent back.
         let ends = !self.echoes() || self.heard_end;
@@ -242,13 +248,13 @@ impl Piece {
     }
 }
 
-/// An operation, with a deadline that may come too soon.
-fn hurried(op: impl Operation<Ctx>, chance: &mut Chance) -> Request<Ctx> {
+/// An operation, one in so many with a deadline that may come too soon.
+fn hurried(op: impl Operation<Ctx>, one_in: u64, span_us_max: usize, chance: &mut Chance) -> Request<Ctx> {
     let request = op.into_request();
-    if !chance.one_in(4) {
+    if !chance.one_in(one_in) {
         return request;
     }
-    request.with_deadline(Deadline::Within(Duration::from_micros(chance.size(300_000) as u64)))
+    request.with_deadline(Deadline::Within(Duration::from_micros(chance.size(span_us_max) as u64)))
 }
 
 /// The same bytes in a few parts.
