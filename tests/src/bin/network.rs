@@ -8,7 +8,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use aio::{
-    Accept, Completion, ConnId, Connect, Done, OpError, OpId, Operation, Proactor, Recv, Send, Shutdown,
+    Accept, Buffer, Completion, ConnId, Connect, Done, OpError, OpId, Operation, Proactor, Recv, Send,
+    Shutdown,
 };
 use aio::{Sleep, Socket, SystemErrorKind};
 use clap::{Parser, Subcommand};
@@ -35,6 +36,10 @@ enum End {
     Serve {
         /// Where to listen
         address: SocketAddr,
+
+        /// Change a byte now and then, to see that it is noticed
+        #[arg(long, hide = true)]
+        garble: bool,
     },
     /// Send, and expect it back
     Connect {
@@ -48,6 +53,8 @@ enum End {
 }
 
 const PIECE: usize = 16 << 10;
+/// As many bytes come back right, of those that do not.
+const GARBLED: u64 = 1 << 20;
 const PACE: Duration = Duration::from_millis(20);
 
 /// How connections ended.
@@ -91,7 +98,7 @@ impl fmt::Display for Ends {
 fn main() -> ExitCode {
     let options = Options::parse();
     let (name, ran) = match options.end {
-        End::Serve { address } => ("server", serve(&options, address)),
+        End::Serve { address, garble } => ("server", serve(&options, address, garble)),
         End::Connect { address, pieces } => ("client", connect(&options, address, pieces)),
     };
     match ran {
@@ -113,7 +120,7 @@ enum Ctx {
     Write,
 }
 
-fn serve(options: &Options, address: SocketAddr) -> io::Result<Ends> {
+fn serve(options: &Options, address: SocketAddr, garble: bool) -> io::Result<Ends> {
     let patience = Duration::from_millis(options.patience_ms);
     let mut aio: Proactor<Ctx> = Proactor::<Ctx>::builder().pool(8, PIECE).build()?;
     let listener = aio.adopt(Socket::from(TcpListener::bind(address)?).nodelay(true))?;
@@ -121,13 +128,16 @@ fn serve(options: &Options, address: SocketAddr) -> io::Result<Ends> {
     let (mut ends, mut batch) = (Ends::default(), Vec::with_capacity(256));
     while ends.count() < options.connections {
         aio.turn(&mut batch, None)?;
-        for done in batch.drain(..) {
+        for mut done in batch.drain(..) {
             match (done.context, done.result) {
                 (Ctx::Accept, Ok(Done::Accepted(conn))) => {
                     aio.submit(conn, Recv::pooled().within(patience), Ctx::Read)?;
                 }
                 (Ctx::Read, Ok(Done::Received { end_of_stream: false })) => {
                     ends.bytes += done.bytes;
+                    if let (true, Buffer::Lease(lease)) = (garble && ends.bytes > GARBLED, &mut done.buffer) {
+                        lease[0] ^= 1;
+                    }
                     aio.submit(done.conn, Send::new(done.buffer).within(patience), Ctx::Write)?;
                 }
                 (Ctx::Read, Ok(_)) => {
