@@ -11,8 +11,16 @@ use std::time::Duration;
 use aio::{Accept, Completion, ConnId, Done, Instant, OpError, Proactor, Recv, Send, Socket};
 use tests::echo::listen;
 
-/// How long a request may take from its first byte.
-pub(crate) const REQUEST_TIME: Duration = Duration::from_millis(200);
+/// From one byte of those who trickle to the next: 20 ms, or as long as they are told (`HOSTILE_PACE_MS=1000`).
+pub(crate) fn pace() -> Duration {
+    let told = std::env::var("HOSTILE_PACE_MS").ok();
+    Duration::from_millis(told.map_or(20, |millis| millis.parse().expect("milliseconds")))
+}
+
+/// How long a request may take from its first byte: less than it takes to trickle it.
+pub(crate) fn request_time() -> Duration {
+    10 * pace()
+}
 
 /// As long as every request.
 pub(crate) const REQUEST_BYTES: usize = 64;
@@ -166,7 +174,7 @@ impl Keeper {
         } else if request.bytes.len() == REQUEST_BYTES {
             self.aio.submit(done.conn, Send::new(request.bytes), Ctx::Write).unwrap();
         } else {
-            let due = self.aio.now() + REQUEST_TIME;
+            let due = self.aio.now() + request_time();
             request.due.get_or_insert(due);
             self.await_request(done.conn, request);
         }
