@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aio_model::{Config, Home, Instant, Model, Spin, System, Turn, Violation};
+use aio_model::{Config, Instant, Model, Spin, System, Turn, Violation};
 
 use crate::choice::Choice;
 use crate::engine::EngineKind;
@@ -116,7 +116,7 @@ impl Episode {
         net.keep_trace(setup.verbose);
         let os = SimOs::new(net.clone(), plan.engine);
         let shelf = Arc::new(Shelf::default());
-        let home: Arc<dyn Home> = Arc::<Shelf>::clone(&shelf);
+        let home = shelf.home();
         let config = Config { limits: plan.limits, pools: plan.pools.clone(), realm: 1, rearm: os.rearm() };
         let pools = plan.pools.iter().map(|pool| (pool.buffers_max, pool.buffer_bytes)).collect();
         let mut oracle = Oracle::new(plan.limits, pools, os.rearm());

@@ -1,6 +1,6 @@
 //! Where dropped leases wait, until somebody has them come home.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use aio_model::{Home, Returned};
 
@@ -8,13 +8,23 @@ use aio_model::{Home, Returned};
 #[derive(Debug, Default)]
 pub(crate) struct Shelf(Mutex<Vec<Returned>>);
 
-impl Home for Shelf {
+/// The way to a shelf, for as long as it is there: what lies on a shelf and kept it would never be freed.
+struct Way(Weak<Shelf>);
+
+impl Home for Way {
     fn come_home(&self, buffer: Returned) {
-        self.lock().push(buffer);
+        if let Some(shelf) = self.0.upgrade() {
+            shelf.lock().push(buffer);
+        }
     }
 }
 
 impl Shelf {
+    /// Where leases are to come home to.
+    pub(crate) fn home(self: &Arc<Shelf>) -> Arc<dyn Home> {
+        Arc::new(Way(Arc::downgrade(self)))
+    }
+
     /// A push can not leave the vector half-changed, so a poisoned lock is as good as any.
     fn lock(&self) -> MutexGuard<'_, Vec<Returned>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

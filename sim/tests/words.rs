@@ -2,7 +2,7 @@
 //! asks for. Secrets are not among them.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use aio_model::slab::Slab;
@@ -19,15 +19,20 @@ const MS: Duration = Duration::from_millis(1);
 #[derive(Default)]
 struct Shelf(Mutex<Vec<Returned>>);
 
-impl Home for Shelf {
+/// The way there, for as long as it is there: what lies on a shelf and kept it would never be freed.
+struct Way(Weak<Shelf>);
+
+impl Home for Way {
     fn come_home(&self, buffer: Returned) {
-        self.0.lock().unwrap().push(buffer);
+        if let Some(shelf) = self.0.upgrade() {
+            shelf.0.lock().unwrap().push(buffer);
+        }
     }
 }
 
 fn model() -> (Model<&'static str>, Arc<Shelf>) {
     let shelf = Arc::new(Shelf::default());
-    let home: Arc<dyn Home> = Arc::<Shelf>::clone(&shelf);
+    let home: Arc<dyn Home> = Arc::new(Way(Arc::downgrade(&shelf)));
     let pools = vec![PoolSize { buffers_max: 2, buffer_bytes: 8 }];
     let config = Config { limits: Limits::default(), pools, realm: 1, rearm: Rearm::OnArrival };
     (Model::new(config, &home), shelf)
@@ -377,7 +382,7 @@ fn a_turn_is_all_its_steps() {
 #[test]
 fn ids_of_another_proactor_are_foreign() {
     let (mut ours, _) = model();
-    let shelf: Arc<dyn Home> = Arc::new(Shelf::default());
+    let shelf: Arc<dyn Home> = Arc::new(Way(Weak::new()));
     let config = Config { limits: Limits::DEFAULT, pools: Vec::new(), realm: 2, rearm: Rearm::OnArrival };
     let mut theirs: Model<&str> = Model::new(config, &shelf);
     let conn = theirs.open(Kind::Stream).unwrap();

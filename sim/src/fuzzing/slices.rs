@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use aio_model::{
-    Buffer, Completion, Config, ConnId, Done, Home, Instant, Kind, Limits, Model, OpError, Outcome, Parts,
+    Buffer, Completion, Config, ConnId, Done, Instant, Kind, Limits, Model, OpError, Outcome, Parts,
     Readiness, Rearm, SLICES_MAX, Send, SubmitErrorKind, Syscall,
 };
 use bytes::Bytes;
@@ -79,7 +79,7 @@ fn judge(meddle: impl FnMut(&mut Gathered<'_>), bytes: &[u8]) -> Verdict {
 
 impl<T: FnMut(&mut Gathered<'_>)> Wire<T> {
     fn new(meddle: T) -> Wire<T> {
-        let home: Arc<dyn Home> = Arc::new(Shelf::default());
+        let home = Arc::new(Shelf::default()).home();
         let limits = Limits { lane_ops_max: NonZeroU32::MAX, ..Limits::DEFAULT };
         let config = Config { limits, pools: vec![], realm: 1, rearm: Rearm::OnArrival };
         let mut model = Model::new(config, &home);

@@ -4,8 +4,8 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use aio_model::{
-    Buffer, Completion, Config, ConnId, Done, Home, Instant, Kind, Lease, Limits, Model, OpError, OpId,
-    Operation, Outcome, PoolId, PoolSize, Readiness, Rearm, Recv, SubmitErrorKind, Syscall,
+    Buffer, Completion, Config, ConnId, Done, Instant, Kind, Lease, Limits, Model, OpError, OpId, Operation,
+    Outcome, PoolId, PoolSize, Readiness, Rearm, Recv, SubmitErrorKind, Syscall,
 };
 
 use super::naive::{Answer, Call, Ended, How, Naive, Op, Rules};
@@ -43,7 +43,7 @@ pub(super) fn play(rules: Rules, bytes: &[u8]) -> Verdict {
 impl Rig {
     fn new(rules: Rules, pools: [(u32, usize); 2]) -> Rig {
         let shelf = Arc::new(Shelf::default());
-        let home: Arc<dyn Home> = Arc::<Shelf>::clone(&shelf);
+        let home = shelf.home();
         let sizes = pools.map(|(buffers_max, buffer_bytes)| PoolSize { buffers_max, buffer_bytes });
         // One call for each lane in turn: the account knows no other order.
         let limits = Limits { lane_attempts_max: NonZeroU32::MIN, ..Limits::DEFAULT };

@@ -38,7 +38,7 @@ pub(super) struct Player {
 impl Player {
     pub(super) fn new(setup: &Setup, meddle: Meddle) -> Player {
         let shelf = Arc::new(Shelf::default());
-        let home: Arc<dyn Home> = Arc::<Shelf>::clone(&shelf);
+        let home = shelf.home();
         let at_most = |value: u8, max: u32| NonZeroU32::MIN.saturating_add(u32::from(value) % max);
         let limits = Limits {
             connections_max: at_most(setup.connections, 8),
