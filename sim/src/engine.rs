@@ -286,7 +286,7 @@ impl Scope {
 
 /// The mask of poll(2), as mio reads it. Hang-ups and errors can not be masked, so whoever is watched at all
 /// is told.
-fn both_sides(condition: Condition, armed: [bool; 2]) -> Readiness {
+pub(crate) fn both_sides(condition: Condition, armed: [bool; 2]) -> Readiness {
     if armed == [false; 2] {
         return Readiness::NONE;
     }

@@ -79,7 +79,7 @@ pub use choice::{Choice, Draw, Odds};
 pub use dial::Answer;
 pub use engine::{Direction, EngineKind};
 pub use faults::{Fault, Faults};
-pub use link::{Change, Condition, Side};
+pub use link::{Change, Condition, Family, Side};
 pub use net::{Net, SimSocket};
 pub use os::{SimOs, SimWaker};
 pub use peer::{Act, PeerId, PeerState};

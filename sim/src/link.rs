@@ -10,6 +10,10 @@
 //! * A reset after the end of the stream is EPIPE to a send, and not an error to a receive.
 //! * To close with bytes unread is to reset. Otherwise what was sent is still delivered, then the end.
 //! * Bytes that arrive at an end that is closed cause a reset.
+//! * What has ended both ways is over: no reset reaches it any more.
+//!
+//! Unix streams differ where one end closes: nothing is on its way then, the other end hangs up at once, its sends
+//! are EPIPE, and what was left unread is an error to its receives only.
 
 use std::ops::Not;
 
@@ -37,6 +41,16 @@ impl Not for Side {
             Side::Server => Side::Client,
         }
     }
+}
+
+/// What kind of sockets a connection has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Family {
+    /// TCP.
+    #[default]
+    Tcp,
+    /// Unix.
+    Unix,
 }
 
 /// What happened to a socket, for a readiness engine to tell.
@@ -117,13 +131,15 @@ pub(crate) struct Link {
     pipes: [Pipe; 2],
     /// Of the client's.
     pub(crate) handshake: Handshake,
+    pub(crate) family: Family,
 }
 
 impl Link {
     /// A connection; `capacity` is that of the client's and of the server's sending direction.
     pub(crate) fn new(capacity: [Capacity; 2]) -> Link {
         let ends = [End::default(), End::default()];
-        Link { ends, pipes: capacity.map(Pipe::new), handshake: Handshake::Made }
+        let pipes = capacity.map(Pipe::new);
+        Link { ends, pipes, handshake: Handshake::Made, family: Family::Tcp }
     }
 
     /// The direction that `side` sends in.
@@ -187,13 +203,14 @@ impl Link {
         if incoming.arrived() > 0 {
             return Ok(incoming.receive(buffer));
         }
-        if incoming.has_ended() {
+        let ended = incoming.has_ended();
+        if ended && self.family == Family::Tcp {
             return Ok(0);
         }
         let end = self.end_mut(side);
         match end.error.take() {
             Some(error) => Err(Refusal::Failed(error)),
-            None if end.dead => Ok(0),
+            None if end.dead || ended => Ok(0),
             None => Err(Refusal::WouldBlock),
         }
     }
@@ -217,18 +234,20 @@ impl Link {
     }
 
     fn sendable(&mut self, side: Side) -> Result<(), Refusal> {
-        if let Some(error) = self.end_mut(side).error.take() {
-            return Err(Refusal::Failed(error));
-        }
-        if self.is_dead(side) || self.sent_by(side).is_shut() {
+        let over = self.is_dead(side) || self.sent_by(side).is_shut();
+        if over && self.family == Family::Unix {
             return Err(Refusal::Failed(EPIPE));
         }
-        Ok(())
+        match self.end_mut(side).error.take() {
+            Some(error) => Err(Refusal::Failed(error)),
+            None if over => Err(Refusal::Failed(EPIPE)),
+            None => Ok(()),
+        }
     }
 
     /// Ends the stream that `side` sends.
     pub(crate) fn shut(&mut self, side: Side, news: &mut News) -> Result<(), SystemError> {
-        if self.is_dead(side) {
+        if self.is_dead(side) && self.family == Family::Tcp {
             return Err(ENOTCONN);
         }
         self.sent_by_mut(side).shut();
@@ -239,12 +258,30 @@ impl Link {
     /// Closes this end for good.
     pub(crate) fn close(&mut self, side: Side, news: &mut News) {
         self.end_mut(side).closed = true;
-        if self.sent_by(!side).arrived() > 0 {
+        if self.family == Family::Unix {
+            self.hang_up(side, news);
+        } else if self.sent_by(!side).arrived() > 0 {
             self.sent_by_mut(!side).discard();
             self.kill(!side, ECONNRESET, false, news);
         } else if !self.is_dead(side) {
             self.sent_by_mut(side).shut();
         }
+    }
+
+    /// What the close of a Unix socket does to the other end: it has all that was sent, and nowhere to send to.
+    fn hang_up(&mut self, side: Side, news: &mut News) {
+        if self.is_dead(!side) || self.is_closed(!side) {
+            return;
+        }
+        let unread = self.sent_by(!side).arrived() + self.sent_by(!side).in_flight() > 0;
+        self.sent_by_mut(!side).discard();
+        if self.sent_by_mut(side).arrive_all() > 0 {
+            news.push((!side, Change::Arrival));
+        }
+        let end = self.end_mut(!side);
+        end.dead = true;
+        end.error = unread.then_some(ECONNRESET);
+        news.push((!side, Change::Dead));
     }
 
     /// Closes this end for good, and resets the other one.
@@ -262,7 +299,8 @@ impl Link {
     /// The connection is dead at `side`: nothing leaves it, and nothing comes any more. What had arrived stays,
     /// unless it is to be discarded.
     fn kill(&mut self, side: Side, error: SystemError, discards: bool, news: &mut News) {
-        if self.is_dead(side) || self.is_closed(side) {
+        let over = self.sent_by(side).has_ended() && self.sent_by(!side).has_ended();
+        if self.is_dead(side) || self.is_closed(side) || over {
             return;
         }
         let ended = self.sent_by(!side).has_ended();
@@ -410,6 +448,47 @@ mod tests {
         link.reset(Client, false, &mut News::new());
         assert!(!link.can_flow(Client) && flow(&mut link, Client).is_empty());
         assert_eq!(receive(&mut link, Server), failed(ECONNRESET), "not the end of the stream");
+    }
+
+    #[test]
+    fn what_has_ended_both_ways_is_not_reset() {
+        let mut link = link();
+        let mut news = News::new();
+        link.shut(Client, &mut news).unwrap();
+        link.shut(Server, &mut news).unwrap();
+        flow(&mut link, Client);
+        flow(&mut link, Server);
+        news.clear();
+        link.reset(Client, false, &mut news);
+        assert!(news.is_empty() && !link.condition(Server).error);
+        assert_eq!(receive(&mut link, Server), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_unix_socket_that_closes_hangs_up_on_the_other() {
+        let mut link = Link { family: Family::Unix, ..link() };
+        let mut news = News::new();
+        link.send(Client, b"last words").unwrap();
+        link.close(Client, &mut news);
+        assert_eq!(news, [(Server, Change::Arrival), (Server, Change::Dead)]);
+        let hung_up = Condition { arrived: true, ended: true, room: false, shut: true, error: false };
+        assert_eq!(link.condition(Server), hung_up);
+        assert_eq!(link.send(Server, b"x"), failed(EPIPE), "at once");
+        assert_eq!(link.shut(Server, &mut news), Ok(()));
+        assert_eq!(receive(&mut link, Server), Ok(b"last wor".to_vec()));
+        assert_eq!(receive(&mut link, Server), Ok(vec![]));
+    }
+
+    #[test]
+    fn what_a_unix_socket_leaves_unread_is_an_error_to_receives_only() {
+        let mut link = Link { family: Family::Unix, ..link() };
+        link.send(Server, b"unread").unwrap();
+        link.shut(Client, &mut News::new()).unwrap();
+        flow(&mut link, Client);
+        link.close(Client, &mut News::new());
+        assert_eq!(link.send(Server, b"x"), failed(EPIPE));
+        assert_eq!(receive(&mut link, Server), failed(ECONNRESET), "even behind an end");
+        assert_eq!(receive(&mut link, Server), Ok(vec![]));
     }
 
     #[test]

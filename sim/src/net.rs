@@ -5,14 +5,14 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use aio_model::{Address, ConnId, Instant, Kind, SystemError};
+use aio_model::{Address, ConnId, Instant, Kind, Readiness, SystemError};
 
 use crate::choice::{Choice, Draw};
 use crate::dial::Answer;
-use crate::engine::Direction;
+use crate::engine::{Direction, both_sides};
 use crate::errno::EMFILE;
 use crate::faults::{Fault, Faults};
-use crate::link::{Condition, Side};
+use crate::link::{Condition, Family, Side};
 use crate::peer::{Act, PeerId, PeerState};
 use crate::pipe::Capacity;
 use crate::socket::{Listener, SocketId, What};
@@ -109,6 +109,11 @@ impl Net {
         self.world_mut().capacity = capacity;
     }
 
+    /// What the connections made from now on are: TCP's, unless set.
+    pub fn set_family(&self, family: Family) {
+        self.world_mut().family = family;
+    }
+
     /// How many descriptors there may be at once.
     pub fn set_descriptors_max(&self, count: u32) {
         self.world_mut().descriptors.count_max = count;
@@ -128,6 +133,13 @@ impl Net {
     /// that were delayed are ready to be delivered. What peers plan stays planned.
     pub fn heal(&self) {
         self.world_mut().heal();
+    }
+
+    /// Makes what is held up on its way from a peer (or, for [`Direction::Receive`], to it, with its answer to whoever
+    /// dials it) happen now; in pieces, if the faults have it.
+    pub fn hurry(&self, peer: PeerId, direction: Direction) {
+        let from = if direction == Direction::Send { peer.end() } else { peer.end().far() };
+        self.world_mut().hurry(from);
     }
 
     /// Draws from the choices of this run, for a workload's own decisions.
@@ -239,6 +251,18 @@ impl Net {
     /// What is the case at an open connection or listener: what its kernel knows, told or not.
     pub fn condition(&self, conn: ConnId) -> Option<Condition> {
         self.world().condition_of(conn)
+    }
+
+    /// What an event would say now that speaks of both directions of an open connection or listener.
+    pub fn readiness(&self, conn: ConnId) -> Option<Readiness> {
+        self.condition(conn).map(|condition| both_sides(condition, [true; 2]))
+    }
+
+    /// How many of the bytes that a peer wrote have arrived, and were not received yet, and how many are on their way.
+    pub fn outgoing(&self, peer: PeerId) -> (usize, usize) {
+        let world = self.world();
+        let pipe = world.link(peer.end()).sent_by(peer.side());
+        (pipe.arrived(), pipe.in_flight())
     }
 
     /// How many bytes the kernel of an open stream has taken from sends, and given to receives, ever.

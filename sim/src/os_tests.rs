@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use aio_model::{Kind, Outcome, Syscall, System, SystemErrorKind, Wake};
 
-use crate::engine::EngineKind;
-use crate::link::Side;
+use crate::engine::{Direction, EngineKind};
+use crate::link::{Family, Side};
 use crate::peer::Act;
 use crate::pipe::Capacity;
 use crate::testing::Rig;
@@ -314,4 +314,38 @@ fn misfortune_strikes_the_call_that_finds_out() {
         assert!(rig.net.peer_state(peer).reset);
         assert_eq!(failure(rig.send(conn, b"x")), Some(SystemErrorKind::BrokenPipe));
     }
+}
+
+#[test]
+fn a_short_receive_from_a_unix_socket_proves_nothing() {
+    let net = Net::calm();
+    net.set_family(Family::Unix);
+    let mut rig = Rig::new(net, EngineKind::Epoll);
+    let (peer, socket) = rig.net.pair().unwrap();
+    let conn = rig.adopt(socket);
+    rig.net.peer_write(peer, b"abc");
+    let mut recv = |buffer: &mut [u8]| rig.os.perform(Syscall::Recv { conn, buffer });
+    assert_eq!(recv(&mut [0; 2]), Outcome::Transferred(2));
+    assert_eq!(recv(&mut [0; 2]), Outcome::Partial(1));
+    assert_eq!(recv(&mut [0; 2]), Outcome::WouldBlock);
+}
+
+#[test]
+fn what_is_on_its_way_can_be_hurried_in_pieces() {
+    let (mut rig, peer, conn) = Rig::connected(EngineKind::Epoll);
+    let mut faults = Faults::NONE;
+    faults.set(Fault::Latency, Odds::ALWAYS);
+    rig.net.set_faults(faults.clone());
+    rig.net.peer_write(peer, b"abcde");
+    assert_eq!((rig.net.outgoing(peer), rig.poll()), ((0, 5), vec![]));
+    faults.set(Fault::Segments, Odds::ALWAYS);
+    rig.net.set_faults(faults);
+    rig.net.choose(|choice| *choice = Choice::tape([2]));
+    rig.net.hurry(peer, Direction::Send);
+    assert_eq!(rig.net.outgoing(peer), (3, 2));
+    assert_eq!(rig.recv(conn, 9), Ok(b"abc".to_vec()));
+    rig.net.set_faults(Faults::NONE);
+    rig.net.hurry(peer, Direction::Send);
+    assert_eq!(rig.recv(conn, 9), Ok(b"de".to_vec()));
+    assert_eq!(rig.net.readiness(conn), Some(aio_model::Readiness::WRITABLE));
 }

@@ -31,6 +31,10 @@ impl PeerId {
     pub(crate) fn new(end: Endpoint) -> PeerId {
         PeerId(end)
     }
+
+    pub(crate) fn end(self) -> Endpoint {
+        self.0
+    }
 }
 
 impl fmt::Debug for PeerId {

@@ -154,6 +154,13 @@ impl Pipe {
         count
     }
 
+    /// Lets everything arrive, room or not, and returns how many bytes did.
+    pub(crate) fn arrive_all(&mut self) -> usize {
+        let count = self.in_flight();
+        self.arrived += count;
+        count
+    }
+
     /// Lets the end of the stream arrive, if nothing is before it, and returns whether it did just now.
     pub(crate) fn arrive_fin(&mut self) -> bool {
         let arrives = self.fin == Fin::InFlight && self.in_flight() == 0;

@@ -14,7 +14,9 @@ impl World {
     pub(crate) fn lay_link(&mut self) -> u32 {
         let capacity = [self.draw_capacity(), self.draw_capacity()];
         let serial = u32::try_from(self.connections.len()).expect("fewer than 2³² connections in a run");
-        self.connections.push(Connection { link: Link::new(capacity), holders: [None; 2] });
+        let mut link = Link::new(capacity);
+        link.family = self.family;
+        self.connections.push(Connection { link, holders: [None; 2] });
         serial
     }
 
@@ -56,6 +58,16 @@ impl World {
             pipe.flow_at = Some(at);
             self.agenda.plan(at, Due::Flow(end));
         }
+    }
+
+    /// What is on its way from `end`, or an answer to whom it has dialled, is there now.
+    pub(crate) fn hurry(&mut self, end: Endpoint) {
+        let now = self.clock.now();
+        self.agenda.hurry(now, |due| match due {
+            Due::Flow(from) | Due::Handshake { end: from, .. } => *from == end,
+            Due::Release(_) | Due::Act(_) => false,
+        });
+        self.run_due();
     }
 
     fn flow_now(&mut self, end: Endpoint) {

@@ -16,7 +16,7 @@ use crate::dial::Answer;
 use crate::dice::Dice;
 use crate::engine::{Direction, Engine, EngineKind};
 use crate::faults::{Fault, Faults};
-use crate::link::{Condition, Link};
+use crate::link::{Condition, Family, Link};
 use crate::names::{Known, Names};
 use crate::peer::{Act, PeerId};
 use crate::pipe::Capacity;
@@ -86,6 +86,8 @@ pub(crate) struct World {
     pub(crate) pollers: Vec<Poller>,
     /// The buffers of new connections, if they are not to be drawn.
     pub(crate) capacity: Option<Capacity>,
+    /// What new connections are.
+    pub(crate) family: Family,
     /// What addresses answer; the last word counts.
     pub(crate) hosts: Vec<(Address, Answer)>,
     pub(crate) answer_default: Answer,
@@ -107,6 +109,7 @@ impl World {
             descriptors: Descriptors::new(),
             pollers: Vec::new(),
             capacity: None,
+            family: Family::Tcp,
             hosts: Vec::new(),
             answer_default: Answer::Refuses,
             arrivals: Vec::new(),
