@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bytes;
+pub mod conformance;
 pub mod echo;
 pub mod failing;
 pub mod ledger;

@@ -1,0 +1,204 @@
+//! Arrivals: what is on its way in the simulator, and when it is there.
+//!
+//! Nobody sees when bytes arrive, only what comes of it. What was lost to a reset had not, what was received before
+//! it had: so where that matters, the history is asked what comes next.
+
+use aio_model::{Outcome, Readiness, SystemErrorKind};
+use sim::{Direction, Fault};
+
+use crate::conformance::caller::count;
+use crate::conformance::history::{Deed, Name, Number, Seen};
+
+use super::{DISCARD_BYTES, Follower};
+
+/// What else the follower could assume about what nobody has seen.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Guess(pub(super) u8);
+
+impl Guess {
+    pub(super) const COUNT: u8 = 16;
+
+    /// The peer's end has arrived, although there was a reset later.
+    pub(super) fn end_is_there(self) -> bool {
+        self.0 & 1 != 0
+    }
+
+    /// The peer's bytes have all arrived before it sent its end.
+    pub(super) fn bytes_are_there(self) -> bool {
+        self.0 & 2 != 0
+    }
+
+    /// What was sent to the peer has not arrived when it closes.
+    pub(super) fn sent_is_not_there(self) -> bool {
+        self.0 & 4 != 0
+    }
+
+    /// What the peer sent has not arrived when this end closes.
+    pub(super) fn received_is_not_there(self) -> bool {
+        self.0 & 8 != 0
+    }
+}
+
+/// What becomes of a connection.
+#[derive(Debug, Clone, Copy, Default)]
+struct Fate {
+    /// A call is told of a reset.
+    reset: bool,
+    /// A receive is told of the end.
+    ended: bool,
+    /// An event tells of an error.
+    error: bool,
+    /// How many bytes are received until there are no more, if that is seen.
+    received: Option<usize>,
+}
+
+impl Follower<'_> {
+    /// What has arrived at this end, and what is on its way.
+    pub(super) fn incoming(&self, conn: Number) -> (usize, usize) {
+        self.conns[conn].peer.map(|peer| self.net.outgoing(peer)).unwrap_or_default()
+    }
+
+    /// Lets so many of the bytes that are on their way arrive; with the last of them comes the end.
+    pub(super) fn arrive(&self, conn: Number, bytes: usize) {
+        let Some(peer) = self.conns[conn].peer else { return };
+        let (_, in_flight) = self.incoming(conn);
+        match bytes {
+            0 => return,
+            _ if bytes >= in_flight => self.steer(&[], &[]),
+            _ => self.steer(&[Fault::Segments], &[bytes - 1]),
+        }
+        self.net.hurry(peer, Direction::Send);
+        self.steer(&[], &[]);
+    }
+
+    /// Lets through what is held up on its way from this end: there is room, or an answer.
+    pub(super) fn relieve(&self, conn: Number) {
+        self.conns[conn].peer.into_iter().for_each(|peer| self.net.hurry(peer, Direction::Receive));
+    }
+
+    /// The same, but the end, if it was sent, stays behind with the last byte.
+    pub(super) fn relieve_bytes(&self, conn: Number) {
+        let Some((id, peer)) = self.conns[conn].id.zip(self.conns[conn].peer) else { return };
+        let state = self.net.peer_state(peer);
+        let sent = self.net.moved(id).map_or(0, |(sent, _)| sent);
+        let in_flight = sent.saturating_sub(state.received) - state.readable as u64;
+        match in_flight {
+            _ if !self.conns[conn].shut => self.relieve(conn),
+            0 | 1 => {}
+            _ => {
+                let kept_back = usize::try_from(in_flight - 2).expect("it is in memory");
+                self.steer(&[Fault::Segments], &[kept_back]);
+                self.relieve(conn);
+                self.steer(&[], &[]);
+            }
+        }
+    }
+
+    /// The peer is about to close: what was sent to it has arrived. The end as well, or it could be a reset.
+    pub(super) fn relieve_before_reset(&self, conn: Number) {
+        let fate = self.fate(conn, self.at);
+        let unread = self.net.peer_state(self.peer(conn)).readable > 0;
+        match fate {
+            Fate { reset: true, .. } => self.relieve_bytes(conn),
+            // The end came, so whatever causes a reset is still on its way.
+            Fate { ended: true, error: true, .. } if self.history.lags && !unread => {}
+            _ if self.guess.sent_is_not_there() => {}
+            _ => self.relieve(conn),
+        }
+    }
+
+    /// A reset may be about to throw away what has not arrived: lets arrive what will turn out to have.
+    pub(super) fn arrive_before_reset(&self, conn: Number) {
+        let (arrived, in_flight) = self.incoming(conn);
+        let fate = self.fate(conn, self.at);
+        let wanted =
+            fate.received.map_or(in_flight, |received| received.saturating_sub(arrived).min(in_flight));
+        // The end did not come, or it would have been no reset.
+        let reset = fate.reset && !fate.ended && !self.guess.end_is_there();
+        let kept = usize::from(self.conns[conn].ended && reset && wanted == in_flight);
+        let whole = wanted == in_flight && !reset;
+        self.arrive(conn, if whole { usize::MAX } else { wanted.saturating_sub(kept) });
+    }
+
+    /// The end is about to be sent, which would come with the last byte. If that comes and the end does not, lets the
+    /// bytes arrive before.
+    pub(super) fn arrive_before_end(&self, conn: Number) {
+        let (arrived, in_flight) = self.incoming(conn);
+        let fate = self.fate(conn, self.at);
+        if self.conns[conn].ended {
+            return;
+        }
+        let all = fate.reset && fate.received == Some(arrived + in_flight);
+        if all || self.guess.bytes_are_there() {
+            self.arrive(conn, usize::MAX);
+        }
+    }
+
+    /// How many bytes may arrive or have arrived now, if some of what the peer wrote is lost to a reset later.
+    pub(super) fn ceiling(&self, conn: Number) -> usize {
+        let mut bytes = 0;
+        let mut closed = self.conns[conn].ended;
+        for (index, (deed, seen)) in self.history.deeds.iter().enumerate().skip(self.at) {
+            match (deed, seen) {
+                (Deed::Recv(of, _) | Deed::Discard(of), Seen::Outcome(outcome)) if *of == conn => {
+                    bytes += count(*outcome);
+                }
+                (Deed::PeerReset(of) | Deed::PeerClose(of) | Deed::Send(of, _), _) if *of == conn => {
+                    let fate = self.fate(conn, index);
+                    let lost = match deed {
+                        Deed::PeerReset(_) => true,
+                        Deed::PeerClose(_) => fate.reset || fate.error,
+                        _ => closed && (fate.reset || fate.error),
+                    };
+                    closed |= matches!(deed, Deed::PeerClose(_));
+                    if let Some(received) = fate.received.filter(|_| lost) {
+                        return bytes + received;
+                    }
+                }
+                (_, _) => {}
+            }
+        }
+        usize::MAX
+    }
+
+    /// What will turn out to have arrived before a deed, if nothing arrives after it.
+    fn fate(&self, conn: Number, at: usize) -> Fate {
+        let mut fate = Fate::default();
+        let (mut bytes, mut over, mut told) = (0, false, false);
+        let error = |&(name, readiness): &(Name, Readiness)| {
+            name == Name::Conn(conn) && readiness.intersects(Readiness::ERROR)
+        };
+        for (deed, seen) in &self.history.deeds[at..] {
+            if let Seen::Events(events) = seen {
+                fate.error |= events.iter().any(error);
+                // What has ended both ways is not reset any more.
+                fate.reset |= self.conns[conn].shut && fate.error;
+            }
+            let (of, space) = match deed {
+                Deed::Recv(of, pieces) => (*of, pieces.iter().sum()),
+                Deed::Discard(of) => (*of, DISCARD_BYTES),
+                Deed::Send(of, _) | Deed::Shutdown(of) => (*of, 0),
+                _ => continue,
+            };
+            match *seen {
+                Seen::Outcome(_) if of != conn || over => {}
+                Seen::Outcome(Outcome::Failed(error)) => {
+                    told |= error.kind() == SystemErrorKind::ConnectionReset;
+                    fate.reset |= told;
+                    if space > 0 {
+                        fate.received = fate.received.or(fate.reset.then_some(bytes));
+                        over = true;
+                    }
+                }
+                // What was reset has ended, too.
+                Seen::Outcome(Outcome::Transferred(0)) => (fate.ended, over) = (!told, true),
+                Seen::Outcome(outcome) if space > 0 => {
+                    bytes += count(outcome);
+                    fate.received = fate.received.or((count(outcome) < space).then_some(bytes));
+                }
+                _ => {}
+            }
+        }
+        fate
+    }
+}
