@@ -98,7 +98,7 @@ mod tests {
         let tally = Tally { episodes: 3, steps: 4_000_000, fingerprint: 0xAB, ..Tally::default() };
         let mut summary = Summary::new(7, &tally, Duration::from_secs(2), 1);
         let what = "a \"quoted\" thing\n".to_owned();
-        let (rule, check, tape) = ("C1".to_owned(), "one-final".to_owned(), PathBuf::from("a.tape"));
+        let (rule, check, tape) = ("a rule".to_owned(), "a-check".to_owned(), PathBuf::from("a.tape"));
         let failing = Failing {
             rule,
             check,
