@@ -255,6 +255,7 @@ impl Episode {
             if !turn.step(&mut self.model, &mut system).expect("a simulated wait does not fail") {
                 break;
             }
+            self.oracle.on_turn_step();
             self.step();
             if !self.goes_on() {
                 return;

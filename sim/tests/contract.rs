@@ -43,6 +43,7 @@ fn the_contract_holds_on_poll() {
 fn the_same_seed_gives_the_same_run_and_its_tape_too() {
     for seed in 0..300 {
         let first = run(Choice::seeded(seed), Setup::default());
+        assert_eq!(first.broken, None, "seed {seed}");
         let again = run(Choice::seeded(seed), Setup::default());
         let played = run(Choice::tape(first.tape.as_slice()), Setup::default());
         assert_eq!(first.fingerprint, again.fingerprint, "seed {seed}");

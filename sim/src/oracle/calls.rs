@@ -18,6 +18,15 @@ impl Oracle {
         self.turn = super::TurnCounts { place_free, ..super::TurnCounts::default() };
     }
 
+    /// A step of a turn was taken, and it is not over: all its attempts and three steps more is what it may take (K6).
+    pub fn on_turn_step(&mut self) {
+        self.turn.steps += 1;
+        let (steps, most) = (self.turn.steps, self.limits.turn_attempts_max.get().saturating_add(3));
+        self.ensure(steps <= most, "K6", "turn-ends", || {
+            format!("a turn goes on after {steps} steps; {most} are enough")
+        });
+    }
+
     /// Somebody said what time it is.
     pub fn on_time(&mut self, now: Instant) {
         self.now = self.now.max(now);

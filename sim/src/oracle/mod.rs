@@ -80,6 +80,7 @@ pub struct Oracle {
 
 #[derive(Debug, Default)]
 struct TurnCounts {
+    steps: u32,
     calls: u32,
     /// There was room for a connection from the beginning of the turn, and none was opened in it: whoever accepts
     /// had no other to lose the place to.

@@ -64,6 +64,13 @@ fn a_lane_that_is_served_too_often() {
 }
 
 #[test]
+fn a_turn_that_does_not_end() {
+    let mut story = Story::within(|limits| limits.turn_attempts_max = NonZeroU32::MIN);
+    (0..4).for_each(|_| story.oracle.on_turn_step());
+    canary("turn-ends", story, |story| story.oracle.on_turn_step());
+}
+
+#[test]
 fn a_turn_that_is_too_long() {
     let mut story = Story::within(|limits| limits.turn_attempts_max = NonZeroU32::MIN);
     let conns = [(); 2].map(|()| story.adopt(Kind::Stream));
