@@ -36,16 +36,14 @@ impl Oracle {
     pub fn on_wait(&mut self, until: Option<Instant>, asked: Option<Instant>) {
         self.asked = self.turns;
         let deadlines = || self.due().map(|(tick, _)| Instant::from_nanos(tick * 1_000_000));
-        let earliest = deadlines().min();
+        let earliest = deadlines().chain(asked).min();
         let late = earliest.is_some_and(|earliest| until.is_none_or(|until| until > earliest));
         let polls = until == Some(Instant::ZERO);
         let backs_off =
             || self.conns.values().flat_map(|conn| &conn.lanes).any(|lane| lane.exhausted_at.is_some());
         let exact = || until.is_none_or(|until| deadlines().any(|due| due == until));
         let reason = polls || until == asked || exact() || backs_off();
-        self.ensure(!late, "T1", "wakes-in-time", || {
-            format!("waits until {until:?}, past the deadline {earliest:?}")
-        });
+        self.ensure(!late, "T1", "wakes-in-time", || format!("waits until {until:?}, past {earliest:?}"));
         self.ensure(reason, "T1", "waits-with-reason", || {
             format!("waits until {until:?}, for which there is no reason")
         });

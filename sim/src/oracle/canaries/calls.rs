@@ -15,6 +15,11 @@ fn a_wait_past_a_deadline() {
 }
 
 #[test]
+fn a_wait_past_what_was_asked_for() {
+    canary("wakes-in-time", Story::new(), |story| story.oracle.on_wait(Some(ms(6)), Some(ms(5))));
+}
+
+#[test]
 fn a_wait_that_ends_when_nothing_is_due() {
     canary("waits-with-reason", Story::new(), |story| story.oracle.on_wait(Some(ms(5)), None));
 }
