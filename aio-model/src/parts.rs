@@ -98,23 +98,24 @@ impl Parts {
         SlicesMut { parts: &mut self.inner.buffers[parts], skip, len }
     }
 
-    /// Finds the parts from `start` on that have `bytes_max` bytes together, or as many of them as a call takes.
+    /// Finds the parts from byte `start` on, which there is, that have `bytes_max` bytes together, or as many of them as
+    /// a call takes.
     fn cut(&mut self, start: usize, bytes_max: usize, measure: Measure) -> Cut {
         debug_assert!(start >= self.inner.cursor.before, "an operation goes on from where it was");
         let Cursor { part: mut first, mut before } = self.inner.cursor;
-        while first < self.inner.buffers.len() && start - before >= measure(&self.inner.buffers[first]) {
-            before += measure(&self.inner.buffers[first]);
+        let buffers = &self.inner.buffers;
+        while start - before >= measure(&buffers[first]) {
+            before += measure(&buffers[first]);
             first += 1;
         }
         self.inner.cursor = Cursor { part: first, before };
-        let (skip, mut len, mut count) = (start - before, 0, 0);
-        let mut last = first;
-        while last < self.inner.buffers.len()
-            && len < bytes_max
-            && count < SLICES_MAX
-            && last - first < PARTS_MAX
-        {
-            let here = measure(&self.inner.buffers[last]) - if last == first { skip } else { 0 };
+        let skip = start - before;
+        let (mut last, mut passed, mut len, mut count) = (first, skip, 0, 0);
+        for part in buffers[first..].iter().take(PARTS_MAX) {
+            if len == bytes_max || count == SLICES_MAX {
+                break;
+            }
+            let here = measure(part) - core::mem::take(&mut passed);
             len += here.min(bytes_max - len);
             count += usize::from(here > 0);
             last += 1;
@@ -194,7 +195,7 @@ impl<'a> Slices<'a> {
 
     /// Never.
     pub fn is_empty(self) -> bool {
-        self.len == 0
+        false
     }
 }
 
@@ -234,7 +235,7 @@ impl SlicesMut<'_> {
 
     /// Never.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        false
     }
 }
 

@@ -156,7 +156,7 @@ impl<T> Slab<T> {
             vacant(index)
         };
         // A generation that can not be counted up any more is never used again: the entry is retired.
-        if entry.generation < u32::MAX {
+        if entry.generation != u32::MAX {
             self.free = index;
         }
         self.len -= 1;

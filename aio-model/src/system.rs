@@ -129,15 +129,18 @@ impl Readiness {
     /// Nothing.
     pub const NONE: Readiness = Readiness(0);
     /// A receive or an accept may succeed.
-    pub const READABLE: Readiness = Readiness(1);
+    pub const READABLE: Readiness = Readiness(0b00001);
     /// A send may succeed.
-    pub const WRITABLE: Readiness = Readiness(1 << 1);
+    pub const WRITABLE: Readiness = Readiness(0b00010);
     /// The peer sends no more, or the connection is dead.
-    pub const READ_CLOSED: Readiness = Readiness(1 << 2);
+    pub const READ_CLOSED: Readiness = Readiness(0b00100);
     /// The peer receives no more, or the connection is dead.
-    pub const WRITE_CLOSED: Readiness = Readiness(1 << 3);
+    pub const WRITE_CLOSED: Readiness = Readiness(0b01000);
     /// An error is pending.
-    pub const ERROR: Readiness = Readiness(1 << 4);
+    pub const ERROR: Readiness = Readiness(0b10000);
+
+    /// What may be more than bytes: an end or an error.
+    const ENDS: Readiness = Readiness(0b11100);
 
     /// Whether any of `other` is in here.
     pub const fn intersects(self, other: Readiness) -> bool {
@@ -146,22 +149,18 @@ impl Readiness {
 
     /// Whether there is a reason to try a receive or an accept: closed and error bits count.
     pub const fn wakes_receive(self) -> bool {
-        self.intersects(Readiness(
-            Self::READABLE.0 | Self::READ_CLOSED.0 | Self::WRITE_CLOSED.0 | Self::ERROR.0,
-        ))
+        self.intersects(Readiness::READABLE) || self.hints_end()
     }
 
     /// Whether there is a reason to try a send: closed and error bits count.
     pub const fn wakes_send(self) -> bool {
-        self.intersects(Readiness(
-            Self::WRITABLE.0 | Self::READ_CLOSED.0 | Self::WRITE_CLOSED.0 | Self::ERROR.0,
-        ))
+        self.intersects(Readiness::WRITABLE) || self.hints_end()
     }
 
     /// Whether more than bytes may be waiting: an end of stream or an error. A short receive is then no proof
     /// that nothing is left to learn.
     pub const fn hints_end(self) -> bool {
-        self.intersects(Readiness(Self::READ_CLOSED.0 | Self::WRITE_CLOSED.0 | Self::ERROR.0))
+        self.intersects(Readiness::ENDS)
     }
 }
 

@@ -97,7 +97,7 @@ impl Slot {
 
     fn child(node: u32) -> Slot {
         debug_assert!(node < Slot::CHILD - 1);
-        Slot(node | Slot::CHILD)
+        Slot(node + Slot::CHILD)
     }
 
     fn list(head: u32) -> Slot {

@@ -3,9 +3,11 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use aio_model::timers::Timers;
 use aio_model::{
-    Address, Buffer, Config, ConnId, Connect, Home, Instant, Kind, Limits, Model, Operation, Outcome,
-    PoolSize, Rearm, Recv, Returned, Send, SubmitErrorKind, Syscall, SystemError, SystemErrorKind, Violation,
+    Address, Buffer, Config, ConnId, Connect, Home, Instant, Kind, Limits, Model, Operation, Outcome, Parts,
+    PoolSize, Readiness, Rearm, Recv, Returned, Send, SubmitErrorKind, Syscall, SystemError, SystemErrorKind,
+    Tick, Violation,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -63,7 +65,7 @@ fn k5_pauses_double_from_a_millisecond_to_a_second_and_begin_again_after_a_succe
 fn k7_what_can_not_be_written_to_is_not_received_into() {
     let mut model = model();
     let conn = model.open(Kind::Stream).unwrap();
-    let parts = |last: Buffer| aio_model::Parts::from(vec![Buffer::from(vec![0; 2]), last]);
+    let parts = |last: Buffer| Parts::from(vec![Buffer::from(vec![0; 2]), last]);
     for buffer in
         [Buffer::from("static"), bytes::Bytes::from_static(b"shared").into(), parts("x".into()).into()]
     {
@@ -71,6 +73,96 @@ fn k7_what_can_not_be_written_to_is_not_received_into() {
     }
     assert_eq!(refused(&mut model, conn, Recv::into(Buffer::None)), Some(SubmitErrorKind::EmptyBuffer));
     assert_eq!(refused(&mut model, conn, Recv::into(parts(vec![0; 1].into()))), None);
+}
+
+/// Makes the next call of a round; of those that have to do with bytes.
+fn call<R>(model: &mut Model<u32>, outcome: Outcome, look: impl FnOnce(Syscall<'_>) -> R) -> R {
+    let mut seen = None;
+    model.begin_round();
+    assert!(model.attempt(|call| {
+        seen = Some(look(call));
+        outcome
+    }));
+    model.check().unwrap();
+    seen.expect("it was called")
+}
+
+/// The bytes of a gathered send.
+fn gathered(call: Syscall<'_>) -> Vec<u8> {
+    let Syscall::SendVectored { slices, .. } = call else { panic!("{call:?}") };
+    slices.iter().collect::<Vec<_>>().concat()
+}
+
+#[test]
+fn c4_parts_that_were_sent_can_be_sent_again_from_their_first_byte() {
+    let mut model = model();
+    let conn = model.open(Kind::Stream).unwrap();
+    let mut parts: Buffer = Parts::from(vec![Buffer::from("ab"), "cd".into(), "ef".into()]).into();
+    for _ in 0..2 {
+        submit(&mut model, conn, Send::new(parts));
+        assert_eq!(call(&mut model, Outcome::Transferred(3), gathered), b"abcdef");
+        model.on_ready(conn, Readiness::WRITABLE);
+        assert_eq!(call(&mut model, Outcome::Transferred(3), gathered), b"def");
+        parts = model.next_completion().unwrap().buffer;
+    }
+    // Also from another one.
+    submit(&mut model, conn, Send::new(parts).skip(1));
+    assert_eq!(call(&mut model, Outcome::Transferred(5), gathered), b"bcdef");
+}
+
+#[test]
+fn c2_a_lease_among_parts_knows_what_was_received_into_it() {
+    let mut model = model();
+    let conn = model.open(Kind::Stream).unwrap();
+    submit(&mut model, conn, Recv::pooled());
+    model.on_ready(conn, Readiness::READABLE);
+    call(&mut model, Outcome::Partial(8), |_| ());
+    let lease = model.next_completion().unwrap().buffer;
+    assert_eq!(lease.len(), 8);
+    let parts = vec![Buffer::from(vec![0; 2]), lease, vec![0; 2].into()];
+    submit(&mut model, conn, Recv::into(Parts::from(parts)));
+    call(&mut model, Outcome::Partial(5), |call| {
+        let Syscall::RecvVectored { mut slices, .. } = call else { panic!("{call:?}") };
+        assert_eq!(slices.iter_mut().map(|slice| slice.len()).collect::<Vec<_>>(), [2, 8, 2]);
+        slices.iter_mut().for_each(|slice| slice.fill(b'x'));
+    });
+    let done = model.next_completion().unwrap();
+    let lens: Vec<usize> = done.buffer.chunks().map(<[u8]>::len).collect();
+    assert_eq!((done.bytes, lens), (5, vec![2, 3, 2]), "vectors are as long as they were");
+}
+
+#[test]
+fn t1_what_no_clock_comes_to_is_last_among_many_timers() {
+    let mut timers = Timers::new();
+    timers.arm(Tick(u64::MAX), 0);
+    for at in (1..=40).rev() {
+        timers.arm(Tick(at), at);
+    }
+    let fired: Vec<u64> = std::iter::from_fn(|| timers.pop_due(Tick(1 << 47))).collect();
+    assert_eq!(fired, (1..=40).collect::<Vec<_>>());
+    assert_eq!((timers.len(), timers.pop_due(Tick(u64::MAX))), (1, Some(0)));
+}
+
+#[test]
+fn a_short_list_of_timers_is_looked_through_and_a_long_one_is_spread() {
+    let nodes = |timers: &Timers<u64>| format!("{timers:?}").matches("occupied:").count();
+    let mut timers = Timers::new();
+    for at in 1..=16 {
+        timers.arm(Tick(at), at);
+        assert_eq!((timers.earliest(), nodes(&timers)), (Some(Tick(1)), 1), "with {at}");
+    }
+    timers.arm(Tick(17), 17);
+    assert_eq!(nodes(&timers), 1, "not before it is looked for");
+    assert_eq!(timers.earliest(), Some(Tick(1)));
+    assert_eq!(nodes(&timers), 8, "one a digit");
+    while timers.pop_due(Tick(17)).is_some() {}
+    assert_eq!((timers.len(), nodes(&timers)), (0, 1));
+}
+
+#[test]
+fn what_was_reported_twice_is_reported() {
+    let both = Readiness::READABLE | Readiness::WRITABLE;
+    assert_eq!(both | Readiness::READABLE, both);
 }
 
 #[test]

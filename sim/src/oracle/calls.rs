@@ -74,11 +74,12 @@ impl Oracle {
     /// An event is delivered.
     pub fn on_event(&mut self, conn: ConnId, readiness: Readiness) {
         let Some(conn) = self.conns.get_mut(&conn) else { return };
-        let wakes = [readiness.wakes_receive(), readiness.wakes_send()];
-        for (lane, wakes) in conn.lanes.iter_mut().zip(wakes) {
-            if wakes {
+        let ends = [Readiness::READ_CLOSED, Readiness::WRITE_CLOSED, Readiness::ERROR];
+        let ends = ends.into_iter().any(|end| readiness.intersects(end));
+        for (lane, wakes) in conn.lanes.iter_mut().zip([Readiness::READABLE, Readiness::WRITABLE]) {
+            if ends || readiness.intersects(wakes) {
                 lane.ready = true;
-                lane.end_hinted |= readiness.hints_end();
+                lane.end_hinted |= ends;
             }
         }
     }
