@@ -1,5 +1,6 @@
 //! What no workload comes to by chance, and what no oracle knows to the last millisecond: scripts, each of one thing.
 
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -108,6 +109,29 @@ fn c4_parts_that_were_sent_can_be_sent_again_from_their_first_byte() {
     // Also from another one.
     submit(&mut model, conn, Send::new(parts).skip(1));
     assert_eq!(call(&mut model, Outcome::Transferred(5), gathered), b"bcdef");
+}
+
+#[test]
+fn k7_any_number_of_empty_parts_costs_a_call_no_more_than_a_few() {
+    for (empty, lent) in [(2000, b"ab".as_slice()), (4094, b"ab"), (4095, b"a"), (9000, b"a")] {
+        let mut model = model();
+        let conn = model.open(Kind::Stream).unwrap();
+        let parts = std::iter::repeat_with(|| Buffer::from("")).take(empty);
+        let parts: Parts = [Buffer::from("a")].into_iter().chain(parts).chain([Buffer::from("b")]).collect();
+        submit(&mut model, conn, Send::new(parts));
+        assert_eq!(call(&mut model, Outcome::WouldBlock, gathered), lent, "{empty} are empty");
+    }
+}
+
+#[test]
+fn limits_are_no_higher_than_indices_are_made_for() {
+    let home: Arc<dyn Home> = Arc::new(Shelf::default());
+    let (connections_max, ops_max) = (NonZeroU32::MAX, NonZeroU32::MAX);
+    let limits = Limits { connections_max, ops_max, ..Limits::DEFAULT };
+    let config = Config { limits, pools: Vec::new(), realm: 1, rearm: Rearm::OnArrival };
+    let model: Model<u32> = Model::new(config, &home);
+    let Limits { connections_max, ops_max, .. } = *model.limits();
+    assert_eq!((connections_max.get(), ops_max.get()), (1 << 30, 1 << 30));
 }
 
 #[test]
