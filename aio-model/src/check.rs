@@ -139,11 +139,11 @@ impl<C> Model<C> {
             return Ok(());
         }
         found.queued += 1;
-        let closes = self
-            .ops
-            .at(conn.closer)
-            .is_some_and(|op| matches!(op.stage, Stage::Queued(Work::Close { .. })) && op.conn == key);
-        ensure(closes, "K2", "closer", || format!("{key:?} is closed by operation {}", conn.closer))
+        let closer = self.ops.at(conn.closer);
+        let closer = closer.filter(|op| matches!(op.stage, Stage::Queued(Work::Close { .. })));
+        ensure(closer.map(|op| op.conn) == Some(key), "K2", "closer", || {
+            format!("{key:?} is closed by operation {}", conn.closer)
+        })
     }
 
     fn check_lane(&self, key: Key, conn: &Conn, direction: Direction, found: &mut Found) -> Checked {
@@ -174,8 +174,8 @@ impl<C> Model<C> {
         })?;
         for index in lane.ops.iter(&self.ops) {
             let op = &self.ops[index];
-            let mine = op.is_queued() && op.conn == conn && op.work().direction() == Some(direction);
-            ensure(mine, "C1", "op-lane", || {
+            let queued = op.is_queued().then(|| (op.conn, op.work().direction()));
+            ensure(queued == Some((conn, Some(direction))), "C1", "op-lane", || {
                 format!("{conn:?} {direction:?} queues operation {index} of another")
             })?;
         }
@@ -229,8 +229,8 @@ impl<C> Model<C> {
         })?;
         for index in self.ended.iter(&self.ops) {
             let op = &self.ops[index];
-            let ended = matches!(op.stage, Stage::Ended { .. }) && op.timer.is_none();
-            ensure(ended, "C1", "completion-ended", || {
+            let (ended, timer) = (matches!(op.stage, Stage::Ended { .. }), op.timer);
+            ensure((ended, timer) == (true, None), "C1", "completion-ended", || {
                 format!("operation {index} is among the completions, but not ended")
             })?;
         }
@@ -258,7 +258,7 @@ impl<C> Model<C> {
         found.carried += 1;
         let Stage::Queued(Work::RecvPooled { .. }) = op.stage else { return Ok(()) };
         let lane = &self.conns[LaneId::new(op.conn.index(), Direction::Receive)];
-        let may_hold = lane.place == Place::Running && lane.ops.front() == Some(key.index());
+        let may_hold = (lane.place, lane.ops.front()) == (Place::Running, Some(key.index()));
         ensure(may_hold, "B2", "lease-in-use", || format!("operation {key:?} holds a buffer it can not fill"))
     }
 

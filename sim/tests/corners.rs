@@ -1,14 +1,15 @@
 //! What no workload comes to by chance, and what no oracle knows to the last millisecond: scripts, each of one thing.
 
 use std::num::NonZeroU32;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aio_model::timers::Timers;
 use aio_model::{
-    Address, Buffer, Config, ConnId, Connect, Home, Instant, Kind, Limits, Model, Operation, Outcome, Parts,
-    PoolSize, Readiness, Rearm, Recv, Returned, Send, SubmitErrorKind, Syscall, SystemError, SystemErrorKind,
-    Tick, Violation,
+    Accept, Address, Buffer, Config, ConnId, Connect, Home, Instant, Kind, Limits, Model, Operation, Outcome,
+    Parts, PoolSize, Readiness, Rearm, Recv, Returned, Send, SubmitErrorKind, Syscall, SystemError,
+    SystemErrorKind, Tick, Violation,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -77,11 +78,11 @@ fn k7_what_can_not_be_written_to_is_not_received_into() {
 }
 
 /// Makes the next call of a round; of those that have to do with bytes.
-fn call<R>(model: &mut Model<u32>, outcome: Outcome, look: impl FnOnce(Syscall<'_>) -> R) -> R {
+fn call<R>(model: &mut Model<u32>, outcome: Outcome, look: impl FnOnce(&mut Syscall<'_>) -> R) -> R {
     let mut seen = None;
     model.begin_round();
-    assert!(model.attempt(|call| {
-        seen = Some(look(call));
+    assert!(model.attempt(|mut call| {
+        seen = Some(look(&mut call));
         outcome
     }));
     model.check().unwrap();
@@ -89,7 +90,7 @@ fn call<R>(model: &mut Model<u32>, outcome: Outcome, look: impl FnOnce(Syscall<'
 }
 
 /// The bytes of a gathered send.
-fn gathered(call: Syscall<'_>) -> Vec<u8> {
+fn gathered(call: &mut Syscall<'_>) -> Vec<u8> {
     let Syscall::SendVectored { slices, .. } = call else { panic!("{call:?}") };
     slices.iter().collect::<Vec<_>>().concat()
 }
@@ -146,7 +147,7 @@ fn c2_a_lease_among_parts_knows_what_was_received_into_it() {
     let parts = vec![Buffer::from(vec![0; 2]), lease, vec![0; 2].into()];
     submit(&mut model, conn, Recv::into(Parts::from(parts)));
     call(&mut model, Outcome::Partial(5), |call| {
-        let Syscall::RecvVectored { mut slices, .. } = call else { panic!("{call:?}") };
+        let Syscall::RecvVectored { slices, .. } = call else { panic!("{call:?}") };
         assert_eq!(slices.iter_mut().map(|slice| slice.len()).collect::<Vec<_>>(), [2, 8, 2]);
         slices.iter_mut().for_each(|slice| slice.fill(b'x'));
     });
@@ -210,4 +211,19 @@ fn an_address_is_asked_for_as_it_was_given() {
 fn a_violation_says_what_is_broken() {
     let violation = Violation { rule: "C1", check: "op-count", what: "two operations".to_owned() };
     assert_eq!(violation.to_string(), "C1 (op-count): two operations");
+}
+
+/// The one way to break a model from outside: a system that panics in the middle of a call.
+#[test]
+fn an_invariant_that_does_not_hold_is_reported() {
+    let mut model = model();
+    let listener = model.open(Kind::Listener).unwrap();
+    submit(&mut model, listener, Accept::one());
+    model.on_ready(listener, Readiness::READABLE);
+    model.begin_round();
+    assert_eq!(model.check(), Ok(()));
+    let attempt = || model.attempt(|call| panic!("a system that can not answer {call:?}"));
+    assert!(catch_unwind(AssertUnwindSafe(attempt)).is_err());
+    let Violation { rule, check, .. } = model.check().unwrap_err();
+    assert_eq!((rule, check), ("C6", "conns-counted"), "one connection more than was opened");
 }
