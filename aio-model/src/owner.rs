@@ -25,8 +25,8 @@ impl From<Owner> for Packed {
     fn from(owner: Owner) -> Packed {
         Packed(match owner {
             Owner::Op(index) => index,
-            Owner::Lane(lane) => LANE | lane.index(),
-            Owner::Conn(index) => CONN | index,
+            Owner::Lane(lane) => LANE + lane.index(),
+            Owner::Conn(index) => CONN + index,
         })
     }
 }

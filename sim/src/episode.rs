@@ -319,9 +319,11 @@ impl Episode {
         self.take_all();
         self.fetch();
         let left = (self.model.connections(), self.model.ops(), self.model.outstanding());
-        if left != (0, 0, 0) {
-            self.oracle
-                .breaks("B1", "nothing-left", || format!("connections, operations, leases left: {left:?}"));
+        let drained = self.model.is_drained();
+        if (left, drained) != ((0, 0, 0), true) {
+            self.oracle.breaks("B1", "nothing-left", || {
+                format!("connections, operations, leases left: {left:?}; drained is {drained}")
+            });
         }
         let open = self.net.open_conns();
         if !open.is_empty() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use aio_model::timers::Timers;
 use aio_model::{
     Accept, Address, Buffer, Config, ConnId, Connect, Home, Instant, Kind, Limits, Model, Operation, Outcome,
-    Parts, PoolSize, Readiness, Rearm, Recv, Returned, Send, SubmitErrorKind, Syscall, SystemError,
+    Parts, PoolSize, Post, Readiness, Rearm, Recv, Returned, Send, SubmitErrorKind, Syscall, SystemError,
     SystemErrorKind, Tick, Violation,
 };
 
@@ -61,6 +61,23 @@ fn k5_pauses_double_from_a_millisecond_to_a_second_and_begin_again_after_a_succe
     };
     assert_eq!(pauses(&[exhausted; 13]), [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 1024, 1024]);
     assert_eq!(pauses(&[Outcome::Transferred(2)]), [0; 0]);
+}
+
+#[test]
+fn k5_what_lacks_a_place_is_not_let_go_for_a_credit() {
+    let home: Arc<dyn Home> = Arc::new(Shelf::default());
+    let limits = Limits { connections_max: NonZeroU32::MIN, ..Limits::DEFAULT };
+    let config = Config { limits, pools: Vec::new(), realm: 1, rearm: Rearm::OnArrival };
+    let mut model: Model<u32> = Model::new(config, &home);
+    let (own, listener) = (model.own(), model.open(Kind::Listener).unwrap());
+    submit(&mut model, listener, Accept::one());
+    model.on_ready(listener, Readiness::READABLE);
+    model.begin_round();
+    assert!(!model.attempt(|call| unreachable!("{call:?} without a place")));
+    submit(&mut model, own, Post::new());
+    assert!(model.next_completion().is_some());
+    let stats = model.stats();
+    assert_eq!((stats.lanes_held, stats.lanes_runnable, model.is_busy()), (1, 0, false));
 }
 
 #[test]
