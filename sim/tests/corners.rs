@@ -142,6 +142,21 @@ fn k7_any_number_of_empty_parts_costs_a_call_no_more_than_a_few() {
 }
 
 #[test]
+fn k7_a_call_is_lent_no_more_than_it_takes() {
+    let mut model = model();
+    let conn = model.open(Kind::Stream).unwrap();
+    // Zeroed memory that nobody touches is not there.
+    let parts: Parts = [16, 1 << 30, 16].map(|bytes| Buffer::from(vec![0; bytes])).into_iter().collect();
+    submit(&mut model, conn, Recv::into(parts));
+    model.on_ready(conn, Readiness::READABLE);
+    let (len, slices) = call(&mut model, Outcome::WouldBlock, |call| {
+        let Syscall::RecvVectored { slices, .. } = call else { panic!("{call:?}") };
+        (slices.len(), slices.iter_mut().map(|slice| slice.len()).collect::<Vec<_>>())
+    });
+    assert_eq!((len, slices), (1 << 30, vec![16, (1 << 30) - 16]));
+}
+
+#[test]
 fn limits_are_no_higher_than_indices_are_made_for() {
     let home: Arc<dyn Home> = Arc::new(Shelf::default());
     let (connections_max, ops_max) = (NonZeroU32::MAX, NonZeroU32::MAX);
