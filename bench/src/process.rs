@@ -124,20 +124,41 @@ fn first_number(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::process::{Child, Command};
     use std::time::Instant;
 
+    /// A process that does nothing else, until it is dropped.
+    struct Doing(Child);
+
+    impl Doing {
+        fn new(script: &str) -> Doing {
+            Doing(Command::new("sh").args(["-c", script]).spawn().unwrap())
+        }
+    }
+
+    impl Drop for Doing {
+        fn drop(&mut self) {
+            self.0.kill().unwrap();
+            self.0.wait().unwrap();
+        }
+    }
+
+    /// Of processes of their own: here, threads of other tests come and go, and take their account with them.
     #[test]
     fn work_is_seen_in_the_account_and_sleep_is_not() {
-        let me = std::process::id();
-        let before = cpu_nanos(me).unwrap();
-        let until = Instant::now() + Duration::from_millis(50);
-        while Instant::now() < until {}
-        // What a thread has used is brought to account when it stops running.
-        thread::sleep(Duration::from_millis(2));
-        let worked = cpu_nanos(me).unwrap();
-        assert!(worked > before, "{before} {worked}");
+        let busy = Doing::new("while :; do :; done");
+        let end = Instant::now() + Duration::from_secs(20);
+        while cpu_nanos(busy.0.id()).unwrap() < 20_000_000 {
+            assert!(Instant::now() < end, "20 ms of work are never seen");
+        }
+        assert!(is_runnable(busy.0.id()).unwrap());
+        let idle = Doing::new("exec sleep 60");
+        // It may settle in between, before it has come to its sleep.
+        while cpu_settled(idle.0.id()).unwrap() != cpu_settled(idle.0.id()).unwrap() {
+            assert!(Instant::now() < end, "a sleep is taken for work");
+        }
+        assert!(!is_runnable(idle.0.id()).unwrap());
         assert!(cpu_nanos(u32::MAX).is_err());
-        assert!(is_runnable(me).unwrap(), "who asks runs");
     }
 
     #[test]
