@@ -27,9 +27,9 @@ impl Lender {
         self.0.open(Kind::Stream).expect("a model has room for a script's connections")
     }
 
-    fn target(&mut self, address: Address) -> (ConnId, Target) {
+    fn target(&mut self, address: Address, nodelay: bool) -> (ConnId, Target) {
         let own = self.0.own();
-        self.0.submit(own, Connect::to(address), (), || Instant::ZERO).expect("a connect is accepted");
+        self.0.submit(own, Connect::to(address).nodelay(nodelay), (), || Instant::ZERO).expect("a connect is accepted");
         let mut asked = None;
         self.0.begin_round();
         self.0.attempt(|call| {
@@ -144,8 +144,8 @@ impl<S: System> Caller<S> {
     }
 
     /// Begins a connection.
-    pub(crate) fn dial(&mut self, address: Address) -> (ConnId, Target, Outcome) {
-        let (conn, target) = self.lender.target(address);
+    pub(crate) fn dial(&mut self, address: Address, nodelay: bool) -> (ConnId, Target, Outcome) {
+        let (conn, target) = self.lender.target(address, nodelay);
         let outcome = self.dial_again(conn, &target);
         (conn, target, outcome)
     }

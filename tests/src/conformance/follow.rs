@@ -264,7 +264,8 @@ impl<'a> Follower<'a> {
                 if seen == Outcome::WouldBlock {
                     self.steer(&[Fault::ConnectDelayed], &[]);
                 }
-                let (id, target, answer) = self.caller.dial(if is_nobody { nobody() } else { somebody() });
+                let address = if is_nobody { nobody() } else { somebody() };
+                let (id, target, answer) = self.caller.dial(address, true);
                 let known = matches!(answer, Outcome::Done | Outcome::WouldBlock);
                 let conn = Conn { target: Some(target), ..Conn::new(known.then_some(id), None) };
                 self.conns.push(conn);

@@ -322,7 +322,7 @@ impl Player<'_> {
     fn dial(&mut self, nobody: bool) -> io::Result<Outcome> {
         let host = if nobody { &self.hosts.nobody } else { self.host() };
         let address = host.address.clone();
-        let (id, target, outcome) = self.caller.dial(address);
+        let (id, target, outcome) = self.caller.dial(address, !self.script.nagle);
         self.conns.push(Conn { target: Some(target), ..Conn::default() });
         let conn = self.conns.len() - 1;
         if matches!(outcome, Outcome::Done | Outcome::WouldBlock) {
