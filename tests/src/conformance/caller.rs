@@ -29,7 +29,9 @@ impl Lender {
 
     fn target(&mut self, address: Address, nodelay: bool) -> (ConnId, Target) {
         let own = self.0.own();
-        self.0.submit(own, Connect::to(address).nodelay(nodelay), (), || Instant::ZERO).expect("a connect is accepted");
+        self.0
+            .submit(own, Connect::to(address).nodelay(nodelay), (), || Instant::ZERO)
+            .expect("a connect is accepted");
         let mut asked = None;
         self.0.begin_round();
         self.0.attempt(|call| {
