@@ -137,7 +137,8 @@ fn an_end_behind_a_short_receive_is_a_new_event() {
     for family in Family::ALL {
         let end = Step::PeerShutdown { at: 0 };
         let history = scene(family, false, &[Step::Adopt, write(3), Step::Wait, end, recv(8), Step::Wait]);
-        assert_eq!(told(&history, 1, FIRST).intersects(END), arrivals_are_told(), "{family:?}\n{history}");
+        // Over poll(2), too: mio goes on asking for it when it has reported the data.
+        assert!(told(&history, 1, FIRST).intersects(END), "{family:?}\n{history}");
     }
 }
 
@@ -353,14 +354,17 @@ fn canaries_of_events() {
             events.len() < count
         }),
     );
-    canary(
-        "an event does not say that it is the end",
-        &steps,
-        events(|events| {
-            events.iter_mut().filter(|event| is_end(event)).map(|event| event.1 = Readiness::READABLE).count()
-                > 0
-        }),
-    );
+    // Over poll(2) an event may say less than that: READABLE is enough to find out.
+    if arrivals_are_told() {
+        canary(
+            "an event does not say that it is the end",
+            &steps,
+            events(|events| {
+                let ends = events.iter_mut().filter(|event| is_end(event));
+                ends.map(|event| event.1 = Readiness::READABLE).count() > 0
+            }),
+        );
+    }
     canary(
         "an error from nowhere",
         &steps,
