@@ -17,7 +17,7 @@ const SCRIPTS: u64 = 600;
 
 const END: Readiness = Readiness::READ_CLOSED;
 
-/// The same for everybody, unless the environment says otherwise: the gate has it from the commit.
+/// The same for everybody, unless the environment says otherwise.
 fn first_seed() -> u64 {
     let given = std::env::var("CONFORMANCE_SEED").ok();
     given.map_or(1, |seed| seed.parse().expect("CONFORMANCE_SEED is a number"))
