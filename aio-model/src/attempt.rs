@@ -2,18 +2,20 @@
 //! applies the outcome. An outcome can neither be forgotten nor given twice.
 
 use crate::buffer::Buffer;
-use crate::cargo::CargoId;
+use crate::cargo::{Cargo, CargoId};
 use crate::completion::{CloseReason, Done, OpError};
 use crate::conn::Phase;
 use crate::error::{SystemError, SystemErrorKind};
 use crate::id::ConnId;
-use crate::lane::{Belief, Direction, End, LaneId, Place};
+use crate::lane::{Belief, Direction, End, LaneId, Moved, Place};
+use crate::lease::Lease;
 use crate::list::Link;
 use crate::model::Model;
 use crate::op::{Op, Stage, Work};
 use crate::owner::Owner;
+use crate::pool::PoolId;
 use crate::slab::NIL;
-use crate::system::{Outcome, Rearm, Syscall};
+use crate::system::{Outcome, Syscall};
 use crate::time::Tick;
 
 /// The most bytes that one call is given: kernels cut longer ones short or refuse them, and a call that was cut
@@ -52,74 +54,90 @@ impl<C> Model<C> {
     /// Makes the next attempt of the round, if one is left: `perform` is called once with the call to make, and
     /// what it returns is applied. Returns whether it was.
     pub fn attempt(&mut self, perform: impl FnOnce(Syscall<'_>) -> Outcome) -> bool {
-        let Some((lane, head)) = self.next_lane() else {
-            return false;
+        let lane = loop {
+            if self.round.attempts == 0 || self.round.lanes == 0 {
+                return false;
+            }
+            let Some(lane) = self.run.front().map(LaneId::from_index) else {
+                return false;
+            };
+            let (key, conn) = self.conns.entry_mut(lane.conn());
+            let id = ConnId::new(key, self.realm);
+            let Some(head) = conn.lanes[lane.direction() as usize].ops.front() else {
+                self.wind_up(lane, perform);
+                break lane;
+            };
+            let op = &mut self.ops[head];
+            match *op.work() {
+                Work::RecvPooled { pool } => {
+                    // The one that it was lent while it waited, or another, if there is one.
+                    let lent = match op.cargo.take() {
+                        None => self.pools[pool.index()].lend(),
+                        Some(cargo) => self.cargos.unload(cargo).0.into_lease(),
+                    };
+                    if let Some(lease) = lent {
+                        self.receive_pooled(lane, id, head, lease, perform);
+                        break lane;
+                    }
+                    self.park(lane, pool);
+                }
+                Work::Send => {
+                    let cargo = carried(op);
+                    self.send(lane, id, head, cargo, perform);
+                    break lane;
+                }
+                Work::Accept { many } => {
+                    if self.may_accept(many.is_some()) {
+                        self.serve(lane, head, perform);
+                        break lane;
+                    }
+                    self.hold(lane);
+                }
+                _ => {
+                    self.serve(lane, head, perform);
+                    break lane;
+                }
+            }
+            self.next_in_round();
         };
         self.stats.attempts += 1;
         self.round.attempts -= 1;
         self.round.lane_attempts -= 1;
-        self.serve(lane, head, perform);
         self.rotate(lane);
         true
     }
 
-    /// The lane at the front, once it can make its call, and the operation at its head; there is none if the
-    /// connection is to close, or to linger. Lanes that lack a buffer or a place step aside.
-    fn next_lane(&mut self) -> Option<(LaneId, Option<u32>)> {
-        while self.round.attempts > 0 && self.round.lanes > 0 {
-            let lane = self.run.front().map(LaneId::from_index)?;
-            let head = self.conns[lane].ops.front();
-            if head.is_none_or(|head| self.equip(lane, head)) {
-                return Some((lane, head));
-            }
-            self.next_in_round();
-        }
-        None
-    }
-
+    #[inline]
     fn next_in_round(&mut self) {
         self.round.lanes -= 1;
         self.round.lane_attempts = self.limits.lane_attempts_max.get();
     }
 
-    /// Sees to it that the operation at the head of a lane has what its call needs. Otherwise moves the lane to
-    /// where it waits for that.
-    fn equip(&mut self, lane: LaneId, head: u32) -> bool {
-        let op = &self.ops[head];
-        match *op.work() {
-            Work::RecvPooled { pool } if op.cargo.is_none() => {
-                if let Some(lease) = self.pools[pool.index()].lend() {
-                    self.load(head, lease);
-                    return true;
-                }
-                self.displace(lane);
-                self.conns[lane].place = Place::Parked(pool);
-                self.pools[pool.index()].parked.push_back(&mut self.conns, lane.index());
-                self.stats.parked += 1;
-                false
-            }
-            Work::Accept { many } => {
-                if self.has_place() && (many.is_none() || self.has_credit() || self.limits.ops_max.get() == 1)
-                {
-                    return true;
-                }
-                self.displace(lane);
-                self.conns[lane].place = Place::Held;
-                self.held.push_back(&mut self.conns, lane.index());
-                false
-            }
-            _ => true,
-        }
+    /// A pool has no buffer for a lane: it steps aside until one comes home.
+    #[cold]
+    fn park(&mut self, lane: LaneId, pool: PoolId) {
+        self.displace(lane);
+        self.conns[lane].place = Place::Parked(pool);
+        self.pools[pool.index()].parked.push_back(&mut self.conns, lane.index());
+        self.stats.parked += 1;
     }
 
-    fn serve(&mut self, lane: LaneId, head: Option<u32>, perform: impl FnOnce(Syscall<'_>) -> Outcome) {
-        let Some(head) = head else {
-            return self.wind_up(lane, perform);
-        };
+    /// Whether there is a place for a connection, and for its completion.
+    fn may_accept(&self, many: bool) -> bool {
+        self.has_place() && (!many || self.has_credit() || self.limits.ops_max.get() == 1)
+    }
+
+    /// There is no place for what a lane would accept: it steps aside until there is.
+    #[cold]
+    fn hold(&mut self, lane: LaneId) {
+        self.displace(lane);
+        self.conns[lane].place = Place::Held;
+        self.held.push_back(&mut self.conns, lane.index());
+    }
+
+    fn serve(&mut self, lane: LaneId, head: u32, perform: impl FnOnce(Syscall<'_>) -> Outcome) {
         match self.ops[head].work() {
             &Work::Recv { exact } => self.receive(lane, head, exact, perform),
-            Work::RecvPooled { .. } => self.receive(lane, head, false, perform),
-            Work::Send => self.send(lane, head, perform),
             &Work::Accept { many } => self.accept(lane, head, many, perform),
             Work::Connect { target } => {
                 let conn = self.conn_id(lane.conn());
@@ -130,6 +148,7 @@ impl<C> Model<C> {
                 Outcome::Done => self.end(head, Ok(Done::ShutDown)),
                 other => self.hindered(lane, other),
             },
+            Work::RecvPooled { .. } | Work::Send => unreachable!("these have calls of their own"),
             Work::RecvOwnPool | Work::Close { .. } | Work::Sleep | Work::Post => {
                 unreachable!("it queues in no lane")
             }
@@ -185,6 +204,45 @@ impl<C> Model<C> {
         self.next_in_round();
     }
 
+    /// Receives into a buffer of a pool, which the operation carries only once there is something in it (B2).
+    #[inline]
+    fn receive_pooled(
+        &mut self,
+        lane: LaneId,
+        conn: ConnId,
+        head: u32,
+        mut lease: Lease,
+        perform: impl FnOnce(Syscall<'_>) -> Outcome,
+    ) {
+        let lent = lease.capacity().min(CALL_BYTES_MAX);
+        let outcome = perform(Syscall::Recv { conn, buffer: &mut lease.space()[..lent] });
+        match outcome {
+            Outcome::Transferred(count) | Outcome::Partial(count) if (1..=lent).contains(&count) => {
+                self.stats.bytes_received += count as u64;
+                self.queued.recv_pooled -= 1;
+                lease.fill(count);
+                let cargo = self.cargos.load(Cargo::received(lease, count));
+                let short = outcome == Outcome::Transferred(count) && count < lent;
+                let done = Done::Received { end_of_stream: false };
+                self.end_head(lane, head, cargo, Moved { count, short }, done);
+                return;
+            }
+            Outcome::Interrupted => {
+                self.load(head, lease);
+                self.hindered(lane, Outcome::Interrupted);
+            }
+            outcome => {
+                // It is of more use elsewhere.
+                self.give_back(lease.end());
+                match outcome {
+                    Outcome::Transferred(0) => self.finish(lane, End::EndOfStream),
+                    outcome => self.hindered(lane, outcome),
+                }
+            }
+        }
+        self.settle(lane);
+    }
+
     fn receive(
         &mut self,
         lane: LaneId,
@@ -211,7 +269,7 @@ impl<C> Model<C> {
                 self.stats.bytes_received += count as u64;
                 let short = outcome == Outcome::Transferred(count) && count < lent;
                 let lane = &mut state.lanes[Direction::Receive as usize];
-                lane.on_transfer(count, short && self.rearm == Rearm::OnArrival);
+                lane.on_transfer(Moved { count, short }, self.rearm);
                 if !exact || count == left {
                     self.end(head, Ok(Done::Received { end_of_stream: false }));
                 }
@@ -220,10 +278,16 @@ impl<C> Model<C> {
         }
     }
 
-    fn send(&mut self, lane: LaneId, head: u32, perform: impl FnOnce(Syscall<'_>) -> Outcome) {
-        let (key, state) = self.conns.entry_mut(lane.conn());
-        let conn = ConnId::new(key, self.realm);
-        let cargo = &mut self.cargos[carried(&self.ops[head])];
+    #[inline]
+    fn send(
+        &mut self,
+        lane: LaneId,
+        conn: ConnId,
+        head: u32,
+        id: CargoId,
+        perform: impl FnOnce(Syscall<'_>) -> Outcome,
+    ) {
+        let cargo = &mut self.cargos[id];
         let (start, left) = (cargo.start + cargo.moved, cargo.left());
         let (lent, outcome) = if let Buffer::Parts(parts) = &mut cargo.buffer {
             let slices = parts.lend(start, cargo.end, CALL_BYTES_MAX);
@@ -241,13 +305,41 @@ impl<C> Model<C> {
             Outcome::Transferred(count) if count <= lent => {
                 cargo.moved += count;
                 self.stats.bytes_sent += count as u64;
-                let lane = &mut state.lanes[Direction::Send as usize];
-                lane.on_transfer(count, count < lent && self.rearm == Rearm::OnArrival);
+                let moved = Moved { count, short: count < lent };
                 if count == left {
-                    self.end(head, Ok(Done::Sent));
+                    self.queued.send -= 1;
+                    self.end_head(lane, head, id, moved, Done::Sent);
+                    return;
                 }
+                self.conns[lane].on_transfer(moved, self.rearm);
             }
             other => self.hindered(lane, other),
+        }
+        self.settle(lane);
+    }
+
+    /// Bytes were moved, and with them the operation at the head of a lane has done what it was to do: it ends,
+    /// carrying them.
+    #[inline(always)]
+    fn end_head(&mut self, lane: LaneId, head: u32, cargo: CargoId, moved: Moved, done: Done) {
+        let op = &mut self.ops[head];
+        if let Some(timer) = op.timer.take() {
+            self.timers.cancel(timer);
+        }
+        op.cargo = Some(cargo);
+        let (_, link) = op.retire(Ok(done), self.ended.next_link());
+        let conn = &mut self.conns[lane.conn()];
+        let state = &mut conn.lanes[lane.direction() as usize];
+        state.on_transfer(moved, self.rearm);
+        state.ops.detach(&mut self.ops, link);
+        self.ended.append(&mut self.ops, head);
+        if conn.phase == Phase::Open && state.place == Place::Running && !state.is_runnable() {
+            // What `settle` would do, who would have to find out first.
+            state.place = Place::Idle;
+            let link = core::mem::replace(&mut state.link, Link::UNLINKED);
+            self.run.detach(&mut self.conns, link);
+        } else {
+            self.settle(lane);
         }
     }
 
@@ -340,12 +432,10 @@ impl<C> Model<C> {
                 self.stats.events_spurious += u64::from(state.belief == Belief::Woken);
                 state.belief = Belief::Blocked;
                 state.end_hinted = false;
-                self.return_unused(lane);
             }
             Outcome::Interrupted => self.stats.interrupts += 1,
             Outcome::Exhausted(_) => {
                 self.stats.exhaustions += 1;
-                self.return_unused(lane);
                 self.back_off(lane);
             }
             Outcome::Failed(error) => self.finish(lane, End::Fault(error)),
@@ -361,17 +451,6 @@ impl<C> Model<C> {
     fn finish(&mut self, lane: LaneId, end: End) {
         self.conns[lane].end = Some(end);
         self.end_all(lane, |work| end.result(work));
-    }
-
-    /// A pooled receive found nothing: its buffer is of more use elsewhere (B2).
-    fn return_unused(&mut self, lane: LaneId) {
-        let Some(op) = self.conns[lane].ops.front().map(|head| &mut self.ops[head]) else { return };
-        if matches!(op.work(), Work::RecvPooled { .. })
-            && let Some(cargo) = op.cargo.take()
-            && let Buffer::Lease(lease) = self.cargos.unload(cargo).buffer
-        {
-            self.give_back(lease.end());
-        }
     }
 
     /// Pauses a lane, twice as long each time in a row, from 1 ms to about a second (K5).

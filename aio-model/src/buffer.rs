@@ -86,6 +86,20 @@ impl Buffer {
         }
     }
 
+    /// Whether there is no buffer.
+    #[inline]
+    pub(crate) fn is_none(&self) -> bool {
+        matches!(self, Buffer::None)
+    }
+
+    /// The lease, if it is one.
+    pub(crate) fn into_lease(self) -> Option<Lease> {
+        match self {
+            Buffer::Lease(lease) => Some(lease),
+            _ => None,
+        }
+    }
+
     /// How much can be received into it.
     pub(crate) fn capacity(&self) -> usize {
         match self {

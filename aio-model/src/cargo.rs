@@ -9,6 +9,7 @@ use core::num::NonZeroU32;
 use core::ops::{Index, IndexMut};
 
 use crate::buffer::Buffer;
+use crate::lease::Lease;
 
 /// A buffer, which part of it is to be moved, and how much of that has been.
 #[derive(Debug, Default)]
@@ -29,7 +30,14 @@ impl Cargo {
         Cargo { buffer, start: 0, end, moved: 0 }
     }
 
+    /// What a pooled receive brought.
+    #[inline]
+    pub(crate) fn received(lease: Lease, count: usize) -> Cargo {
+        Cargo { buffer: Buffer::Lease(lease), start: 0, end: count, moved: count }
+    }
+
     /// How many bytes are left to be moved.
+    #[inline]
     pub(crate) fn left(&self) -> usize {
         self.end - self.start - self.moved
     }
@@ -60,11 +68,10 @@ impl Cargos {
     #[inline]
     pub(crate) fn load(&mut self, cargo: Cargo) -> CargoId {
         let id = self.vacant.pop().unwrap_or_else(|| self.grow());
-        // There is none, so there is nothing to be dropped; said like this, it costs a comparison and not a call.
-        match core::mem::replace(&mut self[id], cargo) {
-            Cargo { buffer: Buffer::None, .. } => {}
-            left => drop(left),
-        }
+        let place = &mut self[id];
+        debug_assert!(place.buffer.is_none(), "a vacant place has no buffer");
+        // An assignment would drop what is not there: a call for nothing, each time.
+        core::mem::forget(core::mem::replace(place, cargo));
         id
     }
 
@@ -75,11 +82,12 @@ impl Cargos {
         CargoId(id.expect("as many as there are operations at the most"))
     }
 
-    /// Unloads cargo.
+    /// Unloads cargo: the buffer, and how many bytes of it were moved.
     #[inline]
-    pub(crate) fn unload(&mut self, id: CargoId) -> Cargo {
+    pub(crate) fn unload(&mut self, id: CargoId) -> (Buffer, usize) {
         self.vacant.push(id);
-        core::mem::take(&mut self[id])
+        let Cargo { buffer, moved, .. } = &mut self[id];
+        (core::mem::take(buffer), *moved)
     }
 
     /// How much is loaded.
@@ -91,12 +99,14 @@ impl Cargos {
 impl Index<CargoId> for Cargos {
     type Output = Cargo;
 
+    #[inline]
     fn index(&self, id: CargoId) -> &Cargo {
         &self.places[id.place()]
     }
 }
 
 impl IndexMut<CargoId> for Cargos {
+    #[inline]
     fn index_mut(&mut self, id: CargoId) -> &mut Cargo {
         &mut self.places[id.place()]
     }

@@ -51,11 +51,13 @@ macro_rules! id {
             }
 
             /// The slab key behind this id.
+            #[inline]
             pub const fn key(self) -> Key {
                 self.key
             }
 
             /// The slab index behind this id: small, dense, and reused after the id has died.
+            #[inline]
             pub const fn index(self) -> u32 {
                 self.key.index
             }

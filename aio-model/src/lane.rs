@@ -24,7 +24,7 @@ use crate::list::{Link, Links, List};
 use crate::op::{Op, Work};
 use crate::pool::PoolId;
 use crate::slab::Slab;
-use crate::system::Readiness;
+use crate::system::{Readiness, Rearm};
 use crate::timers::TimerId;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +102,15 @@ pub(crate) enum Belief {
     Woken,
 }
 
+/// What a call moved.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moved {
+    /// How many bytes.
+    pub(crate) count: usize,
+    /// Whether there was room for more, or more to be sent.
+    pub(crate) short: bool,
+}
+
 /// What a lane ended with. Sticky: every operation from now on ends with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -146,25 +155,27 @@ impl Lane {
         self.belief != Belief::Blocked
     }
 
-    /// An event said that an attempt may succeed.
+    /// An event said that an attempt may succeed. Returns whether that is news.
     #[inline]
-    pub(crate) fn on_event(&mut self, readiness: Readiness) {
-        if !self.is_ready() {
+    pub(crate) fn on_event(&mut self, readiness: Readiness) -> bool {
+        self.end_hinted |= readiness.hints_end();
+        let is_news = !self.is_ready();
+        if is_news {
             self.belief = Belief::Woken;
         }
-        self.end_hinted |= readiness.hints_end();
+        is_news
     }
 
-    /// Bytes went through: `drained`, if they were fewer than there was room for, and the engine reports arrivals.
-    /// That proves that there is no more, unless an end may be waiting behind the bytes.
+    /// Bytes went through. If they were fewer than there was room for, and the engine reports arrivals, that
+    /// proves that there is no more, unless an end may be waiting behind the bytes.
     #[inline]
-    pub(crate) fn on_transfer(&mut self, count: usize, drained: bool) {
+    pub(crate) fn on_transfer(&mut self, moved: Moved, rearm: Rearm) {
         self.on_attempt();
-        if drained && !self.end_hinted {
+        if moved.short && rearm == Rearm::OnArrival && !self.end_hinted {
             self.belief = Belief::Blocked;
         }
         self.backoffs = 0;
-        self.bytes += count as u64;
+        self.bytes += moved.count as u64;
     }
 
     /// An attempt succeeded: no event is any more the reason to make one.

@@ -19,7 +19,7 @@ use crate::id::{ConnId, OpId};
 use crate::lane::{Direction, Gate, LaneId, Place};
 use crate::lease::{Home, Lease, Returned};
 use crate::limits::Limits;
-use crate::list::List;
+use crate::list::{Link, List};
 use crate::op::{Op, Stage, Work};
 use crate::owner::{Owner, Packed};
 use crate::pool::{Pool, PoolId, PoolSize};
@@ -140,21 +140,21 @@ impl<C> Model<C> {
     }
 
     /// Tells what an event said about a connection. Sets flags, nothing more: the work is a turn's (K6).
+    #[inline]
     pub fn on_ready(&mut self, conn: ConnId, readiness: Readiness) {
-        if self.known_conn(conn).is_err() {
+        let known = if conn.realm() == self.realm { self.conns.get_mut(conn.key()) } else { None };
+        let Some(Conn { lanes: [receive, send], .. }) = known else {
             self.stats.events_stale += 1;
             return;
-        }
-        let index = conn.index();
+        };
         self.stats.events += 1;
-        let directions =
-            [(Direction::Receive, readiness.wakes_receive()), (Direction::Send, readiness.wakes_send())];
-        for (direction, wakes) in directions {
-            if wakes {
-                let lane = LaneId::new(index, direction);
-                self.conns[lane].on_event(readiness);
-                self.settle(lane);
-            }
+        let receive = readiness.wakes_receive() && receive.on_event(readiness);
+        let send = readiness.wakes_send() && send.on_event(readiness);
+        if receive {
+            self.settle(LaneId::new(conn.index(), Direction::Receive));
+        }
+        if send {
+            self.settle(LaneId::new(conn.index(), Direction::Send));
         }
     }
 
@@ -203,14 +203,42 @@ impl<C> Model<C> {
     }
 
     /// Takes the next completion, in the order in which the operations ended.
+    #[inline]
     pub fn next_completion(&mut self) -> Option<Completion<C>> {
-        let (key, op) = self.ops.take_at(self.ended.front()?);
-        self.ended.detach(&mut self.ops, op.link);
-        let cargo = op.cargo.map(|cargo| self.cargos.unload(cargo));
-        let completion = op.complete(key, cargo, self.realm);
-        self.stats.completed += u64::from(!completion.more);
+        self.ended.front().map(|index| self.complete(index))
+    }
+
+    /// Takes the first of the ended operations out, as its completion: consumed, so there is no second one to make
+    /// of it (C1).
+    #[inline(always)]
+    fn complete(&mut self, index: u32) -> Completion<C> {
+        let Op { conn, link, cargo, ref stage, .. } = self.ops[index];
+        let &Stage::Ended { result, of } = stage else {
+            unreachable!("what is among the ended has ended");
+        };
+        let (key, Op { context, stage, .. }) = self.ops.take_at(index);
+        // Ended, it holds nothing to be dropped.
+        core::mem::forget(stage);
+        self.ended.detach(&mut self.ops, link);
+        self.stats.completed += u64::from(of.is_none());
         self.release_held();
-        Some(completion)
+        let (buffer, moved) = match cargo {
+            Some(cargo) => self.cargos.unload(cargo),
+            None => (Buffer::None, 0),
+        };
+        let (conn, op) = (ConnId::new(conn, self.realm), OpId::new(of.unwrap_or(key), self.realm));
+        Completion { context, conn, op, buffer, bytes: moved as u64, result, more: of.is_some() }
+    }
+
+    /// Puts completions into `batch`, in the order in which the operations ended, until there is none left or the
+    /// batch has no more free capacity.
+    #[inline]
+    pub fn deliver(&mut self, batch: &mut Vec<Completion<C>>) {
+        while batch.len() < batch.capacity()
+            && let Some(index) = self.ended.front()
+        {
+            batch.push(self.complete(index));
+        }
     }
 
     /// Whether it was shut down and every completion has been taken.
@@ -300,8 +328,13 @@ impl<C> Model<C> {
     }
 
     /// Brings the place of a lane in line with its state. To be called after every change of either.
-    #[inline]
     pub(crate) fn settle(&mut self, lane: LaneId) {
+        self.settle_inline(lane);
+    }
+
+    /// [`settle`](Model::settle), in place: where it is done for every message.
+    #[inline(always)]
+    pub(crate) fn settle_inline(&mut self, lane: LaneId) {
         let conn = &mut self.conns[lane.conn()];
         if conn.phase != Phase::Open {
             self.settle_ending(lane);
@@ -311,11 +344,13 @@ impl<C> Model<C> {
         match (state.place, state.is_runnable()) {
             (Place::Idle, true) => {
                 state.place = Place::Running;
-                self.run.push_back(&mut self.conns, lane.index());
+                state.link = self.run.next_link();
+                self.run.append(&mut self.conns, lane.index());
             }
             (Place::Running, false) => {
                 state.place = Place::Idle;
-                self.run.remove(&mut self.conns, lane.index());
+                let link = core::mem::replace(&mut state.link, Link::UNLINKED);
+                self.run.detach(&mut self.conns, link);
             }
             (Place::Idle, false) | (_, true) => {}
             (_, false) => self.displace(lane),
@@ -404,18 +439,15 @@ impl<C> Model<C> {
         if let Some(timer) = op.timer.take() {
             self.timers.cancel(timer);
         }
-        let Stage::Queued(work) = core::mem::replace(&mut op.stage, Stage::Ended { result, of: None }) else {
-            unreachable!("an operation ends once");
-        };
+        let (work, link) = op.retire(result, self.ended.next_link());
         *self.queued.of_mut(&work) -= 1;
         let (conn, mut unused) = (op.conn.index(), None);
-        let link = core::mem::replace(&mut op.link, self.ended.next_link());
         if let (Work::Recv { .. } | Work::RecvPooled { .. }, Some(id)) = (&work, op.cargo) {
             let Cargo { buffer, moved, .. } = &mut self.cargos[id];
             buffer.fill(*moved);
             if matches!(work, Work::RecvPooled { .. }) && *moved == 0 {
                 op.cargo = None;
-                unused = Some(self.cargos.unload(id).buffer);
+                unused = Some(self.cargos.unload(id).0);
             }
         }
         if let Some(direction) = work.direction() {

@@ -5,9 +5,9 @@ use core::fmt;
 
 use crate::buffer::Buffer;
 use crate::cargo::{Cargo, CargoId};
-use crate::completion::{CloseReason, Completion, Done, OpError};
+use crate::completion::{CloseReason, Done, OpError};
 use crate::connect::Target;
-use crate::id::{ConnId, Key, OpId};
+use crate::id::Key;
 use crate::lane::Direction;
 use crate::list::Link;
 use crate::pool::PoolId;
@@ -164,22 +164,14 @@ impl<C> Op<C> {
         matches!(self.stage, Stage::Queued(_))
     }
 
-    /// Consumes the operation, which had that key, and what it carried: there is no second completion to make of it
-    /// (C1).
+    /// Ends it: of what it had to do there is its result now. Its link becomes the given one; returns the work that is
+    /// over, and the link that it had where it was queued.
     #[inline]
-    pub(crate) fn complete(self, key: Key, cargo: Option<Cargo>, realm: u32) -> Completion<C> {
-        let Stage::Ended { result, of } = self.stage else {
-            unreachable!("an operation is completed after it has ended");
+    pub(crate) fn retire(&mut self, result: Result<Done, OpError>, link: Link) -> (Work<C>, Link) {
+        let Stage::Queued(work) = core::mem::replace(&mut self.stage, Stage::Ended { result, of: None })
+        else {
+            unreachable!("an operation ends once");
         };
-        let Cargo { buffer, moved, .. } = cargo.unwrap_or_default();
-        Completion {
-            context: self.context,
-            conn: ConnId::new(self.conn, realm),
-            op: OpId::new(of.unwrap_or(key), realm),
-            buffer,
-            bytes: moved as u64,
-            result,
-            more: of.is_some(),
-        }
+        (work, core::mem::replace(&mut self.link, link))
     }
 }

@@ -62,16 +62,20 @@ impl Pool {
     }
 
     /// Lends a buffer, if one is free or may still be made.
+    #[inline]
     pub(crate) fn lend(&mut self) -> Option<Lease> {
-        let buffer = match self.free.pop() {
-            Some(buffer) => buffer,
-            None if self.made < self.size.buffers_max => {
-                self.made += 1;
-                Returned::allocate(self.size.buffer_bytes, self.id, Arc::clone(&self.home))
-            }
-            None => return None,
-        };
-        Some(buffer.lend())
+        self.free.pop().or_else(|| self.make()).map(Returned::lend)
+    }
+
+    /// Makes a buffer, if another may be made.
+    #[cold]
+    #[inline(never)]
+    fn make(&mut self) -> Option<Returned> {
+        if self.made >= self.size.buffers_max {
+            return None;
+        }
+        self.made += 1;
+        Some(Returned::allocate(self.size.buffer_bytes, self.id, Arc::clone(&self.home)))
     }
 
     /// Takes a buffer back that nobody waits for.

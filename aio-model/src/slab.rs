@@ -60,6 +60,7 @@ impl<T> Slab<T> {
     /// # Panics
     ///
     /// When the slab holds 2³² − 1 entries.
+    #[inline]
     pub fn insert(&mut self, value: T) -> Key {
         let index = self.free;
         if index == NIL {
@@ -77,6 +78,7 @@ impl<T> Slab<T> {
     }
 
     #[cold]
+    #[inline(never)]
     fn grow(&mut self, value: T) -> Key {
         let index = u32::try_from(self.entries.len()).ok().filter(|index| *index != NIL);
         let index = index.expect("a slab holds fewer than 2^32 - 1 entries");
@@ -86,6 +88,7 @@ impl<T> Slab<T> {
     }
 
     /// The value of `key`, if it is still there.
+    #[inline]
     pub fn get(&self, key: Key) -> Option<&T> {
         match self.entries.get(key.index() as usize) {
             Some(Entry { generation, slot: Slot::Occupied(value) })
@@ -98,6 +101,7 @@ impl<T> Slab<T> {
     }
 
     /// The value of `key`, if it is still there.
+    #[inline]
     pub fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         match self.entries.get_mut(key.index() as usize) {
             Some(Entry { generation, slot: Slot::Occupied(value) })
@@ -114,6 +118,7 @@ impl<T> Slab<T> {
     /// # Panics
     ///
     /// When the entry is vacant: an index without a generation is for those who know that it is occupied.
+    #[inline]
     pub fn key_at(&self, index: u32) -> Key {
         match self.entries.get(index as usize) {
             Some(entry @ Entry { slot: Slot::Occupied(_), .. }) => entry.key(index),
@@ -186,11 +191,13 @@ impl<T> Slab<T> {
 }
 
 impl<T> Entry<T> {
+    #[inline]
     fn key(&self, index: u32) -> Key {
         key(index, self.generation)
     }
 }
 
+#[inline]
 fn key(index: u32, generation: u32) -> Key {
     Key::new(index, NonZeroU32::new(generation).expect("generations count from 1"))
 }

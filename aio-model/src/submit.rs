@@ -8,7 +8,7 @@ use crate::cargo::Cargo;
 use crate::completion::{CloseReason, Done, OpError};
 use crate::conn::{Conn, Phase};
 use crate::error::{IdError, Limit, OpIdError, ResumeError, SetPoolError, SubmitError, SubmitErrorKind};
-use crate::id::{ConnId, OpId};
+use crate::id::{ConnId, Key, OpId};
 use crate::lane::{Direction, Gate, LaneId, Place};
 use crate::list::Link;
 use crate::model::Model;
@@ -33,45 +33,80 @@ impl<C> Model<C> {
         context: C,
         clock: impl FnOnce() -> Instant,
     ) -> Result<OpId, SubmitError<C>> {
-        let request = op.into_request();
-        let own = conn == self.own();
-        let admitted = if own { self.admit_own(&request) } else { self.admit(conn, &request) };
-        if let Err(kind) = admitted {
-            self.stats.refused += 1;
-            return Err(SubmitError { kind, context, buffer: request.cargo.buffer });
+        let mut request = op.into_request();
+        if conn == self.own() {
+            return self.submit_own(request, context, clock);
         }
-        self.stats.submitted += 1;
-        let Request { mut work, mut cargo, deadline } = request;
-        let deadline = self.resolve(deadline, clock);
-        if let Work::RecvOwnPool = work {
-            work = Work::RecvPooled { pool: self.conns[conn.index()].pool };
-        }
-        if let Buffer::Parts(parts) = &mut cargo.buffer {
-            parts.rewind();
-        }
-        *self.queued.of_mut(&work) += 1;
-        let (direction, shuts) = (work.direction(), matches!(work, Work::Shutdown));
-        let cargo = match cargo {
-            Cargo { buffer: Buffer::None, .. } => None,
-            cargo => Some(self.cargos.load(cargo)),
+        let direction = request.work.direction();
+        let admitted = self.admit(conn, &request).map(|admitted| {
+            let link = direction.map_or(Link::UNLINKED, |at| admitted.lanes[at as usize].ops.next_link());
+            (admitted.pool, link)
+        });
+        let (pool, link) = match admitted {
+            Ok(admitted) => admitted,
+            Err(kind) => return Err(self.refuse(kind, request, context)),
         };
-        let stage = Stage::Queued(work);
-        let op = Op { context, conn: conn.key(), link: Link::UNLINKED, timer: None, cargo, stage };
-        let key = self.ops.insert(op);
-        match direction {
-            _ if own => self.begin_own(key.index(), deadline),
-            Some(direction) => {
-                let lane = LaneId::new(conn.index(), direction);
-                self.enqueue(lane, key.index(), deadline, shuts);
-            }
-            None => self.begin_close(conn.index(), key.index(), deadline),
+        if let Work::RecvOwnPool = request.work {
+            request.work = Work::RecvPooled { pool };
         }
+        let deadline = self.resolve(request.deadline, clock);
+        let shuts = matches!(request.work, Work::Shutdown);
+        let key = self.insert(request, context, conn.key(), link);
+        let Some(direction) = direction else {
+            self.begin_close(conn.index(), key.index(), deadline);
+            return Ok(OpId::new(key, self.realm));
+        };
+        let lane = LaneId::new(conn.index(), direction);
+        self.arm(key.index(), deadline);
+        self.enqueue(lane, key.index(), shuts);
         Ok(OpId::new(key, self.realm))
     }
 
-    /// Whether a request is acceptable.
-    #[inline]
-    fn admit(&self, conn: ConnId, request: &Request<C>) -> Result<(), SubmitErrorKind> {
+    /// [`submit`](Model::submit), of what is of no connection.
+    fn submit_own(
+        &mut self,
+        request: Request<C>,
+        context: C,
+        clock: impl FnOnce() -> Instant,
+    ) -> Result<OpId, SubmitError<C>> {
+        if let Err(kind) = self.admit_own(&request) {
+            return Err(self.refuse(kind, request, context));
+        }
+        let deadline = self.resolve(request.deadline, clock);
+        let key = self.insert(request, context, self.own().key(), Link::UNLINKED);
+        self.begin_own(key.index(), deadline);
+        Ok(OpId::new(key, self.realm))
+    }
+
+    /// Gives back what came with a request.
+    #[cold]
+    fn refuse(&mut self, kind: SubmitErrorKind, request: Request<C>, context: C) -> SubmitError<C> {
+        self.stats.refused += 1;
+        SubmitError { kind, context, buffer: request.cargo.buffer }
+    }
+
+    /// Makes an admitted request an operation.
+    #[inline(always)]
+    fn insert(&mut self, request: Request<C>, context: C, conn: Key, link: Link) -> Key {
+        let Request { work, mut cargo, .. } = request;
+        self.stats.submitted += 1;
+        *self.queued.of_mut(&work) += 1;
+        let cargo = if cargo.buffer.is_none() {
+            core::mem::forget(cargo);
+            None
+        } else {
+            if let Buffer::Parts(parts) = &mut cargo.buffer {
+                parts.rewind();
+            }
+            Some(self.cargos.load(cargo))
+        };
+        self.ops.insert(Op { context, conn, link, timer: None, cargo, stage: Stage::Queued(work) })
+    }
+
+    /// Whether a request is acceptable, and then the connection it is for.
+    // Whoever submits knows what: inlined, next to nothing is left to be asked.
+    #[inline(always)]
+    fn admit(&self, conn: ConnId, request: &Request<C>) -> Result<&Conn, SubmitErrorKind> {
         let conn = self.users_conn(conn)?;
         match conn.phase {
             _ if self.shut_down => return Err(SubmitErrorKind::ShutDown),
@@ -95,7 +130,7 @@ impl<C> Model<C> {
         if !self.has_credit() {
             return Err(SubmitErrorKind::Busy(Limit::Ops));
         }
-        Ok(())
+        Ok(conn)
     }
 
     /// Whether a request of no connection is acceptable.
@@ -119,7 +154,8 @@ impl<C> Model<C> {
                 let key = self.conns.insert(conn);
                 self.stats.opened += 1;
                 self.ops[index].conn = key;
-                self.enqueue(LaneId::new(key.index(), Direction::Send), index, deadline, false);
+                self.arm(index, deadline);
+                self.enqueue(LaneId::new(key.index(), Direction::Send), index, false);
             }
             _ => {
                 self.sleeping.push_back(&mut self.ops, index);
@@ -134,7 +170,7 @@ impl<C> Model<C> {
     }
 
     /// Whether an operation makes sense in itself, and fits the kind of thing it is submitted on.
-    #[inline]
+    #[inline(always)]
     fn admit_work(&self, conn: &Conn, request: &Request<C>) -> Result<(), SubmitErrorKind> {
         match (conn.kind, &request.work) {
             (Kind::Listener, Work::Accept { .. } | Work::Close { .. })
@@ -161,6 +197,7 @@ impl<C> Model<C> {
     }
 
     /// Whether a pool can be received from.
+    #[inline]
     fn admit_pool(&self, pool: PoolId) -> Result<(), SubmitErrorKind> {
         let pool = self.pools.get(pool.index()).ok_or(SubmitErrorKind::NoPool)?;
         if pool.size().buffer_bytes == 0 { Err(SubmitErrorKind::EmptyBuffer) } else { Ok(()) }
@@ -181,18 +218,23 @@ impl<C> Model<C> {
         Ok(())
     }
 
-    #[inline]
-    fn enqueue(&mut self, lane: LaneId, index: u32, deadline: Instant, shuts: bool) {
-        self.arm(index, deadline);
+    /// Puts an operation, whose link has been set, at the back of a lane.
+    #[inline(always)]
+    fn enqueue(&mut self, lane: LaneId, index: u32, shuts: bool) {
         let state = &mut self.conns[lane];
-        state.ops.push_back(&mut self.ops, index);
+        state.ops.append(&mut self.ops, index);
         if shuts {
             state.gate = Gate::Shutting;
         }
-        if let Some(end) = state.end {
-            self.end_all(lane, |work| end.result(work));
+        match state.end {
+            Some(end) => {
+                self.end_all(lane, |work| end.result(work));
+                self.settle(lane);
+            }
+            // Nothing comes of it before there is an event.
+            None if state.place == Place::Idle && !state.is_runnable() => {}
+            None => self.settle_inline(lane),
         }
-        self.settle(lane);
     }
 
     /// When a deadline falls due; never, if there is none.
@@ -206,6 +248,7 @@ impl<C> Model<C> {
     }
 
     /// Arms the timer of an operation, if it is ever to fire.
+    #[inline]
     fn arm(&mut self, index: u32, deadline: Instant) {
         if deadline < Instant::MAX {
             self.ops[index].timer = Some(self.timers.arm(deadline.tick_ceil(), Owner::Op(index).into()));

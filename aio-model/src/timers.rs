@@ -7,9 +7,13 @@
 //! the front, is longer than `SCAN_MAX`, and the minimum within it is asked for. So
 //!
 //! * arming walks down at most `LEVELS` nodes and appends to a list,
-//! * cancelling unlinks from a list, and frees the nodes it leaves empty,
+//! * cancelling unlinks from a list,
 //! * the minimum is found by following lowest set bits, then scanning at most `SCAN_MAX` timers,
 //! * a timer moves at most `LEVELS` times in its life, whatever is armed and cancelled around it.
+//!
+//! The root is on the lowest level that has room for every tick armed so far: three levels do for the first four
+//! minutes, four for the first four hours. A node that has become empty is kept for a while, up to `IDLE_MAX` of them: where
+//! deadlines are put off again and again, the next one goes where the last one was, and nothing is burst anew.
 //!
 //! The price: the one call that finds a long list at the front moves all of it, at about 20 ns a timer, and once
 //! more for each level that it stays together. A million deadlines that fall into one second cost the turn that
@@ -32,7 +36,8 @@ const SLOTS: usize = 1 << DIGIT_BITS;
 const LEVELS: u8 = 8;
 /// How long a list may be to be scanned for its minimum instead of being burst.
 const SCAN_MAX: usize = 16;
-const ROOT: u32 = 0;
+/// How many nodes with nothing in them are kept.
+const IDLE_MAX: u32 = 16;
 
 /// Names an armed timer, until it has fired or was cancelled. Not generational: whoever arms a timer holds
 /// the only copy and forgets it with the timer.
@@ -60,6 +65,9 @@ pub struct Timers<T> {
     vacant: u32,
     armed: u32,
     nodes: Slab<Node>,
+    root: u32,
+    /// Empty nodes, the root not counted.
+    idle: u32,
 }
 
 #[derive(Debug)]
@@ -77,6 +85,8 @@ struct Node {
     slots: [Slot; SLOTS],
     occupied: u64,
     parent: u32,
+    /// In which slot of its parent it is.
+    place: u8,
     /// 0 for the nodes whose slots are single ticks.
     level: u8,
 }
@@ -115,8 +125,13 @@ impl Slot {
 }
 
 impl Node {
-    fn new(parent: u32, level: u8) -> Node {
-        Node { slots: [Slot::EMPTY; SLOTS], occupied: 0, parent, level }
+    fn new(level: u8) -> Node {
+        Node { slots: [Slot::EMPTY; SLOTS], occupied: 0, parent: NIL, place: 0, level }
+    }
+
+    /// Whether a tick is beyond what there is room for in it, if it is the root.
+    fn ends_before(&self, at: Tick) -> bool {
+        at.0 >> ((u32::from(self.level) + 1) * DIGIT_BITS) != 0
     }
 
     fn digit(&self, at: Tick) -> usize {
@@ -146,9 +161,8 @@ impl<T: Copy> Timers<T> {
     /// No timers.
     pub fn new() -> Timers<T> {
         let mut nodes = Slab::new();
-        let root = nodes.insert(Node::new(NIL, LEVELS - 1));
-        debug_assert_eq!(root.index(), ROOT);
-        Timers { entries: Vec::new(), vacant: NIL, armed: 0, nodes }
+        let root = nodes.insert(Node::new(0)).index();
+        Timers { entries: Vec::new(), vacant: NIL, armed: 0, nodes, root, idle: 0 }
     }
 
     /// How many timers are armed.
@@ -165,12 +179,33 @@ impl<T: Copy> Timers<T> {
     pub fn arm(&mut self, at: Tick, owner: T) -> TimerId {
         let at = at.min(Tick((1 << (u32::from(LEVELS) * DIGIT_BITS)) - 1));
         let index = self.insert(Entry { at, prev: NIL, next: NIL, node: NIL, owner });
-        let mut node = ROOT;
-        while let Content::Child(child) = self.nodes[node].slots[self.nodes[node].digit(at)].content() {
+        if self.nodes[self.root].ends_before(at) {
+            self.raise(at);
+        }
+        let mut node = self.root;
+        loop {
+            let home = &self.nodes[node];
+            let Content::Child(child) = home.slots[home.digit(at)].content() else { break };
             node = child;
         }
         self.append(node, index);
         TimerId::of(index)
+    }
+
+    /// Raises the root to where there is room for a tick.
+    #[cold]
+    fn raise(&mut self, at: Tick) {
+        while self.nodes[self.root].ends_before(at) {
+            let level = self.nodes[self.root].level + 1;
+            if self.nodes[self.root].occupied == 0 {
+                self.nodes[self.root].level = level;
+                continue;
+            }
+            let root = self.nodes.insert(Node::new(level)).index();
+            self.nodes[root].set(0, Slot::child(self.root));
+            self.nodes[self.root].parent = root;
+            self.root = root;
+        }
     }
 
     /// Disarms a timer and gives its value back.
@@ -229,12 +264,17 @@ impl<T: Copy> Timers<T> {
 
     /// The earliest timer, bursting long lists on the way to it.
     fn first(&mut self) -> Option<u32> {
-        let mut node = ROOT;
+        if self.armed == 0 {
+            return None;
+        }
+        let mut node = self.root;
         loop {
             let Node { slots, occupied, level, .. } = &self.nodes[node];
             if *occupied == 0 {
-                debug_assert_eq!(node, ROOT, "only the root may be empty");
-                return None;
+                debug_assert_ne!(node, self.root, "the armed are somewhere");
+                self.prune(node);
+                node = self.root;
+                continue;
             }
             let slot = occupied.trailing_zeros() as usize;
             match slots[slot].content() {
@@ -269,7 +309,9 @@ impl<T: Copy> Timers<T> {
     #[cold]
     fn burst(&mut self, node: u32, slot: usize, head: u32) -> u32 {
         let level = self.nodes[node].level - 1;
-        let child = self.nodes.insert(Node::new(node, level)).index();
+        let place = u8::try_from(slot).unwrap_or(0);
+        let child = self.nodes.insert(Node { parent: node, place, ..Node::new(level) }).index();
+        self.idle += 1;
         self.nodes[node].set(slot, Slot::child(child));
         let last = self.at(head).prev;
         let mut index = head;
@@ -291,6 +333,7 @@ impl<T: Copy> Timers<T> {
         let (prev, next) = match home.slots[slot].content() {
             Content::List(head) => (self.entries[head as usize].prev, head),
             Content::Empty => {
+                self.idle -= u32::from(home.occupied == 0 && node != self.root);
                 home.set(slot, Slot::list(index));
                 (index, index)
             }
@@ -307,8 +350,14 @@ impl<T: Copy> Timers<T> {
         assert!(node != NIL, "the timer is armed");
         let slot = self.nodes[node].digit(at);
         if next == index {
-            self.nodes[node].clear(slot);
-            self.prune(node, at);
+            let home = &mut self.nodes[node];
+            home.clear(slot);
+            if home.occupied == 0 && node != self.root {
+                self.idle += 1;
+                if self.idle > IDLE_MAX {
+                    self.prune(node);
+                }
+            }
             return;
         }
         self.at_mut(prev).next = next;
@@ -319,14 +368,14 @@ impl<T: Copy> Timers<T> {
         }
     }
 
-    /// Frees the nodes on the path of `at` that hold nothing any more.
-    fn prune(&mut self, mut node: u32, at: Tick) {
-        while node != ROOT && self.nodes[node].occupied == 0 {
-            let parent = self.nodes.remove_at(node).parent;
-            let slot = self.nodes[parent].digit(at);
-            self.nodes[parent].clear(slot);
+    /// Frees an empty node, and those above it that hold nothing else.
+    fn prune(&mut self, mut node: u32) {
+        while node != self.root && self.nodes[node].occupied == 0 {
+            let Node { parent, place, .. } = self.nodes.remove_at(node);
+            self.nodes[parent].clear(usize::from(place));
             node = parent;
         }
+        self.idle -= 1;
     }
 }
 
@@ -380,7 +429,49 @@ mod tests {
             }
             assert_eq!(timers.earliest(), naive.keys().next().map(|(at, _)| *at));
             assert_eq!(timers.len() as usize, naive.len());
+            timers.check_nodes();
         }
+        let root = &timers.nodes[timers.root];
+        assert_eq!(root.level, 6, "the root has room for the latest, and no more");
+    }
+
+    impl<T: Copy> Timers<T> {
+        /// Every node is where it says it is, and as few as agreed are empty.
+        fn check_nodes(&self) {
+            let (mut reached, mut idle, mut path) = (0, 0, alloc::vec![self.root]);
+            while let Some(index) = path.pop() {
+                reached += 1;
+                let node = &self.nodes[index];
+                idle += u32::from(node.occupied == 0 && index != self.root);
+                for (place, slot) in node.slots.iter().enumerate() {
+                    assert_eq!(node.occupied & (1 << place) != 0, *slot != Slot::EMPTY);
+                    if let Content::Child(child) = slot.content() {
+                        let Node { parent, place: said, level, .. } = self.nodes[child];
+                        assert_eq!((parent, usize::from(said), level), (index, place, node.level - 1));
+                        path.push(child);
+                    }
+                }
+            }
+            assert_eq!(reached, self.nodes.len(), "no node is lost");
+            assert_eq!(idle, self.idle);
+            assert!(idle <= IDLE_MAX);
+        }
+    }
+
+    /// Deadlines that are put off again and again: the nodes that the last ones were in serve for the next.
+    #[test]
+    fn what_is_put_off_again_and_again_is_not_burst_anew() {
+        let mut timers = Timers::new();
+        for now in 0..1_000 {
+            let armed: Vec<TimerId> = (0..50).map(|owner| timers.arm(Tick(now + 60_000), owner)).collect();
+            assert_eq!(timers.earliest(), Some(Tick(now + 60_000)));
+            for timer in armed {
+                timers.cancel(timer);
+            }
+            timers.check_nodes();
+        }
+        let made: u32 = timers.nodes.iter().map(|(key, _)| key.generation().get()).sum();
+        assert!(made < 100, "{made} nodes made in 1000 rounds");
     }
 
     #[test]
@@ -392,7 +483,7 @@ mod tests {
         let fired: Vec<u64> = core::iter::from_fn(|| timers.pop_due(Tick(6_000))).collect();
         let even_then_odd: Vec<u64> = (0..100).step_by(2).chain((1..100).step_by(2)).collect();
         assert_eq!(fired, even_then_odd);
-        assert_eq!(timers.nodes.len(), 1, "empty nodes are freed");
+        timers.check_nodes();
     }
 
     #[test]

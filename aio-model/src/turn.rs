@@ -42,8 +42,10 @@ pub fn turn<C, S: System>(
     system: &mut S,
     until: Option<Instant>,
 ) -> Result<(), SystemError> {
-    let mut turn = Turn::begin(model, until);
-    while turn.step(model, system)? {}
+    let turn = Turn::begin(model, until);
+    turn.take_in(model, system)?;
+    while model.attempt(|call| system.perform(call)) {}
+    model.expire();
     Ok(())
 }
 
@@ -63,9 +65,7 @@ impl Turn {
         match self.stage {
             Stage::Wait => {
                 self.stage = Stage::Over;
-                let now = self.wait(model, system)?;
-                model.on_time(now);
-                model.begin_round();
+                self.take_in(model, system)?;
                 self.stage = Stage::Attempt;
             }
             Stage::Attempt => {
@@ -82,6 +82,14 @@ impl Turn {
         Ok(true)
     }
 
+    /// Waits, and begins the round of attempts.
+    fn take_in<C, S: System>(&self, model: &mut Model<C>, system: &mut S) -> Result<(), SystemError> {
+        let now = self.wait(model, system)?;
+        model.on_time(now);
+        model.begin_round();
+        Ok(())
+    }
+
     fn wait<C, S: System>(&self, model: &mut Model<C>, system: &mut S) -> Result<Instant, SystemError> {
         let busy = model.is_busy() || model.is_drained();
         if busy && model.waited {
@@ -90,14 +98,13 @@ impl Turn {
         }
         model.waited = true;
         model.stats.waits += 1;
+        if busy {
+            return system.wait(Some(Instant::ZERO), |conn, readiness| model.on_ready(conn, readiness));
+        }
         let until = match (model.next_deadline(), self.until) {
-            _ if busy => Some(Instant::ZERO),
             (Some(deadline), Some(until)) => Some(deadline.min(until)),
             (deadline, until) => deadline.or(until),
         };
-        if busy {
-            return system.wait(until, |conn, readiness| model.on_ready(conn, readiness));
-        }
         let (before, spin, mut events) = (model.now(), model.spinner.window(), 0);
         let (now, slept) = system.wait_spinning(until, spin, |conn, readiness| {
             events += 1;

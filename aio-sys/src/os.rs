@@ -100,20 +100,21 @@ impl Os {
         self.stale_events
     }
 
+    #[inline]
     fn recv(&mut self, conn: ConnId, buffer: &mut [u8]) -> Outcome {
         let Some(entry) = self.table.get(conn) else {
             return UNKNOWN;
         };
-        let room = buffer.len();
+        let (room, short_proves) = (buffer.len(), entry.short_proves);
         let received = rustix::net::recv(&entry.fd, buffer, RecvFlags::empty()).map(|(_, count)| count);
-        self.received(conn, room, received)
+        self.received(conn, room, short_proves, received)
     }
 
     fn recv_vectored(&mut self, conn: ConnId, mut slices: SlicesMut<'_>) -> Outcome {
         let Some(entry) = self.table.get(conn) else {
             return UNKNOWN;
         };
-        let room = slices.len();
+        let (room, short_proves) = (slices.len(), entry.short_proves);
         // Most have a header and a body; as with sends.
         let few = &mut std::array::from_fn::<_, FEW, _>(|_| IoSliceMut::new(&mut []));
         let mut many;
@@ -129,11 +130,17 @@ impl Os {
             count += 1;
         }
         let received = rustix::io::readv(&entry.fd, &mut io_slices[..count]);
-        self.received(conn, room, received)
+        self.received(conn, room, short_proves, received)
     }
 
-    fn received(&mut self, conn: ConnId, room: usize, received: rustix::io::Result<usize>) -> Outcome {
-        let short_proves = self.table.get(conn).is_some_and(|entry| entry.short_proves);
+    #[inline]
+    fn received(
+        &mut self,
+        conn: ConnId,
+        room: usize,
+        short_proves: bool,
+        received: rustix::io::Result<usize>,
+    ) -> Outcome {
         match received {
             Ok(count) if (1..room).contains(&count) && !short_proves => Outcome::Partial(count),
             Ok(count) => Outcome::Transferred(count),
@@ -180,6 +187,7 @@ impl Os {
         }
     }
 
+    #[inline]
     fn send(&mut self, conn: ConnId, bytes: &[u8]) -> Outcome {
         let Some(entry) = self.table.get(conn) else {
             return UNKNOWN;
@@ -212,6 +220,7 @@ impl Os {
         self.sent(conn, sent)
     }
 
+    #[inline]
     fn sent(&mut self, conn: ConnId, sent: rustix::io::Result<usize>) -> Outcome {
         match sent {
             Ok(count) => Outcome::Transferred(count),
@@ -257,6 +266,21 @@ impl Os {
             self.engine.deregister(&entry.fd);
         }
         Outcome::Done
+    }
+
+    #[inline(never)]
+    fn perform_rare(&mut self, call: Syscall<'_>) -> Outcome {
+        match call {
+            Syscall::Recv { conn, buffer } => self.recv(conn, buffer),
+            Syscall::RecvVectored { conn, slices } => self.recv_vectored(conn, slices),
+            Syscall::Discard { conn } => self.discard(conn),
+            Syscall::Connect { conn, target } => self.connect(conn, target),
+            Syscall::Send { conn, bytes } => self.send(conn, bytes),
+            Syscall::SendVectored { conn, slices } => self.send_vectored(conn, slices),
+            Syscall::Accept { listener, conn } => self.accept(listener, conn),
+            Syscall::ShutdownWrite { conn } => self.shutdown_write(conn),
+            Syscall::Close { conn } => self.close(conn),
+        }
     }
 
     /// Registers a descriptor and knows it as `conn` from now on. On failure everything is as it was before.
@@ -374,14 +398,8 @@ impl System for Os {
     fn perform(&mut self, call: Syscall<'_>) -> Outcome {
         match call {
             Syscall::Recv { conn, buffer } => self.recv(conn, buffer),
-            Syscall::RecvVectored { conn, slices } => self.recv_vectored(conn, slices),
-            Syscall::Discard { conn } => self.discard(conn),
-            Syscall::Connect { conn, target } => self.connect(conn, target),
             Syscall::Send { conn, bytes } => self.send(conn, bytes),
-            Syscall::SendVectored { conn, slices } => self.send_vectored(conn, slices),
-            Syscall::Accept { listener, conn } => self.accept(listener, conn),
-            Syscall::ShutdownWrite { conn } => self.shutdown_write(conn),
-            Syscall::Close { conn } => self.close(conn),
+            call => self.perform_rare(call),
         }
     }
 

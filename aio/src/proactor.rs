@@ -15,7 +15,7 @@ use tracing::trace;
 
 use crate::builder::{AdoptError, BuildError, Builder};
 use crate::mailbox::Mailbox;
-use crate::traced::{Spans, TARGET, Traced};
+use crate::traced::{self, Spans, TARGET, Traced};
 
 /// How many completions a turn delivers into a vector without free capacity.
 const BATCH_DEFAULT: usize = 256;
@@ -234,12 +234,14 @@ impl<C, S: System> Proactor<C, S> {
         if batch.len() == batch.capacity() {
             batch.reserve(BATCH_DEFAULT);
         }
-        while batch.len() < batch.capacity() {
-            let Some(done) = self.model.next_completion() else { break };
-            self.spans.trace(done.conn, || {
-                trace!(target: TARGET, op = %done.op, bytes = done.bytes, result = ?done.result, "completed");
-            });
-            batch.push(done);
+        let before = batch.len();
+        self.model.deliver(batch);
+        if traced::is_on() {
+            for done in &batch[before..] {
+                self.spans.trace(done.conn, || {
+                    trace!(target: TARGET, op = %done.op, bytes = done.bytes, result = ?done.result, "completed");
+                });
+            }
         }
         true
     }

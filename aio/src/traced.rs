@@ -10,6 +10,12 @@ use tracing::{Level, Span, debug_span, enabled, trace};
 /// What every span and event is filtered by.
 pub(crate) const TARGET: &str = "aio";
 
+/// Whether anybody listens at TRACE.
+#[inline(always)]
+pub(crate) fn is_on() -> bool {
+    enabled!(target: TARGET, Level::TRACE)
+}
+
 /// The spans of the connections that were opened while somebody listened.
 #[derive(Debug, Default)]
 pub(crate) struct Spans {
@@ -33,7 +39,7 @@ impl Spans {
     /// Runs `event` in the span of a connection, if anybody listens at TRACE.
     #[inline]
     pub(crate) fn trace(&self, conn: ConnId, event: impl FnOnce()) {
-        if enabled!(target: TARGET, Level::TRACE) {
+        if is_on() {
             self.open.get(&conn).unwrap_or(&Span::none()).in_scope(event);
         }
     }
@@ -80,7 +86,7 @@ impl<S: System> System for Traced<'_, S> {
         | Syscall::SendVectored { .. } = call
         {
             // The hot calls, on the shortest path.
-            if !enabled!(target: TARGET, Level::TRACE) {
+            if !is_on() {
                 return self.system.perform(call);
             }
         }
