@@ -163,12 +163,15 @@ impl<C> Model<C> {
         match self.conns[index].phase {
             Phase::Lingering { fin_due: true } => {
                 let (reason, millis) = self.ending(index);
-                match perform(Syscall::ShutdownWrite { conn }) {
+                let outcome = perform(Syscall::ShutdownWrite { conn });
+                // The time runs from the first try: however often it takes, there is no more of it.
+                self.end_within(index, millis.unwrap_or(0));
+                match outcome {
                     Outcome::Done => {
                         self.conns[index].phase = Phase::Lingering { fin_due: false };
-                        self.end_within(index, millis.unwrap_or(0));
+                        self.conns[lane].backoffs = 0;
                     }
-                    Outcome::Interrupted => self.hindered(lane, Outcome::Interrupted),
+                    Outcome::Interrupted | Outcome::Exhausted(_) => self.hindered(lane, outcome),
                     _ => self.abort(index, reason),
                 }
                 self.settle(lane);
@@ -176,8 +179,10 @@ impl<C> Model<C> {
             Phase::Lingering { fin_due: false } => {
                 let (reason, _) = self.ending(index);
                 match perform(Syscall::Discard { conn }) {
-                    Outcome::Transferred(1..) | Outcome::Partial(_) => {}
-                    outcome @ (Outcome::WouldBlock | Outcome::Interrupted) => self.hindered(lane, outcome),
+                    Outcome::Transferred(1..) | Outcome::Partial(_) => self.conns[lane].backoffs = 0,
+                    outcome @ (Outcome::WouldBlock | Outcome::Interrupted | Outcome::Exhausted(_)) => {
+                        self.hindered(lane, outcome);
+                    }
                     _ => self.abort(index, reason),
                 }
                 self.settle(lane);

@@ -45,8 +45,8 @@ pub(crate) enum Phase {
     Open,
     /// No new operations; the queued sends go on, then it lingers or closes.
     Flushing,
-    /// No operations are left; after a FIN, what the peer still sends is thrown away until it ends too. Its
-    /// receive lane makes the calls for that.
+    /// No operations are left; after a FIN, what the peer still sends is thrown away until it ends too, or time is
+    /// up. Its receive lane makes the calls for that, and backs off like any other.
     Lingering {
         /// Whether the FIN is yet to be sent.
         fin_due: bool,

@@ -298,7 +298,8 @@ impl Close {
     }
 
     /// [`flush`](Close::flush), then sends FIN, and throws away what the peer still sends until it has ended its
-    /// side too, for at most `span` (in milliseconds, rounded up; 49 days at most). So it reads all of the last answer even if it was sending when that was given.
+    /// side too, for at most `span` (in milliseconds, rounded up; 49 days at most) from the first try at FIN. So it
+    /// reads all of the last answer even if it was sending when that was given.
     pub fn linger(span: Duration) -> Close {
         let millis = span.as_nanos().div_ceil(1_000_000);
         Close::new(Manner::Linger(u32::try_from(millis).unwrap_or(u32::MAX)))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::bench::{Asked, Bench, MS};
-use aio_model::Outcome::{self, Failed, Partial, Transferred, WouldBlock};
+use aio_model::Outcome::{self, Exhausted, Failed, Partial, Transferred, WouldBlock};
 use aio_model::{
     Buffer, Close, CloseReason, ConnPhase, Done, LaneEnd, LanePlace, OpError, Parts, PoolId, Readiness, Recv,
     SLICES_MAX, Send, SetPoolError, Shutdown, Sleep, SubmitErrorKind, Syscall, SystemError, SystemErrorKind,
@@ -11,6 +11,7 @@ use aio_model::{
 
 const NO_TIME: Duration = Duration::ZERO;
 const RESET: SystemError = SystemError::from_kind(SystemErrorKind::ConnectionReset);
+const SHORT: Outcome = Exhausted(SystemError::from_kind(SystemErrorKind::OutOfMemory));
 
 fn vecs(lengths: &[usize]) -> Parts {
     lengths.iter().map(|len| Buffer::from(vec![0; *len])).collect()
@@ -217,6 +218,59 @@ fn k2_lingering_ends_with_its_time_an_error_or_a_close() {
         assert_eq!(bench.ended(), [("close", 0, "Closed".into())], "{end}");
         assert_eq!(bench.model.stats().timers, 0);
     }
+}
+
+#[test]
+fn k5_a_lingering_close_pauses_while_the_system_is_short_and_goes_on() {
+    let mut bench = Bench::new();
+    let conn = lingering(&mut bench);
+    let (fin, discard) = (Asked::Shutdown(conn), Asked::Discard(conn));
+    assert_eq!(bench.round(NO_TIME, &[SHORT]), [fin]);
+    assert_eq!(bench.model.next_deadline(), Some(bench.now + MS), "it does not give up, and does not spin");
+    bench.readable(conn);
+    assert_eq!(bench.round(MS, &[]), [], "an event cuts no pause short");
+    assert_eq!(bench.round(NO_TIME, &[SHORT]), [fin]);
+    assert_eq!(bench.model.next_deadline(), Some(bench.now + 2 * MS));
+    assert_eq!(bench.round(2 * MS, &[]), []);
+    assert_eq!(bench.round(NO_TIME, &[Outcome::Done, Transferred(9), SHORT]), [fin, discard, discard]);
+    assert_eq!(bench.model.next_deadline(), Some(bench.now + MS), "after a success pauses begin again");
+    assert_eq!(bench.round(MS, &[]), []);
+    assert_eq!(bench.round(NO_TIME, &[SHORT]), [discard]);
+    assert_eq!(bench.round(2 * MS, &[]), []);
+    assert_eq!(bench.round(NO_TIME, &[Transferred(0)]), [discard, Asked::Close(conn)]);
+    assert_eq!(bench.ended(), [("close", 0, "Closed".into())]);
+    assert_eq!((bench.model.stats().counters.exhaustions, bench.model.stats().timers), (4, 0));
+}
+
+#[test]
+fn k2_a_shortage_that_lasts_does_not_make_lingering_longer() {
+    for fin_sent in [false, true] {
+        let mut bench = Bench::new();
+        let conn = lingering(&mut bench);
+        if fin_sent {
+            bench.round(NO_TIME, &[Outcome::Done]);
+            bench.readable(conn);
+        }
+        let asked = if fin_sent { Asked::Discard(conn) } else { Asked::Shutdown(conn) };
+        // Tried at 0, 1, 3 and 7 ms; next would be 15.
+        for pause in [1, 2, 4] {
+            assert_eq!(bench.round(NO_TIME, &[SHORT]), [asked]);
+            assert_eq!(bench.round(pause * MS, &[]), []);
+        }
+        assert_eq!(bench.round(NO_TIME, &[SHORT]), [asked]);
+        assert_eq!(bench.model.next_deadline(), Some(bench.now + 3 * MS), "its ten milliseconds are up");
+        assert_eq!(bench.round(3 * MS, &[]), []);
+        assert_eq!(bench.round(NO_TIME, &[]), [Asked::Close(conn)]);
+        assert_eq!(bench.ended(), [("close", 0, "Closed".into())]);
+        assert_eq!(bench.model.stats().timers, 0);
+    }
+    // Whoever closes does not wait for the pause.
+    let mut bench = Bench::new();
+    let conn = lingering(&mut bench);
+    bench.round(NO_TIME, &[SHORT]);
+    bench.model.close(conn).unwrap();
+    assert_eq!(bench.round(NO_TIME, &[]), [Asked::Close(conn)]);
+    assert_eq!(bench.model.stats().timers, 0);
 }
 
 #[test]

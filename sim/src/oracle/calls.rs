@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aio_model::{ConnId, Done, Instant, Kind, Outcome, Readiness, Rearm, Spin};
 
-use super::{End, Oracle, Phase, RECEIVE, SEND, Task};
+use super::{Conn, End, Oracle, Phase, RECEIVE, SEND, Task};
 
 /// How long an adaptive proactor polls, and how often in a row without anything coming of it.
 const SPIN_MAX: Duration = Duration::from_micros(50);
@@ -50,8 +50,13 @@ impl Oracle {
         if polls {
             return;
         }
-        let due = |phase| matches!(phase, Phase::Closing | Phase::Lingering { fin_due: Some(_), .. });
-        let sleepy = self.conns.iter().find(|(_, conn)| due(conn.phase)).map(|(conn, _)| *conn);
+        let due = |conn: &Conn| match conn.phase {
+            Phase::Closing => true,
+            // Unless the system was short of something for it (K5).
+            Phase::Lingering { fin_due: Some(_), .. } => conn.lanes[RECEIVE].exhausted_at.is_none(),
+            _ => false,
+        };
+        let sleepy = self.conns.iter().find(|(_, conn)| due(conn)).map(|(conn, _)| *conn);
         self.ensure(sleepy.is_none(), "K2", "no-sleep-before-close", || {
             format!("sleeps while {sleepy:?} is to be closed")
         });
@@ -105,7 +110,6 @@ impl Oracle {
     /// Judges that a call is made at all, and returns the operation that it must be for.
     pub(super) fn called(&mut self, conn: ConnId, lane: usize, call: &str) -> Option<(u64, Task)> {
         self.count_call(conn, lane, call);
-        let now = self.now;
         let Some(state) = self.conns.get(&conn) else {
             self.breaks("K1", "call-on-known", || format!("{call} on {conn}, which does not exist"));
             return None;
@@ -115,24 +119,28 @@ impl Oracle {
             return None;
         }
         let state = &state.lanes[lane];
-        let too_soon = state.exhausted_at.is_some_and(|at| now.saturating_since(at).as_nanos() < 1_000_000);
         let Some(serial) = state.queue.front().copied() else {
             self.breaks("K6", "call-for-op", || format!("{call} on {conn}, where nothing is queued"));
             return None;
         };
         // A shutdown needs no room in the kernel's buffers.
         let ready = state.ready || self.ops.get(&serial).is_some_and(|op| op.task == Task::Shutdown);
-        self.ensure(!too_soon, "K5", "call-too-soon", || {
-            format!("{call} on {conn} spins while the system is exhausted")
-        });
+        self.judge_pause(conn, lane, call);
         self.ensure(ready, "K6", "call-when-ready", || {
             format!("a needless {call} on {conn}: it is not ready")
         });
-        let task = self.ops.get(&serial)?.task;
-        if let Some(state) = self.lane(conn, lane) {
-            state.exhausted_at = None;
-        }
-        Some((serial, task))
+        Some((serial, self.ops.get(&serial)?.task))
+    }
+
+    /// Judges that a call which the system was short of something for is not made again at once (K5).
+    pub(super) fn judge_pause(&mut self, conn: ConnId, lane: usize, call: &str) {
+        let now = self.now;
+        let Some(state) = self.lane(conn, lane) else { return };
+        let before = state.exhausted_at.take();
+        let too_soon = before.is_some_and(|at| now.saturating_since(at).as_nanos() < 1_000_000);
+        self.ensure(!too_soon, "K5", "call-too-soon", || {
+            format!("{call} on {conn} spins while the system is exhausted")
+        });
     }
 
     /// An attempt that moved nothing.

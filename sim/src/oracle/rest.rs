@@ -169,6 +169,9 @@ impl Oracle {
         }
         let state = &conn.lanes[lane];
         if let (Phase::Lingering { fin_due, .. }, RECEIVE) = (conn.phase, lane) {
+            if state.exhausted_at.is_some() {
+                return None;
+            }
             let waits = net.condition(id)?.receives() && !net.edge_debt(id, Direction::Receive);
             let what = || format!("{id} lingers, and what comes is not thrown away");
             let stuck = fin_due.is_some() || state.ready || waits;

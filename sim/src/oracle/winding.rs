@@ -128,22 +128,22 @@ impl Oracle {
         };
         let (reason, fin_due) = (*reason, *fin_due);
         self.count_call(conn, RECEIVE, "a FIN");
+        self.judge_pause(conn, RECEIVE, "a FIN");
         let Some(millis) = fin_due else {
             self.breaks("K2", "one-fin", || format!("{conn} sends a second FIN"));
             return true;
         };
-        match outcome {
-            Outcome::Done => {
-                let due = self.due_in(millis);
-                if let Some(Conn { phase: Phase::Lingering { fin_due, until, .. }, .. }) =
-                    self.conns.get_mut(&conn)
-                {
-                    // A shutdown that came in between may have set an earlier end.
-                    *until = [*until, due].into_iter().flatten().min_by_key(|(tick, _)| *tick);
-                    *fin_due = None;
-                }
+        let due = self.due_in(millis);
+        if let Some(Conn { phase: Phase::Lingering { fin_due, until, .. }, .. }) = self.conns.get_mut(&conn) {
+            // A try before this one, or a shutdown that came in between, has set an earlier end.
+            *until = [*until, due].into_iter().flatten().min_by_key(|(tick, _)| *tick);
+            if outcome == Outcome::Done {
+                *fin_due = None;
             }
-            Outcome::Interrupted => {}
+        }
+        match outcome {
+            Outcome::Done => {}
+            Outcome::Interrupted | Outcome::Exhausted(_) => self.hindered(conn, RECEIVE, outcome),
             _ => self.abort(conn, reason),
         }
         true
@@ -152,20 +152,19 @@ impl Oracle {
     /// What was thrown away was answered.
     pub fn on_discard(&mut self, conn: ConnId, outcome: Outcome) {
         self.count_call(conn, RECEIVE, "a discard");
+        self.judge_pause(conn, RECEIVE, "a discard");
         let Some(Conn { phase: Phase::Lingering { reason, fin_due: None, .. }, lanes, .. }) =
-            self.conns.get_mut(&conn)
+            self.conns.get(&conn)
         else {
             return self.breaks("C4", "discard-lingers", || {
                 format!("{conn} throws bytes away, and does not linger")
             });
         };
-        let (reason, lane) = (*reason, &mut lanes[RECEIVE]);
-        let ready = lane.ready;
+        let (reason, ready) = (*reason, lanes[RECEIVE].ready);
         match outcome {
-            Outcome::Transferred(1..) | Outcome::Partial(_) | Outcome::Interrupted => {}
-            Outcome::WouldBlock => {
-                lane.ready = false;
-                lane.end_hinted = false;
+            Outcome::Transferred(1..) | Outcome::Partial(_) => {}
+            Outcome::WouldBlock | Outcome::Interrupted | Outcome::Exhausted(_) => {
+                self.hindered(conn, RECEIVE, outcome);
             }
             _ => self.abort(conn, reason),
         }

@@ -171,18 +171,23 @@ impl Reference {
     fn wind_up(&mut self, name: LaneName, conn: Id, world: &mut impl World) {
         match self.conns[&name.conn].phase {
             Phase::Lingering { reason, fin_due: Some(ms) } => {
-                match world.perform(Call::ShutdownWrite { conn }).0 {
+                let outcome = world.perform(Call::ShutdownWrite { conn }).0;
+                // K2: from the first try on, it has so long and no longer.
+                self.linger_for(name.conn, ms);
+                match outcome {
                     Outcome::Done => {
                         self.conn_mut(name.conn).phase = Phase::Lingering { reason, fin_due: None };
-                        self.linger_for(name.conn, ms);
+                        self.lane_mut(name).shortages = 0;
                     }
-                    Outcome::Interrupted => {}
+                    Outcome::Interrupted | Outcome::Exhausted(_) => self.hindered(name, outcome),
                     _ => self.abort(name.conn, reason),
                 }
             }
             Phase::Lingering { reason, fin_due: None } => match world.perform(Call::Discard { conn }).0 {
-                Outcome::Transferred(1..) | Outcome::Partial(_) => {}
-                other @ (Outcome::WouldBlock | Outcome::Interrupted) => self.hindered(name, other),
+                Outcome::Transferred(1..) | Outcome::Partial(_) => self.lane_mut(name).shortages = 0,
+                other @ (Outcome::WouldBlock | Outcome::Interrupted | Outcome::Exhausted(_)) => {
+                    self.hindered(name, other);
+                }
                 _ => self.abort(name.conn, reason),
             },
             _ => {

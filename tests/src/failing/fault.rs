@@ -184,6 +184,7 @@ macro_rules! faults {
                 effect: Effect::$effect,
             },)*)*)*
             Fault { call: Call::Recv, failure: Failure::Drought(Errno::NOBUFS), effect: Effect::Passes },
+            Fault { call: Call::Discard, failure: Failure::Drought(Errno::NOBUFS), effect: Effect::Passes },
             Fault { call: Call::Send, failure: Failure::Drought(Errno::NOBUFS), effect: Effect::Passes },
             Fault { call: Call::Accept, failure: Failure::Drought(Errno::MFILE), effect: Effect::Passes },
             Fault { call: Call::Connect, failure: Failure::Drought(Errno::AGAIN), effect: Effect::Passes },
@@ -209,8 +210,8 @@ faults! {
         Ends: CONNRESET TIMEDOUT HOSTUNREACH NOTCONN IO;
     }
     Discard {
-        Passes: INTR AGAIN;
-        CutsShort: CONNRESET TIMEDOUT NOBUFS NOMEM NOTCONN IO;
+        Passes: INTR AGAIN NOBUFS NOMEM;
+        CutsShort: CONNRESET TIMEDOUT NOTCONN IO;
     }
     Send {
         Passes: INTR AGAIN NOBUFS NOMEM;
@@ -271,9 +272,7 @@ impl Fault {
             (Effect::Passes, errno, Call::Accept) if PASSES_WITH_ITS_CONNECTION.contains(&errno) => {
                 Outcome::Interrupted
             }
-            (Effect::Passes | Effect::Drops, _, _) | (Effect::CutsShort, Errno::NOBUFS | Errno::NOMEM, _) => {
-                Outcome::Exhausted(error)
-            }
+            (Effect::Passes | Effect::Drops, _, _) => Outcome::Exhausted(error),
             _ => Outcome::Failed(error),
         }
     }

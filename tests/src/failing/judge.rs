@@ -5,8 +5,6 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use aio::system::Outcome;
-
 use super::fault::{Call, Effect};
 use super::peer::Ending;
 use super::programs::Scenario;
@@ -171,12 +169,12 @@ fn judge(scenario: &Scenario, stage: &Stage, played: &Played, calm: Option<&Play
     ensure(Check::Passes, same, || format!("{:?} instead of {:?}", played.facts, calm.facts))
 }
 
-/// The FIN of a connection that lingers is nobody's operation: it is told to nobody that it failed, and the connection
-/// does not linger.
+/// The FIN of a connection that lingers is nobody's operation: if it fails for good it is told to nobody, and the
+/// connection does not linger.
 fn seen_at(stage: &Stage, mut injected: Injected) -> Injected {
     let fault = injected.planned.fault;
     let lingers = injected.conn.is_some_and(|conn| stage.lingered(conn));
-    if fault.call == Call::Shutdown && lingers && fault.outcome() != Outcome::Interrupted {
+    if fault.call == Call::Shutdown && lingers && injected.planned.expected == Effect::Ends {
         injected.planned.expected = Effect::CutsShort;
     }
     injected
