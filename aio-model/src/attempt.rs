@@ -221,31 +221,30 @@ impl<C> Model<C> {
     ) {
         let lent = lease.capacity().min(CALL_BYTES_MAX);
         let outcome = perform(Syscall::Recv { conn, buffer: &mut lease.space()[..lent] });
-        match outcome {
-            Outcome::Transferred(count) | Outcome::Partial(count) if (1..=lent).contains(&count) => {
-                self.stats.bytes_received += count as u64;
-                self.queued.recv_pooled -= 1;
-                lease.fill(count);
-                let cargo = self.cargos.load(Cargo::received(lease, count));
-                let short = outcome == Outcome::Transferred(count) && count < lent;
-                let done = Done::Received { end_of_stream: false };
-                self.end_head(lane, head, cargo, Moved { count, short }, done);
-                return;
-            }
-            Outcome::Interrupted => {
-                self.load(head, lease);
-                self.hindered(lane, Outcome::Interrupted);
-            }
-            outcome => {
-                // It is of more use elsewhere.
-                self.give_back(lease.end());
-                match outcome {
-                    Outcome::Transferred(0) => self.finish(lane, End::EndOfStream),
-                    outcome => self.hindered(lane, outcome),
-                }
-            }
+        if let Some(moved) = Moved::received(outcome, lent) {
+            self.stats.bytes_received += moved.count as u64;
+            self.queued.recv_pooled -= 1;
+            lease.fill(moved.count);
+            let cargo = self.cargos.load(Cargo::received(lease, moved.count));
+            self.end_head(lane, head, cargo, moved, Done::Received { end_of_stream: false });
+            return;
         }
+        match outcome {
+            // The next try follows at once.
+            Outcome::Interrupted => self.load(head, lease),
+            // Until there is one, the buffer is of more use elsewhere.
+            _ => self.give_back(lease.end()),
+        }
+        self.nothing_received(lane, outcome);
         self.settle(lane);
+    }
+
+    /// A receive brought no bytes.
+    fn nothing_received(&mut self, lane: LaneId, outcome: Outcome) {
+        match outcome {
+            Outcome::Transferred(0) => self.finish(lane, End::EndOfStream),
+            other => self.hindered(lane, other),
+        }
     }
 
     fn receive(
@@ -267,19 +266,14 @@ impl<C> Model<C> {
             let buffer = &mut cargo.buffer.space()[filled..filled + lent];
             (lent, perform(Syscall::Recv { conn, buffer }))
         };
-        match outcome {
-            Outcome::Transferred(0) => self.finish(lane, End::EndOfStream),
-            Outcome::Transferred(count) | Outcome::Partial(count) if (1..=lent).contains(&count) => {
-                cargo.moved += count;
-                self.stats.bytes_received += count as u64;
-                let short = outcome == Outcome::Transferred(count) && count < lent;
-                let lane = &mut state.lanes[Direction::Receive as usize];
-                lane.on_transfer(Moved { count, short }, self.rearm);
-                if !exact || count == left {
-                    self.end(head, Ok(Done::Received { end_of_stream: false }));
-                }
-            }
-            other => self.hindered(lane, other),
+        let Some(moved) = Moved::received(outcome, lent) else {
+            return self.nothing_received(lane, outcome);
+        };
+        cargo.moved += moved.count;
+        self.stats.bytes_received += moved.count as u64;
+        state.lanes[Direction::Receive as usize].on_transfer(moved, self.rearm);
+        if !exact || moved.count == left {
+            self.end(head, Ok(Done::Received { end_of_stream: false }));
         }
     }
 

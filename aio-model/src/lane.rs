@@ -24,7 +24,7 @@ use crate::list::{Link, Links, List};
 use crate::op::{Op, Work};
 use crate::pool::PoolId;
 use crate::slab::Slab;
-use crate::system::{Readiness, Rearm};
+use crate::system::{Outcome, Readiness, Rearm};
 use crate::timers::TimerId;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +109,19 @@ pub(crate) struct Moved {
     pub(crate) count: usize,
     /// Whether there was room for more, or more to be sent.
     pub(crate) short: bool,
+}
+
+impl Moved {
+    /// What a receive moved into that much space; none if it moved nothing, or says what can not be.
+    #[inline]
+    pub(crate) fn received(outcome: Outcome, space: usize) -> Option<Moved> {
+        let (count, short) = match outcome {
+            Outcome::Transferred(count) => (count, count < space),
+            Outcome::Partial(count) => (count, false),
+            _ => return None,
+        };
+        (1..=space).contains(&count).then_some(Moved { count, short })
+    }
 }
 
 /// What a lane ended with. Sticky: every operation from now on ends with it.
