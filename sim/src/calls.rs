@@ -167,6 +167,9 @@ impl World {
         if self.dice.strikes(Fault::Interrupted) {
             return Outcome::Interrupted;
         }
+        if self.dice.strikes(Fault::RecvExhausted) {
+            return self.short_of_memory();
+        }
         self.strike_dead(end);
         if self.link(end).can_hold_back(end.side) {
             self.hold_back(end, buffer.len());
@@ -255,7 +258,7 @@ impl World {
             return Outcome::Exhausted(*self.dice.choice.pick(&[EMFILE, ENFILE]));
         }
         if self.dice.strikes(Fault::AcceptMemory) {
-            return Outcome::Exhausted(*self.dice.choice.pick(&[ENOBUFS, ENOMEM]));
+            return self.short_of_memory();
         }
         // As on Linux, the descriptor comes first: without one, nobody looks who is waiting.
         if self.descriptors.count() >= self.descriptors.count_max {
@@ -287,6 +290,12 @@ impl World {
     }
 
     fn shutdown(&mut self, end: Endpoint) -> Outcome {
+        if self.dice.strikes(Fault::Interrupted) {
+            return Outcome::Interrupted;
+        }
+        if self.dice.strikes(Fault::ShutdownExhausted) {
+            return self.short_of_memory();
+        }
         self.strike_dead(end);
         match self.change(end, |link, news| link.shut(end.side, news)) {
             Ok(()) => {
@@ -295,6 +304,10 @@ impl World {
             }
             Err(error) => Outcome::Failed(error),
         }
+    }
+
+    fn short_of_memory(&mut self) -> Outcome {
+        Outcome::Exhausted(*self.dice.choice.pick(&[ENOBUFS, ENOMEM]))
     }
 
     /// Finds out, perhaps, that the connection has been dead for a while.

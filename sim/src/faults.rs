@@ -52,12 +52,16 @@ faults! {
     recv_partial RecvPartial,
     /// A receive finds nothing of what has arrived; it arrives again.
     recv_would_block RecvWouldBlock,
+    /// A receive meets ENOBUFS or ENOMEM.
+    recv_exhausted RecvExhausted,
     /// A send finds less room than there was, until the pressure is off.
     send_short SendShort,
     /// A send finds no room, until the pressure is off.
     send_would_block SendWouldBlock,
     /// A send meets ENOBUFS.
     send_exhausted SendExhausted,
+    /// A FIN meets ENOBUFS or ENOMEM.
+    shutdown_exhausted ShutdownExhausted,
     /// A call is interrupted (EINTR) before it does anything.
     interrupted Interrupted,
     /// The connection that a call is about turns out to have been reset.

@@ -35,15 +35,20 @@ impl Oracle {
     /// The loop waits until `until` at the latest; its caller would have it wait until `asked`.
     pub fn on_wait(&mut self, until: Option<Instant>, asked: Option<Instant>) {
         self.asked = self.turns;
-        let deadlines = || self.due().map(|(tick, _)| Instant::from_nanos(tick * 1_000_000));
+        let begin = |tick: u64| Instant::from_nanos(tick.saturating_mul(1_000_000));
+        let deadlines = || self.due().map(|(tick, _)| begin(tick));
+        let lanes = || self.conns.values().flat_map(|conn| &conn.lanes);
+        let pauses = || lanes().filter(|lane| lane.pauses(self.now)).filter_map(|lane| lane.pause).map(begin);
         let earliest = deadlines().chain(asked).min();
         let late = earliest.is_some_and(|earliest| until.is_none_or(|until| until > earliest));
         let polls = until == Some(Instant::ZERO);
-        let backs_off =
-            || self.conns.values().flat_map(|conn| &conn.lanes).any(|lane| lane.exhausted_at.is_some());
-        let exact = || until.is_none_or(|until| deadlines().any(|due| due == until));
-        let reason = polls || until == asked || exact() || backs_off();
+        let overslept = pauses().find(|end| until.is_none_or(|until| until > *end));
+        let exact = || until.is_none_or(|until| deadlines().chain(pauses()).any(|due| due == until));
+        let reason = polls || until == asked || exact();
         self.ensure(!late, "T1", "wakes-in-time", || format!("waits until {until:?}, past {earliest:?}"));
+        self.ensure(overslept.is_none(), "K5", "pause-ends", || {
+            format!("waits until {until:?}, past the end of a pause at {overslept:?}")
+        });
         self.ensure(reason, "T1", "waits-with-reason", || {
             format!("waits until {until:?}, for which there is no reason")
         });
@@ -53,7 +58,7 @@ impl Oracle {
         let due = |conn: &Conn| match conn.phase {
             Phase::Closing => true,
             // Unless the system was short of something for it (K5).
-            Phase::Lingering { fin_due: Some(_), .. } => conn.lanes[RECEIVE].exhausted_at.is_none(),
+            Phase::Lingering { fin_due: Some(_), .. } => !conn.lanes[RECEIVE].pauses(self.now),
             _ => false,
         };
         let sleepy = self.conns.iter().find(|(_, conn)| due(conn)).map(|(conn, _)| *conn);
@@ -132,12 +137,12 @@ impl Oracle {
         Some((serial, self.ops.get(&serial)?.task))
     }
 
-    /// Judges that a call which the system was short of something for is not made again at once (K5).
+    /// Judges that a call which the system was short of something for is not made again before the pause is over (K5).
     pub(super) fn judge_pause(&mut self, conn: ConnId, lane: usize, call: &str) {
         let now = self.now;
         let Some(state) = self.lane(conn, lane) else { return };
-        let before = state.exhausted_at.take();
-        let too_soon = before.is_some_and(|at| now.saturating_since(at).as_nanos() < 1_000_000);
+        let too_soon = state.pauses(now);
+        state.pause = None;
         self.ensure(!too_soon, "K5", "call-too-soon", || {
             format!("{call} on {conn} spins while the system is exhausted")
         });
@@ -154,7 +159,7 @@ impl Oracle {
                 state.holds = None;
             }
             Outcome::Exhausted(_) => {
-                state.exhausted_at = Some(now);
+                state.fall_short(now);
                 state.holds = None;
             }
             Outcome::Failed(error) => self.finish(conn, lane, End::Fault(error)),
@@ -167,6 +172,7 @@ impl Oracle {
         let drains = self.rearm == Rearm::OnArrival;
         if let Some(state) = self.lane(conn, lane) {
             state.ready &= !(drains && count < lent && !state.end_hinted);
+            state.shortages = 0;
         }
         let op = self.ops.get_mut(&serial);
         op.map_or(0, |op| {
@@ -241,6 +247,9 @@ impl Oracle {
         let Some((op, task)) = self.called(listener, RECEIVE, "an accept") else { return };
         if outcome != Outcome::Done {
             return self.hindered(listener, RECEIVE, outcome);
+        }
+        if let Some(lane) = self.lane(listener, RECEIVE) {
+            lane.shortages = 0;
         }
         let pool = self.conns.get(&listener).map_or(0, |listener| listener.pool);
         self.on_adopted(new, Kind::Stream, serial);

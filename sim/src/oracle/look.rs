@@ -99,7 +99,7 @@ fn lane_account(lane: &Lane) -> LaneAccount {
         ready: lane.ready,
         tainted: lane.tainted,
         shut: lane.fin,
-        exhausted: lane.exhausted_at.is_some(),
+        exhausted: lane.pause.is_some(),
         end: lane.end.map(|end| format!("{end:?}")),
         passed_over: lane.turns_passed_over,
     }

@@ -146,8 +146,10 @@ struct Lane {
     end: Option<End>,
     tainted: bool,
     fin: bool,
-    /// When the system was last exhausted, if no call was made since.
-    exhausted_at: Option<Instant>,
+    /// Until which millisecond it pauses, if the system was short of something, and no call was made since.
+    pause: Option<u64>,
+    /// How often in a row it was.
+    shortages: u32,
     /// Turns in a row in which it could have gone on, and was not served.
     turns_passed_over: usize,
     /// The receive that waits for a buffer, and since which turn.
@@ -368,7 +370,7 @@ impl Oracle {
             lane.queue.retain(|queued| *queued != serial);
             if lane.queue.is_empty() {
                 // What is submitted next is a try of the user's own.
-                lane.exhausted_at = None;
+                lane.pause = None;
                 // And begins at the back of the line.
                 lane.turns_passed_over = 0;
             }
@@ -429,11 +431,30 @@ impl Oracle {
         };
         for lane in [RECEIVE, SEND] {
             self.end_lane(conn, lane, |_| Err(OpError::Closed(reason)));
+            // A close is never short of anything.
+            if let Some(lane) = self.lane(conn, lane) {
+                lane.pause = None;
+            }
         }
         if before == (Phase::Connecting { known: false }) {
             // The system never heard of it: there is nothing to close.
             self.conns.remove(&conn);
         }
+    }
+}
+
+impl Lane {
+    /// Whether it pauses, at that time.
+    fn pauses(&self, now: Instant) -> bool {
+        self.pause.is_some_and(|until| now.as_nanos() / 1_000_000 < until)
+    }
+
+    /// The system was short of something: a pause of 1 ms, and of twice as long each time in a row, up to about a
+    /// second (K5).
+    fn fall_short(&mut self, now: Instant) {
+        let span = 1 << self.shortages.min(10);
+        self.shortages += 1;
+        self.pause = Some(now.as_nanos().div_ceil(1_000_000) + span);
     }
 }
 

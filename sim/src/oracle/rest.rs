@@ -92,7 +92,7 @@ impl Oracle {
             Task::AcceptMany => places_taken || credits_taken,
             _ => false,
         };
-        waits || lane.exhausted_at.is_some()
+        waits || lane.pauses(self.now)
     }
 
     /// Nobody who can go on is passed over for longer than it takes to serve all others (K6).
@@ -169,7 +169,7 @@ impl Oracle {
         }
         let state = &conn.lanes[lane];
         if let (Phase::Lingering { fin_due, .. }, RECEIVE) = (conn.phase, lane) {
-            if state.exhausted_at.is_some() {
+            if state.pauses(self.now) {
                 return None;
             }
             let waits = net.condition(id)?.receives() && !net.edge_debt(id, Direction::Receive);

@@ -48,6 +48,7 @@ impl Oracle {
                 if let Some(state) = self.conns.get_mut(&conn) {
                     state.phase = Phase::Open;
                     state.serial = serial;
+                    state.lanes[SEND].shortages = 0;
                 }
                 return self.end(context, Ok(Done::Connected));
             }
@@ -134,11 +135,14 @@ impl Oracle {
             return true;
         };
         let due = self.due_in(millis);
-        if let Some(Conn { phase: Phase::Lingering { fin_due, until, .. }, .. }) = self.conns.get_mut(&conn) {
+        if let Some(Conn { phase: Phase::Lingering { fin_due, until, .. }, lanes, .. }) =
+            self.conns.get_mut(&conn)
+        {
             // A try before this one, or a shutdown that came in between, has set an earlier end.
             *until = [*until, due].into_iter().flatten().min_by_key(|(tick, _)| *tick);
             if outcome == Outcome::Done {
                 *fin_due = None;
+                lanes[RECEIVE].shortages = 0;
             }
         }
         match outcome {
@@ -162,7 +166,11 @@ impl Oracle {
         };
         let (reason, ready) = (*reason, lanes[RECEIVE].ready);
         match outcome {
-            Outcome::Transferred(1..) | Outcome::Partial(_) => {}
+            Outcome::Transferred(1..) | Outcome::Partial(_) => {
+                if let Some(lane) = self.lane(conn, RECEIVE) {
+                    lane.shortages = 0;
+                }
+            }
             Outcome::WouldBlock | Outcome::Interrupted | Outcome::Exhausted(_) => {
                 self.hindered(conn, RECEIVE, outcome);
             }

@@ -29,7 +29,7 @@ fn keep(name: &str, page: &str) -> PathBuf {
     path
 }
 
-/// A run that an oracle with one limit too small finds fault with, some way into it.
+/// A run that an oracle with one limit too small finds fault with, some way into it: it would refuse what the model accepts.
 fn failing() -> (Report, Recording) {
     let tries = (0..500).map(|seed| {
         let mut episode = Episode::new(Choice::seeded(seed), Setup::default());
@@ -42,7 +42,8 @@ fn failing() -> (Report, Recording) {
     let rich = |(report, recording): &(Report, Recording)| {
         let marks = || recording.steps.iter().flat_map(|step| &step.marks);
         let kinds = ["call", "event", "wrote", "read", "wait", "end"];
-        report.broken.is_some() && kinds.iter().all(|kind| marks().any(|mark| mark.kind == *kind))
+        let over = report.broken.as_ref().is_some_and(|broken| broken.check == "acceptance-right");
+        over && kinds.iter().all(|kind| marks().any(|mark| mark.kind == *kind))
     };
     tries.into_iter().find(rich).expect("an oracle that is wrong finds fault")
 }

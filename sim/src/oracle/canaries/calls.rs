@@ -4,6 +4,7 @@ use super::*;
 use aio_model::Spin;
 
 const WOULD_BLOCK: Outcome = Outcome::WouldBlock;
+const SHORT: Outcome = Outcome::Exhausted(crate::errno::ENOBUFS);
 
 #[test]
 fn a_wait_past_a_deadline() {
@@ -106,13 +107,61 @@ fn a_call_that_nobody_asked_for() {
     canary("call-for-op", story, |story| story.oracle.on_recv(conn, 8, WOULD_BLOCK));
 }
 
+/// A stream whose send the system was short of something for, at 0 and at 1 ms: it pauses until 3 ms.
+fn pausing() -> (Story, ConnId) {
+    let (mut story, conn) = Story::stream();
+    story.submit_send(conn, 1);
+    story.oracle.on_send(conn, b"x", SHORT);
+    story.oracle.on_time(ms(1));
+    story.oracle.on_send(conn, b"x", SHORT);
+    (story, conn)
+}
+
 #[test]
 fn a_call_again_at_once_although_the_system_is_exhausted() {
     let (mut story, conn) = Story::stream();
     story.submit_send(conn, 1);
-    let exhausted = Outcome::Exhausted(crate::errno::ENOBUFS);
-    story.oracle.on_send(conn, b"x", exhausted);
-    canary("call-too-soon", story, |story| story.oracle.on_send(conn, b"x", exhausted));
+    story.oracle.on_send(conn, b"x", SHORT);
+    canary("call-too-soon", story, |story| story.oracle.on_send(conn, b"x", SHORT));
+}
+
+#[test]
+fn a_second_pause_as_short_as_the_first() {
+    let (story, conn) = pausing();
+    canary("call-too-soon", story, |story| {
+        story.oracle.on_time(ms(2));
+        story.oracle.on_send(conn, b"x", SHORT);
+    });
+}
+
+#[test]
+fn a_pause_that_is_too_long() {
+    let (mut story, _) = pausing();
+    story.oracle.on_wait(Some(ms(3)), None);
+    canary("pause-ends", story, |story| story.oracle.on_wait(Some(ms(4)), Some(ms(4))));
+}
+
+#[test]
+fn a_pause_that_does_not_end() {
+    canary("pause-ends", pausing().0, |story| story.oracle.on_wait(None, None));
+}
+
+#[test]
+fn a_pause_that_is_too_long_after_a_success() {
+    let (mut story, conn) = pausing();
+    story.oracle.on_time(ms(3));
+    story.oracle.on_send(conn, b"x", Outcome::Transferred(1));
+    story.submit_send(conn, 1);
+    story.oracle.on_send(conn, b"x", SHORT);
+    canary("pause-ends", story, |story| story.oracle.on_wait(Some(ms(7)), None));
+}
+
+#[test]
+fn a_wait_for_the_end_of_a_pause_that_nobody_makes() {
+    let (mut story, conn) = pausing();
+    story.oracle.on_time(ms(3));
+    story.oracle.on_send(conn, b"x", WOULD_BLOCK);
+    canary("waits-with-reason", story, |story| story.oracle.on_wait(Some(ms(7)), None));
 }
 
 #[test]

@@ -30,6 +30,42 @@ fn a_second_fin() {
 }
 
 #[test]
+fn a_fin_again_at_once_although_the_system_is_exhausted() {
+    let (mut story, conn) = lingering();
+    let exhausted = Outcome::Exhausted(crate::errno::ENOBUFS);
+    story.oracle.on_shutdown(conn, exhausted);
+    // That it is due is no reason to keep awake.
+    story.oracle.on_wait(Some(ms(1)), None);
+    canary("call-too-soon", story, |story| story.oracle.on_shutdown(conn, Outcome::Done));
+}
+
+#[test]
+fn a_discard_again_at_once_although_the_system_is_exhausted() {
+    let (mut story, conn) = lingering();
+    let exhausted = Outcome::Exhausted(crate::errno::ENOBUFS);
+    story.oracle.on_shutdown(conn, Outcome::Done);
+    story.oracle.on_event(conn, Readiness::READABLE);
+    story.oracle.on_discard(conn, exhausted);
+    canary("call-too-soon", story, |story| story.oracle.on_discard(conn, Outcome::Transferred(1)));
+}
+
+#[test]
+fn a_close_that_the_system_is_short_of_something_for_and_that_is_made_all_the_same() {
+    let (mut story, conn) = lingering();
+    story.oracle.on_shutdown(conn, Outcome::Exhausted(crate::errno::ENOBUFS));
+    canary("close-asked-for", story, |story| story.oracle.on_close(conn));
+}
+
+#[test]
+fn lingering_that_a_shortage_makes_longer() {
+    let (mut story, conn) = lingering();
+    story.oracle.on_shutdown(conn, Outcome::Exhausted(crate::errno::ENOBUFS));
+    story.oracle.on_time(ms(90));
+    story.oracle.on_shutdown(conn, Outcome::Done);
+    canary("wakes-in-time", story, |story| story.oracle.on_wait(Some(ms(190)), None));
+}
+
+#[test]
 fn bytes_thrown_away_that_somebody_may_still_ask_for() {
     let (mut story, conn) = Story::stream();
     story.oracle.on_event(conn, Readiness::READABLE);
