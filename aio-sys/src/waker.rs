@@ -41,7 +41,7 @@ impl OsWaker {
 
     /// Lowers the flag. Whether it was up.
     pub(crate) fn lower(&self) -> bool {
-        self.shared.up.swap(false, Ordering::AcqRel)
+        self.shared.up.load(Ordering::Acquire) && self.shared.up.swap(false, Ordering::AcqRel)
     }
 }
 

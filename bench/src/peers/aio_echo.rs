@@ -98,15 +98,15 @@ impl Echo {
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
         let Echo { aio, batch, deadline } = self;
         let goes_on = aio.turn(batch, timeout)?;
-        for done in batch.drain(..) {
-            let (conn, next) = match (done.context, done.result) {
+        for Completion { context, conn, buffer, result, .. } in batch.drain(..) {
+            let (conn, next) = match (context, result) {
                 (Ctx::Accept, Ok(Done::Accepted(conn))) => (conn, read(aio, conn, *deadline)),
                 (Ctx::Read, Ok(Done::Received { end_of_stream: false })) => {
-                    (done.conn, aio.submit(done.conn, Send::new(done.buffer), Ctx::Write).map(drop))
+                    (conn, aio.submit(conn, Send::new(buffer), Ctx::Write).map(drop))
                 }
-                (Ctx::Write, Ok(_)) => (done.conn, read(aio, done.conn, *deadline)),
+                (Ctx::Write, Ok(_)) => (conn, read(aio, conn, *deadline)),
                 _ => {
-                    aio.close(done.conn);
+                    aio.close(conn);
                     continue;
                 }
             };
