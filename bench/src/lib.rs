@@ -11,6 +11,7 @@ pub mod compare;
 mod deadlines;
 pub mod figures;
 pub mod load;
+pub mod micro;
 pub mod peers;
 pub mod process;
 

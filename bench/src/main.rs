@@ -11,7 +11,7 @@ use aio_bench::compare::scenario::{self, Measure, SCENARIOS, Scenario};
 use aio_bench::compare::{picture, table};
 use aio_bench::figures::{self, baseline, lockstep};
 use aio_bench::peers::{self, BASELINE, Door, Options, Service};
-use aio_bench::{load, process};
+use aio_bench::{load, micro, process};
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -36,6 +36,16 @@ enum Command {
         /// The core to run on
         #[arg(long)]
         core: Option<usize>,
+    },
+    /// Do what a micro-benchmark does, to be counted
+    #[command(hide = true)]
+    Micro {
+        /// Which one
+        #[arg(long)]
+        row: String,
+        /// At least so many operations
+        #[arg(long)]
+        ops: u64,
     },
     /// Be a server and its clients, in one thread
     #[command(hide = true)]
@@ -114,6 +124,7 @@ fn main() -> ExitCode {
         Command::Lockstep { peer, rounds } => {
             lockstep::run(&peer, rounds).map(|calls| println!("client calls: {calls}"))
         }
+        Command::Micro { row, ops } => micro::run(&row, ops).map(|ops| println!("operations: {ops}")),
         Command::Load { core } => process::begin_as_child(core).and_then(|()| load::child::run()),
     };
     match done {

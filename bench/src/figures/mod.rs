@@ -15,6 +15,7 @@ use indicatif::ProgressBar;
 use crate::compare::run;
 use crate::compare::scenario;
 use crate::compare::stats::number;
+use crate::micro;
 use crate::peers::{self, aio_echo};
 use baseline::{Figures, INSTRUCTIONS};
 use tools::ROUNDS;
@@ -44,6 +45,12 @@ pub fn measure(program: &Path, bar: &ProgressBar) -> io::Result<Figures> {
         }
         bar.inc(1);
     }
+    for row in micro::ROWS {
+        bar.set_message(row.name);
+        let name = format!("{}: {}", row.name, baseline::PER_OPERATION);
+        found.figures.insert(name, tools::instructions_of_row(program, row.name)?);
+        bar.inc(1);
+    }
     for (name, bytes) in aio_echo::layout() {
         found.figures.insert(format!("aio: {name}"), number(bytes as u64));
     }
@@ -59,4 +66,4 @@ pub fn measure(program: &Path, bar: &ProgressBar) -> io::Result<Figures> {
 }
 
 /// How many steps [`measure`] takes.
-pub const STEPS: u64 = 3 * lockstep::PEERS.len() as u64 + 2;
+pub const STEPS: u64 = 3 * lockstep::PEERS.len() as u64 + micro::ROWS.len() as u64 + 2;

@@ -15,6 +15,9 @@ pub type Rounds = [usize; 2];
 /// 2,000 and 12,000 echoes.
 pub const ROUNDS: Rounds = [40, 240];
 
+/// The operations of two runs of a row.
+const ROW_OPS: [u64; 2] = [10_000, 60_000];
+
 /// What is needed beside this program.
 pub const TOOLS: [&str; 2] = ["valgrind", "strace"];
 
@@ -38,6 +41,25 @@ pub fn instructions(program: &Path, peer: &str, rounds: Rounds) -> io::Result<f6
         let collected = number_after(&String::from_utf8_lossy(&run.stderr), "Collected :");
         collected.filter(|&count| count > 0).ok_or_else(|| puzzled("callgrind", &run))
     })
+}
+
+/// User-space instructions of a [row](crate::micro) for an operation, with what it takes to see that it happened.
+///
+/// # Errors
+///
+/// When valgrind fails.
+pub fn instructions_of_row(program: &Path, row: &str) -> io::Result<f64> {
+    let count = |ops: u64| {
+        let valgrind = ["--tool=callgrind", "--callgrind-out-file=/dev/null"];
+        let mut command = Command::new("valgrind");
+        command.args(valgrind).arg(program).args(["micro", "--row", row, "--ops", &ops.to_string()]);
+        let run = finished("valgrind", &mut command)?;
+        let did = number_after(&String::from_utf8_lossy(&run.stdout), "operations:");
+        let collected = number_after(&String::from_utf8_lossy(&run.stderr), "Collected :");
+        did.zip(collected).ok_or_else(|| puzzled("callgrind", &run))
+    };
+    let [(few, before), (many, after)] = [count(ROW_OPS[0])?, count(ROW_OPS[1])?];
+    Ok((number(after) - number(before)) / number(many - few))
 }
 
 /// Heap allocations of a server for an echo; the clients make none.
@@ -117,6 +139,10 @@ fn run(
 ) -> io::Result<Output> {
     let mut command = Command::new(tool);
     command.args(options).arg(program).args(["lockstep", "--peer", peer, "--rounds", &rounds.to_string()]);
+    finished(tool, &mut command)
+}
+
+fn finished(tool: &str, command: &mut Command) -> io::Result<Output> {
     let run = command.output()?;
     if run.status.success() { Ok(run) } else { Err(puzzled(tool, &run)) }
 }
