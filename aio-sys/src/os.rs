@@ -373,7 +373,7 @@ impl System for Os {
 
     fn adopt(&mut self, conn: ConnId, socket: Socket) -> Result<(), (SystemError, Socket)> {
         let prepared = socket.kind().and_then(|kind| {
-            platform::prepare(socket.as_fd()).map_err(errno::from_errno)?;
+            socket.prepare()?;
             Ok(kind)
         });
         let kind = match prepared {
@@ -382,8 +382,9 @@ impl System for Os {
         };
         let nodelay = socket.wants_nodelay();
         let short_proves = platform::TELLS_URGENT && socket.is_internet();
-        self.enter(conn, OwnedFd::from(socket), kind, short_proves)
-            .map_err(|(error, fd)| (error, Socket::from(fd).nodelay(nodelay)))?;
+        let (fd, options) = socket.into_parts();
+        self.enter(conn, fd, kind, short_proves)
+            .map_err(|(error, fd)| (error, Socket::from_parts(fd, options)))?;
         if let Some(entry) = self.table.get_mut(conn) {
             // Whoever made the socket may have a clone of it.
             entry.shared = true;

@@ -98,6 +98,19 @@ pub(crate) fn prepare(fd: BorrowedFd<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Has receives on a socket poll its network card for so many microseconds.
+#[cfg(target_os = "linux")]
+pub(crate) fn set_busy_poll(fd: BorrowedFd<'_>, micros: u32) -> Result<()> {
+    let set = socket2::SockRef::from(&fd).set_busy_poll(micros);
+    set.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::NOPROTOOPT))
+}
+
+/// There is nothing of the kind here.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn set_busy_poll(_: BorrowedFd<'_>, _: u32) -> Result<()> {
+    Err(Errno::NOPROTOOPT)
+}
+
 /// Whether a stream socket listens.
 #[cfg(not(target_vendor = "apple"))]
 pub(crate) fn is_listener(fd: BorrowedFd<'_>) -> Result<bool> {
@@ -150,5 +163,50 @@ mod tests {
             let error = TcpStream::from(accepted).read(&mut [0]).unwrap_err();
             assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
         }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests_of_linux {
+    use std::net::{TcpListener, TcpStream};
+    use std::time::Duration;
+
+    use aio_model::{Outcome, Syscall, System};
+
+    use crate::ids::Ids;
+    use crate::{Os, Socket};
+
+    /// Whether the kernel grants it is not ours to say. That it is asked, and what it answers, is.
+    #[test]
+    fn polling_the_card_is_asked_for_and_a_refusal_is_told() {
+        let busy_poll =
+            |os: &mut Os, conn| socket2::SockRef::from(&os.descriptor(conn).unwrap()).busy_poll().unwrap();
+        let (mut os, mut ids) = (Os::new().unwrap(), Ids::new());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let granted = socket2::SockRef::from(&listener.try_clone().unwrap()).set_busy_poll(20);
+        let id = ids.open();
+        let listener = Socket::from(listener).busy_poll(Duration::from_nanos(49_001));
+        match (os.adopt(id, listener), granted) {
+            (Ok(()), Ok(())) => assert_eq!(busy_poll(&mut os, id), 50, "rounded up"),
+            (Err((error, _)), Err(refused)) => {
+                return assert_eq!(error.code(), refused.raw_os_error(), "there is no capability for it");
+            }
+            (ours, direct) => panic!("{ours:?}, asked directly {direct:?}"),
+        }
+
+        let (peer, accepted, most) = (ids.open(), ids.open(), ids.open());
+        os.adopt(peer, TcpStream::connect(address).unwrap().into()).unwrap();
+        while os.perform(Syscall::Accept { listener: id, conn: accepted }) == Outcome::WouldBlock {
+            os.wait(None, |_, _| ()).unwrap();
+        }
+        assert_eq!(
+            (busy_poll(&mut os, peer), busy_poll(&mut os, accepted)),
+            (0, 50),
+            "whom it accepts inherits it"
+        );
+        let stream = Socket::from(TcpStream::connect(address).unwrap());
+        os.adopt(most, stream.busy_poll(Duration::MAX)).unwrap();
+        assert_eq!(busy_poll(&mut os, most), i32::MAX.unsigned_abs());
     }
 }

@@ -4,6 +4,7 @@ use rustix::net::AddressFamily;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::Duration;
 
 use aio_model::{Kind, SystemError, SystemErrorKind};
 use rustix::net::SocketType;
@@ -31,7 +32,14 @@ use crate::platform;
 #[derive(Debug)]
 pub struct Socket {
     fd: OwnedFd,
+    options: Options,
+}
+
+/// What is to be set when it is adopted.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Options {
     nodelay: bool,
+    busy_poll: Option<Duration>,
 }
 
 impl Socket {
@@ -40,8 +48,33 @@ impl Socket {
     /// not TCP ignore it. `false` leaves the option as it is.
     #[must_use]
     pub fn nodelay(mut self, nodelay: bool) -> Socket {
-        self.nodelay = nodelay;
+        self.options.nodelay = nodelay;
         self
+    }
+
+    /// For how long a receive that finds nothing may poll the network card, in microseconds, when it is adopted: Linux's
+    /// `SO_BUSY_POLL`. What a listener accepts inherits it. Zero turns it off; not called, the option stays as it is.
+    ///
+    /// A kernel that watches sockets by epoll polls in its wait only if `net.core.busy_poll` is set, too, and never for
+    /// the loopback device, which has no card to ask. What polls without such conditions, from user space, is
+    /// [`Spin`](aio_model::Spin).
+    ///
+    /// Adopting fails with [`PermissionDenied`](SystemErrorKind::PermissionDenied) if the time is to be more than it was
+    /// and the process lacks `CAP_NET_ADMIN`, and with ENOPROTOOPT where there is no such option.
+    #[must_use]
+    pub fn busy_poll(mut self, span: Duration) -> Socket {
+        self.options.busy_poll = Some(span);
+        self
+    }
+
+    /// Makes it what it has to be to be adopted, with the options that were asked for.
+    pub(crate) fn prepare(&self) -> Result<(), SystemError> {
+        platform::prepare(self.as_fd()).map_err(errno::from_errno)?;
+        let Some(span) = self.options.busy_poll else { return Ok(()) };
+        // Whoever wants less than a microsecond wants it on.
+        let micros = span.as_nanos().div_ceil(1000);
+        let micros = i32::try_from(micros).unwrap_or(i32::MAX).unsigned_abs();
+        platform::set_busy_poll(self.as_fd(), micros).map_err(errno::from_errno)
     }
 
     /// What kind of socket it is.
@@ -73,7 +106,15 @@ impl Socket {
     }
 
     pub(crate) fn wants_nodelay(&self) -> bool {
-        self.nodelay
+        self.options.nodelay
+    }
+
+    pub(crate) fn into_parts(self) -> (OwnedFd, Options) {
+        (self.fd, self.options)
+    }
+
+    pub(crate) fn from_parts(fd: OwnedFd, options: Options) -> Socket {
+        Socket { fd, options }
     }
 }
 
@@ -85,7 +126,7 @@ impl AsFd for Socket {
 
 impl From<OwnedFd> for Socket {
     fn from(fd: OwnedFd) -> Socket {
-        Socket { fd, nodelay: false }
+        Socket { fd, options: Options::default() }
     }
 }
 
