@@ -38,7 +38,15 @@ impl EchoServer {
     ///
     /// When the system gives no port or no readiness queue.
     pub fn start(builder: Builder) -> io::Result<EchoServer> {
-        let listener = listen()?;
+        EchoServer::on(listen()?, builder)
+    }
+
+    /// Starts a server on a listener.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no readiness queue.
+    pub fn on(listener: TcpListener, builder: Builder) -> io::Result<EchoServer> {
         let address = listener.local_addr()?;
         let (stop, stopped) = UnixStream::pair()?;
         let thread = std::thread::spawn(move || {
@@ -80,8 +88,24 @@ impl EchoServer {
 ///
 /// When the system gives no port.
 pub fn listen() -> io::Result<TcpListener> {
+    bind(SocketAddr::from(([127, 0, 0, 1], 0)), false)
+}
+
+/// [`listen`], on a port that others may listen on, too, if they say so as well; 0 for a new one.
+///
+/// # Errors
+///
+/// When the system gives no port.
+pub fn listen_beside(port: u16) -> io::Result<TcpListener> {
+    bind(SocketAddr::from(([127, 0, 0, 1], port)), true)
+}
+
+fn bind(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
-    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
+    if shared {
+        socket.set_reuse_port(true)?;
+    }
+    socket.bind(&address.into())?;
     socket.listen(4096)?;
     Ok(socket.into())
 }
