@@ -238,11 +238,7 @@ fn list() -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "scenarios")?;
     for scenario in SCENARIOS {
-        let Scenario { name, connections, active, message, depth, .. } = *scenario;
-        writeln!(
-            out,
-            "  {name:<12} {active} of {connections} connections, {message} bytes, {depth} under way"
-        )?;
+        writeln!(out, "  {:<12} {}", scenario.name, scenario.about())?;
     }
     writeln!(out, "servers")?;
     for peer in peers::PEERS {

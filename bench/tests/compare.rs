@@ -34,7 +34,7 @@ fn a_short_comparison_has_a_row_for_each_peer_and_writes_what_it_found() {
     std::fs::remove_file(&json).unwrap();
     let page = std::fs::read_to_string(&html).unwrap();
     std::fs::remove_file(&html).unwrap();
-    assert_eq!(page.matches("<circle").count(), 3 * 2 * 2, "a dot for each ratio");
+    assert_eq!(page.matches("<circle").count(), 3 * 2 * 3, "a dot for each ratio");
     assert_eq!(report.scenarios.len(), 3);
     for found in &report.scenarios {
         let mut names: Vec<_> = found.rows.iter().map(|row| row.peer.as_str()).collect();

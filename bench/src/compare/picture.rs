@@ -4,119 +4,179 @@ use std::fmt::Write;
 
 use super::report::{Found, Report, Row, Speed};
 use super::stats::Spread;
-use super::table;
+use super::{scenario, table};
 
-/// Where names end, and how wide a chart is.
-const NAMES: f64 = 130.0;
-const CHART: f64 = 330.0;
-const GAP: f64 = 30.0;
+/// Where names end, how wide a chart is, where the number beside it ends, and where the next one begins.
+const NAMES: f64 = 115.0;
+const CHART: f64 = 235.0;
+const NUMBER: f64 = 58.0;
+const NEXT: f64 = CHART + NUMBER + 32.0;
+const WIDTH: f64 = NAMES + 2.0 * NEXT + CHART + NUMBER + 2.0;
 const LINE: f64 = 22.0;
 const HEAD: f64 = 44.0;
 
 /// A chart: its title, and what it shows of a row.
 type Chart = (&'static str, fn(&Speed) -> Spread);
 
-const CHARTS: [Chart; 2] = [
-    ("requests per second / baseline's: right is better", |speed| speed.requests_ratio),
-    ("server CPU per request / baseline's: left is better", |speed| speed.cpu_ratio),
+const CHARTS: [Chart; 3] = [
+    ("requests per second: right is better", |speed| speed.requests_ratio),
+    ("server CPU per request: left is better", |speed| speed.cpu_ratio),
+    ("latency, 99th percentile: left is better", |speed| speed.p99_ratio),
 ];
 
 /// The page.
 pub fn of(report: &Report) -> String {
     let Report { baseline, rounds, slice_ms, scenarios } = report;
+    let baseline = escaped(baseline);
     let mut page = format!(
         "<!doctype html>\n<meta charset=\"utf-8\">\n<title>Servers compared</title>\n<style>{STYLE}</style>\n\
-         <h1>Servers compared</h1>\n<p>Ratios to <b>{}</b>, taken within a round; {rounds} rounds of slices of {slice_ms} ms. \
-         A dot is the median, a bar holds the middle half of the rounds.</p>\n",
-        escaped(baseline)
+         <h1>Servers compared</h1>\n<p>Ratios to <b>{baseline}</b>, which is 1, taken within a round of slices of {slice_ms} ms; \
+         {rounds} rounds. A dot is the median, and the number beside the chart; a bar holds the middle half of the rounds. \
+         Rows are sorted by CPU per request. <span class=\"key ours\">aio</span> is this library, \
+         <span class=\"key base\">{baseline}</span> the loop by hand.</p>\n"
     );
     for found in scenarios {
-        let _ = writeln!(page, "<h2>{}</h2>", escaped(&found.scenario));
-        page.push_str(&chart_of(found));
+        let about = scenario::find(&found.scenario).map(scenario::Scenario::about).unwrap_or_default();
+        let _ = writeln!(page, "<h2>{} <small>{}</small></h2>", escaped(&found.scenario), escaped(&about));
+        page.push_str(&chart_of(found, &report.baseline));
     }
     let _ = writeln!(page, "<h2>As text</h2>\n<pre>{}</pre>", escaped(&table::of(report)));
     page
 }
 
-const STYLE: &str = "body{font:15px system-ui,sans-serif;max-width:880px;margin:2em auto;color:#222}\
-    svg{max-width:100%}text{font:12px system-ui,sans-serif;fill:#222}.title{fill:#666}.grid{stroke:#ddd}\
-    .one{stroke:#888}.spread{stroke:#69c;stroke-width:6}.median{fill:#036}.bytes{fill:#69c}pre{overflow:auto;font-size:12px}";
+const STYLE: &str = "body{font:15px system-ui,sans-serif;max-width:1080px;margin:2em auto;padding:0 1em;color:#222}\
+    h2{margin:1.6em 0 .4em}small{font-weight:normal;font-size:14px;color:#666}svg{width:100%}\
+    text{font:12px system-ui,sans-serif;fill:#222}.title{fill:#666}.number{text-anchor:end}.grid{stroke:#ddd}.one{stroke:#777}\
+    .spread{stroke:#9bbbd9;stroke-width:6}.median{fill:#1f4e79}.ours .spread{stroke:#f2b98a}.ours .median{fill:#c2500a}\
+    .ours text{fill:#a33f00;font-weight:600}.base .spread{stroke:#bbb}.base .median{fill:#555}.key{font-weight:600}\
+    .key.ours{color:#a33f00}.key.base{color:#555}pre{overflow:auto;font-size:12px}";
 
-fn chart_of(found: &Found) -> String {
+fn chart_of(found: &Found, baseline: &str) -> String {
     let height = HEAD + rows(found.rows.len()) * LINE + 6.0;
-    let width = NAMES + 2.0 * CHART + GAP;
-    let mut svg = format!("<svg viewBox=\"0 0 {width} {height}\" role=\"img\">\n");
-    for (nth, row) in found.rows.iter().enumerate() {
-        let _ = writeln!(svg, "<text x=\"0\" y=\"{:.1}\">{}</text>", middle(nth) + 4.0, escaped(&row.peer));
-    }
+    let mut svg = format!("<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\">\n");
     if found.rows.iter().any(|row| row.speed.is_some()) {
         for (nth, (title, value)) in CHARTS.into_iter().enumerate() {
-            ratios(&mut svg, &found.rows, NAMES + rows(nth) * (CHART + GAP), title, value);
+            let list: Vec<_> = found.rows.iter().map(|row| (row, row.speed.as_ref().map(value))).collect();
+            let left = NAMES + rows(nth) * NEXT;
+            heading(&mut svg, left, title);
+            let shown = list.iter().filter_map(|(_, spread)| *spread);
+            let axis = Axis::ratios(left, shown);
+            axis.draw(&mut svg, list.len());
+            for (nth, (row, spread)) in list.into_iter().enumerate() {
+                let _ = write!(svg, "<g class=\"{}\">", class(row, baseline));
+                if let Some(spread) = spread {
+                    dot(&mut svg, nth, row, spread, &axis);
+                }
+                svg.push_str("</g>\n");
+            }
         }
     } else {
-        bytes(&mut svg, &found.rows);
+        bytes(&mut svg, &found.rows, baseline);
+    }
+    for (nth, row) in found.rows.iter().enumerate() {
+        let (y, class, peer) = (middle(nth) + 4.0, class(row, baseline), escaped(&row.peer));
+        let _ = writeln!(svg, "<g class=\"{class}\"><text x=\"0\" y=\"{y:.1}\">{peer}</text></g>");
     }
     svg.push_str("</svg>\n");
     svg
 }
 
-/// One chart of ratios, from `left` on, with a line at 1.
-fn ratios(svg: &mut String, list: &[Row], left: f64, title: &str, value: fn(&Speed) -> Spread) {
-    let spread = |row: &Row| row.speed.as_ref().map(value);
-    let shown = || list.iter().filter_map(spread);
-    let least = shown().map(|spread| spread.low).fold(0.95, f64::min);
-    let most = shown().map(|spread| spread.high).fold(1.05, f64::max);
-    let step = step(most - least);
-    let (from, to) = ((least / step).floor() * step, (most / step).ceil() * step);
-    let x = |ratio: f64| left + (ratio - from) / (to - from) * CHART;
-    let bottom = HEAD + rows(list.len()) * LINE;
-    let _ = writeln!(svg, "<text class=\"title\" x=\"{left:.1}\" y=\"12\">{title}</text>");
-    let mut mark = from;
-    while mark < to + step / 2.0 {
-        let (at, class) = (x(mark), if (mark - 1.0).abs() < step / 100.0 { "one" } else { "grid" });
-        let _ = writeln!(
-            svg,
-            "<line class=\"{class}\" x1=\"{at:.1}\" y1=\"{HEAD}\" x2=\"{at:.1}\" y2=\"{bottom:.1}\"/>"
-        );
-        let _ = writeln!(
-            svg,
-            "<text class=\"title\" x=\"{at:.1}\" y=\"34\" text-anchor=\"middle\">{mark:.2}</text>"
-        );
-        mark += step;
-    }
-    for (nth, row) in list.iter().enumerate() {
-        let Some(Spread { low, median, high }) = spread(row) else { continue };
-        let (y, peer) = (middle(nth), escaped(&row.peer));
-        let _ = writeln!(
-            svg,
-            "<g><title>{peer}: {median:.3} ({low:.3}–{high:.3})</title>\
-             <line class=\"spread\" x1=\"{:.1}\" y1=\"{y:.1}\" x2=\"{:.1}\" y2=\"{y:.1}\"/>\
-             <circle class=\"median\" cx=\"{:.1}\" cy=\"{y:.1}\" r=\"4\"/></g>",
-            x(low),
-            x(high),
-            x(median)
-        );
+/// Whose row it is.
+fn class(row: &Row, baseline: &str) -> &'static str {
+    match row.peer.as_str() {
+        peer if peer == baseline => "base",
+        "aio" => "ours",
+        peer if peer.starts_with("aio_") => "ours",
+        _ => "other",
     }
 }
 
-/// Bytes per connection, as bars on a scale of powers of ten: they differ by as much.
-fn bytes(svg: &mut String, list: &[Row]) {
-    let of = |row: &Row| row.bytes_per_connection.unwrap_or(0.0).max(1.0);
-    let most = list.iter().map(of).fold(10.0, f64::max).log10();
-    let _ = writeln!(
+fn heading(svg: &mut String, left: f64, title: &str) {
+    let _ = writeln!(svg, "<text class=\"title\" x=\"{left:.1}\" y=\"12\">{title}</text>");
+}
+
+/// Where values are in a chart.
+struct Axis {
+    left: f64,
+    width: f64,
+    from: f64,
+    to: f64,
+    /// Where its lines are, and what they are called.
+    marks: Vec<(f64, String)>,
+    /// The line that all is compared with.
+    one: f64,
+}
+
+impl Axis {
+    /// With a line at 1, and everything that is shown.
+    fn ratios(left: f64, shown: impl Iterator<Item = Spread> + Clone) -> Axis {
+        let least = shown.clone().map(|spread| spread.low).fold(0.95, f64::min);
+        let most = shown.map(|spread| spread.high).fold(1.05, f64::max);
+        let step = step(most - least);
+        let (from, to) = ((least / step).floor() * step, (most / step).ceil() * step);
+        let digits = if step < 0.1 { 2 } else { 1 };
+        let marks = (0..=20_u8)
+            .map(|nth| from + f64::from(nth) * step)
+            .take_while(|mark| *mark < to + step / 2.0)
+            .map(|mark| (mark, format!("{mark:.digits$}")));
+        Axis { left, width: CHART, from, to, marks: marks.collect(), one: 1.0 }
+    }
+
+    fn x(&self, value: f64) -> f64 {
+        self.left + (value - self.from) / (self.to - self.from) * self.width
+    }
+
+    fn draw(&self, svg: &mut String, count: usize) {
+        let bottom = HEAD + rows(count) * LINE;
+        for (mark, name) in &self.marks {
+            let (at, class) = (self.x(*mark), if (mark - self.one).abs() < 1e-6 { "one" } else { "grid" });
+            let _ = writeln!(
+                svg,
+                "<line class=\"{class}\" x1=\"{at:.1}\" y1=\"{HEAD}\" x2=\"{at:.1}\" y2=\"{bottom:.1}\"/>\
+                 <text class=\"title\" x=\"{at:.1}\" y=\"34\" text-anchor=\"middle\">{name}</text>"
+            );
+        }
+    }
+}
+
+/// A ratio with its spread, and in numbers.
+fn dot(svg: &mut String, nth: usize, row: &Row, spread: Spread, axis: &Axis) {
+    let Spread { low, median, high } = spread;
+    let (y, peer) = (middle(nth), escaped(&row.peer));
+    let _ = write!(
         svg,
-        "<text class=\"title\" x=\"{NAMES}\" y=\"12\">resident bytes per idle connection, on a logarithmic scale: less is better</text>"
+        "<title>{peer}: {median:.3} ({low:.3}–{high:.3})</title>\
+         <line class=\"spread\" x1=\"{:.1}\" y1=\"{y:.1}\" x2=\"{:.1}\" y2=\"{y:.1}\"/>\
+         <circle class=\"median\" cx=\"{:.1}\" cy=\"{y:.1}\" r=\"4\"/>\
+         <text class=\"number\" x=\"{:.1}\" y=\"{:.1}\">{median:.3}</text>",
+        axis.x(low),
+        axis.x(high),
+        axis.x(median),
+        axis.left + CHART + NUMBER,
+        y + 4.0
     );
+}
+
+/// Bytes per connection, as dots on a scale of powers of ten: they differ by as much.
+fn bytes(svg: &mut String, list: &[Row], baseline: &str) {
+    heading(svg, NAMES, "resident bytes per idle connection, logarithmic: left is better");
+    let of = |row: &Row| row.bytes_per_connection.unwrap_or(0.0).max(1.0);
+    let most = list.iter().map(of).fold(10.0, f64::max).log10().ceil();
+    let marks = (0..=12_u8).map(|power| (f64::from(power), 10_u64.pow(power.into()).to_string()));
+    let marks = marks.take_while(|(mark, _)| *mark <= most).collect();
+    let axis =
+        Axis { left: NAMES, width: WIDTH - NAMES - NUMBER - 30.0, from: 0.0, to: most, marks, one: -1.0 };
+    axis.draw(svg, list.len());
     for (nth, row) in list.iter().enumerate() {
-        let width = of(row).log10() / most * (2.0 * CHART - 60.0);
-        let y = middle(nth);
         let _ = writeln!(
             svg,
-            "<rect class=\"bytes\" x=\"{NAMES}\" y=\"{:.1}\" width=\"{width:.1}\" height=\"12\"/>\
-             <text x=\"{:.1}\" y=\"{:.1}\">{:.0}</text>",
-            y - 6.0,
-            NAMES + width + 6.0,
-            y + 4.0,
+            "<g class=\"{}\"><circle class=\"median\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"5\"/>\
+             <text class=\"number\" x=\"{:.1}\" y=\"{:.1}\">{:.0}</text></g>",
+            class(row, baseline),
+            axis.x(of(row).log10()),
+            middle(nth),
+            WIDTH - 2.0,
+            middle(nth) + 4.0,
             row.bytes_per_connection.unwrap_or(0.0)
         );
     }
@@ -151,6 +211,7 @@ mod tests {
         let speed = Speed {
             requests_ratio: spread(1.0 / ratio),
             cpu_ratio: spread(ratio),
+            p99_ratio: spread(ratio * 1.5),
             requests: spread(1e5),
             cpu_us: spread(5.0 * ratio),
             p50_us: 80.0,
@@ -168,10 +229,10 @@ mod tests {
     #[test]
     fn a_page_has_a_dot_with_a_spread_for_each_ratio_and_needs_nothing_else() {
         let page = page(vec![row("loop", 1.0), row("a<b", 1.31)]);
-        assert_eq!(page.matches("<circle").count(), 4);
-        assert_eq!(page.matches("class=\"spread\"").count(), 4);
+        assert_eq!(page.matches("<circle").count(), 6);
+        assert_eq!(page.matches("class=\"spread\"").count(), 6);
         assert!(page.contains("a&lt;b: 1.310 (1.290–1.330)"), "{page}");
-        assert_eq!(page.matches("class=\"one\"").count(), 2, "a line at 1 in each chart");
+        assert_eq!(page.matches("class=\"one\"").count(), 3, "a line at 1 in each chart");
         assert!(!page.contains("http") && !page.contains("a<b"), "{page}");
     }
 
@@ -185,6 +246,46 @@ mod tests {
         let (near, far) = (dots(1.1), dots(1.5));
         // The charts follow each other; of each, the second dot is the peer's.
         assert!(far[1] < near[1] && far[4] > near[4], "{near:?} {far:?}");
+    }
+
+    /// From where to where each line of text at one height reaches, if a letter of 12 px is 7 wide, which most are not.
+    fn extents(page: &str, y: &str) -> Vec<(f64, f64)> {
+        let svg = page.split("</svg>").next().unwrap();
+        let texts = svg.split("<text ").skip(1).filter(|text| text.contains(&format!("y=\"{y}\"")));
+        let extent = |text: &str| {
+            let x: f64 = text.split("x=\"").nth(1)?.split('"').next()?.parse().ok()?;
+            let letters = text.split('>').nth(1)?.split('<').next()?.chars().count();
+            let width = rows(letters) * 7.0;
+            let left = if text.contains("\"number\"") {
+                x - width
+            } else if text.contains("middle") {
+                x - width / 2.0
+            } else {
+                x
+            };
+            Some((left, left + width))
+        };
+        texts.map(|text| extent(text).unwrap()).collect()
+    }
+
+    fn overlap_or_are_cut(extents: &mut [(f64, f64)]) -> bool {
+        extents.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let apart = extents.windows(2).all(|pair| pair[0].1 <= pair[1].0);
+        !apart || extents.iter().any(|&(left, right)| left < 0.0 || right > WIDTH)
+    }
+
+    #[test]
+    fn labels_neither_overlap_nor_are_cut() {
+        for ratio in [0.97, 1.04, 1.31, 3.2, 12.0] {
+            let page = page(vec![row("loop", 1.0), row("name_of_15_sign", ratio)]);
+            for (y, count) in [("12", 3), ("34", 9), (&format!("{:.1}", middle(1) + 4.0), 4)] {
+                let mut extents = extents(&page, y);
+                assert!(extents.len() >= count, "{y}: {extents:?}");
+                assert!(!overlap_or_are_cut(&mut extents), "{ratio} at {y}: {extents:?}");
+            }
+        }
+        assert!(overlap_or_are_cut(&mut [(0.0, 20.0), (19.0, 30.0)]));
+        assert!(overlap_or_are_cut(&mut [(0.0, 20.0), (WIDTH - 10.0, WIDTH + 1.0)]));
     }
 
     #[test]

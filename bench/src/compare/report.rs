@@ -46,6 +46,8 @@ pub struct Speed {
     pub requests_ratio: Spread,
     /// Server CPU per request against the baseline's in the same round.
     pub cpu_ratio: Spread,
+    /// The latency that 99 of 100 requests do not exceed, against the baseline's in the same round.
+    pub p99_ratio: Spread,
     /// Requests per second.
     pub requests: Spread,
     /// Server CPU microseconds per request.
@@ -75,6 +77,12 @@ impl Slice {
     fn cpu_us(&self) -> f64 {
         number(self.cpu_nanos) / 1e3 / number(self.answer.requests.max(1))
     }
+
+    fn p99_nanos(&self) -> f64 {
+        let mut own = latencies();
+        self.answer.add_to(&mut own);
+        number(own.value_at_quantile(0.99).max(1))
+    }
 }
 
 impl Speed {
@@ -89,6 +97,7 @@ impl Speed {
                 pairs().map(|(a, b)| a.requests_per_second() / b.requests_per_second()),
             )?,
             cpu_ratio: Spread::of(pairs().map(|(a, b)| a.cpu_us() / b.cpu_us()))?,
+            p99_ratio: Spread::of(pairs().map(|(a, b)| a.p99_nanos() / b.p99_nanos()))?,
             requests: Spread::of(slices.iter().map(Slice::requests_per_second))?,
             cpu_us: Spread::of(slices.iter().map(Slice::cpu_us))?,
             p50_us: micros(0.5),
@@ -117,6 +126,22 @@ mod tests {
         let answer =
             Answer { error: None, requests, nanos: 1_000_000_000, latencies: vec![(80_000, requests)] };
         Slice { answer, cpu_nanos }
+    }
+
+    #[test]
+    fn a_tail_is_compared_within_a_round() {
+        let tail = |nanos, slow| {
+            let latencies = vec![(80_000, 1000 - slow), (nanos, slow)];
+            Slice { answer: Answer { latencies, ..slice(1000, 1).answer }, cpu_nanos: 1 }
+        };
+        // Two of a hundred are slow; in the second round the machine was, for both.
+        let baseline = [tail(1_000_000, 20), tail(9_000_000, 20), tail(1_000_000, 20)];
+        let peer = [tail(2_000_000, 20), tail(18_000_000, 20), tail(2_000_000, 20)];
+        let ratio = Speed::of(&peer, &baseline).unwrap().p99_ratio;
+        assert!([ratio.low, ratio.high].iter().all(|is| (is - 2.0).abs() < 0.02), "{ratio:?}");
+        // One of a thousand is none of the 99.
+        let ratio = Speed::of(&[tail(2_000_000, 1)], &[tail(1_000_000, 1)]).unwrap().p99_ratio;
+        assert!((ratio.median - 1.0).abs() < 1e-9, "{ratio:?}");
     }
 
     #[test]

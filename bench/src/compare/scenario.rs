@@ -74,7 +74,44 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "proxy", service: Service::Proxy, message: 1024, ..ECHO },
 ];
 
+impl Scenario {
+    /// What is asked, for people.
+    pub fn about(&self) -> String {
+        let Scenario { connections, active, message, depth, .. } = *self;
+        let who = if active == connections {
+            format!("{connections} connection{}", if connections == 1 { "" } else { "s" })
+        } else {
+            format!("{active} of {connections} connections")
+        };
+        match (self.measure, self.service) {
+            (Measure::Memory, _) => {
+                format!("{connections} connections that have echoed {message} bytes once")
+            }
+            (_, Service::Broadcast) => format!("{message} bytes from one connection to {}", connections - 1),
+            (_, Service::Proxy) => {
+                format!("{who} through a proxy, {message} bytes, {depth} under way on each")
+            }
+            (_, Service::Echo) => format!("{who}, {message} bytes, {depth} under way on each"),
+        }
+    }
+}
+
 /// The scenario of that name.
 pub fn find(name: &str) -> Option<&'static Scenario> {
     SCENARIOS.iter().find(|scenario| scenario.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_is_said() {
+        let about = |name| find(name).unwrap().about();
+        assert_eq!(about("1x128"), "1 connection, 128 bytes, 1 under way on each");
+        assert_eq!(about("1000of18000"), "1000 of 18000 connections, 128 bytes, 1 under way on each");
+        assert_eq!(about("broadcast"), "1024 bytes from one connection to 10000");
+        assert_eq!(about("proxy"), "50 connections through a proxy, 1024 bytes, 1 under way on each");
+        assert_eq!(about("idle"), "10000 connections that have echoed 128 bytes once");
+    }
 }

@@ -17,7 +17,17 @@ pub fn of(report: &Report) -> String {
 fn one(found: &Found, baseline: &str) -> String {
     let is_speed = found.rows.iter().any(|row| row.speed.is_some());
     let head: &[&str] = if is_speed {
-        &["", "requests/s ratio", "CPU/request ratio", "requests/s", "CPU µs", "p50 µs", "p99 µs", "p99.9 µs"]
+        &[
+            "",
+            "requests/s ratio",
+            "CPU/request ratio",
+            "p99 ratio",
+            "requests/s",
+            "CPU µs",
+            "p50 µs",
+            "p99 µs",
+            "p99.9 µs",
+        ]
     } else {
         &["", "bytes per connection"]
     };
@@ -28,8 +38,10 @@ fn one(found: &Found, baseline: &str) -> String {
 
 fn cells(row: &Row, baseline: &str) -> Vec<String> {
     let mut cells = vec![if row.peer == baseline { format!("{} (=1)", row.peer) } else { row.peer.clone() }];
-    if let Some(Speed { requests_ratio, cpu_ratio, requests, cpu_us, p50_us, p99_us, p999_us }) = &row.speed {
-        cells.extend([ratio(requests_ratio), ratio(cpu_ratio), format!("{:.0}", requests.median)]);
+    if let Some(speed) = &row.speed {
+        let Speed { requests_ratio, cpu_ratio, p99_ratio, requests, cpu_us, p50_us, p99_us, p999_us } = speed;
+        cells.extend([requests_ratio, cpu_ratio, p99_ratio].map(ratio));
+        cells.push(format!("{:.0}", requests.median));
         cells.push(format!("{:.2}", cpu_us.median));
         cells.extend([p50_us, p99_us, p999_us].map(|micros| format!("{micros:.0}")));
     }
@@ -72,6 +84,7 @@ mod tests {
         let speed = Speed {
             requests_ratio: spread(0.98),
             cpu_ratio: spread(1.04),
+            p99_ratio: spread(1.2),
             requests: spread(81_234.0),
             cpu_us: spread(5.5),
             p50_us: 120.0,
@@ -97,9 +110,9 @@ mod tests {
         };
         let expected = "
 50x128
-                requests/s ratio    CPU/request ratio  requests/s  CPU µs  p50 µs  p99 µs  p99.9 µs
-  loop (=1)  0.980 (0.970–1.000)  1.040 (1.030–1.060)       81234    5.50     120     250       900
-  other      0.980 (0.970–1.000)  1.040 (1.030–1.060)       81234    5.50     120     250       900
+                requests/s ratio    CPU/request ratio            p99 ratio  requests/s  CPU µs  p50 µs  p99 µs  p99.9 µs
+  loop (=1)  0.980 (0.970–1.000)  1.040 (1.030–1.060)  1.200 (1.190–1.220)       81234    5.50     120     250       900
+  other      0.980 (0.970–1.000)  1.040 (1.030–1.060)  1.200 (1.190–1.220)       81234    5.50     120     250       900
 
 idle
          bytes per connection
