@@ -246,7 +246,8 @@ pub trait System {
     fn perform(&mut self, call: Syscall<'_>) -> Outcome;
 
     /// Sleeps until there is an event, until `until` (`None`: for ever), or until it is woken, and reports
-    /// every event at hand. May return early for no reason; returns the time it is now.
+    /// events at hand: some at least, and what it leaves comes with the next waits. May return early for no reason;
+    /// returns the time it is now.
     ///
     /// # Errors
     ///

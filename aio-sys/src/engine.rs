@@ -75,8 +75,8 @@ impl Engine {
         let _ = self.poll.registry().deregister(&mut SourceFd(&fd.as_fd().as_raw_fd()));
     }
 
-    /// Sleeps until there is an event, for `timeout`, or until woken, and reports every event at hand, and whether
-    /// there are urgent data. Returns whether there was anything: an event, a wake, or an interruption.
+    /// Sleeps until there is an event, for `timeout`, or until woken, and reports the events at hand, up to `EVENTS_MAX`, and
+    /// whether there are urgent data. Returns whether there was anything: an event, a wake, or an interruption.
     pub(crate) fn wait(
         &mut self,
         timeout: Option<Duration>,

@@ -312,7 +312,7 @@ impl Os {
         Ok(())
     }
 
-    /// Waits for `timeout` at most, and reports every event at hand. Returns whether there was any, or a wake.
+    /// Waits for `timeout` at most, and reports events at hand. Returns whether there was any, or a wake.
     fn take_in(
         &mut self,
         timeout: Option<Duration>,
