@@ -5,7 +5,7 @@
 
 use crate::slab::NIL;
 
-/// The neighbours of an entry in the list it is in.
+/// The neighbours of an entry in the list it is in. What is before the first says nothing.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Link {
     prev: u32,
@@ -78,21 +78,27 @@ impl List {
     #[inline]
     pub(crate) fn remove(&mut self, nodes: &mut impl Links, index: u32) {
         let link = core::mem::replace(nodes.link_mut(index), Link::UNLINKED);
-        self.detach(nodes, link);
+        self.detach(nodes, index, link);
     }
 
     /// Takes the entry of *this* list out that had that link, which is of no meaning any more.
+    ///
+    /// Most are the first, and nobody reads the `prev` of the first: the next one need not be looked up to be told.
     #[inline]
-    pub(crate) fn detach(&mut self, nodes: &mut impl Links, Link { prev, next }: Link) {
-        match prev {
-            NIL => self.head = next,
-            prev => nodes.link_mut(prev).next = next,
+    pub(crate) fn detach(&mut self, nodes: &mut impl Links, index: u32, Link { prev, next }: Link) {
+        self.len -= 1;
+        if self.head == index {
+            self.head = next;
+            if next == NIL {
+                self.tail = NIL;
+            }
+            return;
         }
+        nodes.link_mut(prev).next = next;
         match next {
             NIL => self.tail = prev,
             next => nodes.link_mut(next).prev = prev,
         }
-        self.len -= 1;
     }
 
     /// The entries from the front to the back.
@@ -108,7 +114,7 @@ impl List {
         let (mut before, mut index, mut count) = (NIL, self.head, 0);
         while index != NIL && count <= self.len {
             let Link { prev, next } = *nodes.link(index);
-            if prev != before {
+            if prev != before && index != self.head {
                 return false;
             }
             (before, index, count) = (index, next, count + 1);

@@ -219,7 +219,7 @@ impl<C> Model<C> {
         let (key, Op { context, stage, .. }) = self.ops.take_at(index);
         // Ended, it holds nothing to be dropped.
         core::mem::forget(stage);
-        self.ended.detach(&mut self.ops, link);
+        self.ended.detach(&mut self.ops, index, link);
         self.stats.completed += u64::from(of.is_none());
         self.release_held();
         let (buffer, moved) = match cargo {
@@ -350,7 +350,7 @@ impl<C> Model<C> {
             (Place::Running, false) => {
                 state.place = Place::Idle;
                 let link = core::mem::replace(&mut state.link, Link::UNLINKED);
-                self.run.detach(&mut self.conns, link);
+                self.run.detach(&mut self.conns, lane.index(), link);
             }
             (Place::Idle, false) | (_, true) => {}
             (_, false) => self.displace(lane),
@@ -452,13 +452,13 @@ impl<C> Model<C> {
         }
         if let Some(direction) = work.direction() {
             let lane = &mut self.conns[LaneId::new(conn, direction)];
-            lane.ops.detach(&mut self.ops, link);
+            lane.ops.detach(&mut self.ops, index, link);
             if matches!(work, Work::Shutdown) {
                 // One that did not happen shuts nothing down: sends are welcome again.
                 lane.gate = if result.is_ok() { Gate::Shut } else { Gate::Open };
             }
         } else if matches!(work, Work::Sleep) {
-            self.sleeping.detach(&mut self.ops, link);
+            self.sleeping.detach(&mut self.ops, index, link);
         }
         self.ended.append(&mut self.ops, index);
         if let Some(Buffer::Lease(lease)) = unused {
