@@ -24,12 +24,16 @@ use crate::waker::OsWaker;
 /// A turn receives for all of its events before anything is sent. Of a thousand at once, what the first receive had
 /// brought into the cache, the kernel's part of the connection above all, would be gone when its answer is sent, and the
 /// answer would have waited for all the others.
-const EVENTS_MAX: usize = 64;
+pub(crate) const MANY: usize = 64;
+
+/// The same where each brings [much](crate::intake): the buffers would push each other out of the cache.
+const FEW: usize = 8;
 
 #[derive(Debug)]
 pub(crate) struct Engine {
     poll: Poll,
-    events: Events,
+    many: Events,
+    few: Events,
     waker: OsWaker,
 }
 
@@ -39,7 +43,7 @@ impl Engine {
     pub(crate) fn new() -> io::Result<Engine> {
         let poll = Poll::new()?;
         let waker = OsWaker::new(poll.registry())?;
-        Ok(Engine { poll, events: Events::with_capacity(EVENTS_MAX), waker })
+        Ok(Engine { poll, many: Events::with_capacity(MANY), few: Events::with_capacity(FEW), waker })
     }
 
     pub(crate) fn waker(&self) -> &OsWaker {
@@ -75,26 +79,29 @@ impl Engine {
         let _ = self.poll.registry().deregister(&mut SourceFd(&fd.as_fd().as_raw_fd()));
     }
 
-    /// Sleeps until there is an event, for `timeout`, or until woken, and reports the events at hand, up to `EVENTS_MAX`, and
-    /// whether there are urgent data. Returns whether there was anything: an event, a wake, or an interruption.
+    /// Sleeps until there is an event, for `timeout`, or until woken, and reports the events at hand, up to [`MANY`] or, if
+    /// that is wanted, [`FEW`], and whether there are urgent data. Returns whether there was anything: an event, a wake, or
+    /// an interruption.
     pub(crate) fn wait(
         &mut self,
         timeout: Option<Duration>,
+        few: bool,
         mut on_event: impl FnMut(Token, Readiness, bool),
     ) -> Result<bool, SystemError> {
         let mut woken = self.waker.lower();
         let timeout = if woken { Some(Duration::ZERO) } else { timeout };
-        let waited = self.poll.poll(&mut self.events, timeout);
+        let events = if few { &mut self.few } else { &mut self.many };
+        let waited = self.poll.poll(events, timeout);
         woken |= self.waker.lower();
         match waited {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(true),
             Err(error) => return Err(errno::from_io(&error)),
         }
-        for event in self.events.iter().filter(|event| event.token() != token::WAKE) {
+        for event in events.iter().filter(|event| event.token() != token::WAKE) {
             on_event(event.token(), readiness(event), event.is_priority());
         }
-        Ok(woken || !self.events.is_empty())
+        Ok(woken || !events.is_empty())
     }
 }
 
@@ -125,7 +132,25 @@ mod tests {
         engine.deregister(&socket);
         engine.rearm(&socket, key, Interest::WRITABLE).unwrap();
         let mut events = Vec::new();
-        engine.wait(None, |token, readiness, _| events.push((Some(token), readiness))).unwrap();
+        engine.wait(None, false, |token, readiness, _| events.push((Some(token), readiness))).unwrap();
         assert_eq!(events, [(token::pack(key), Readiness::WRITABLE)]);
+    }
+    #[test]
+    fn what_a_wait_does_not_take_in_comes_with_the_next_ones() {
+        let (mut engine, mut ids) = (Engine::new().unwrap(), Ids::new());
+        let sockets: Vec<_> = (0..20).map(|_| (ids.open().key(), UnixStream::pair().unwrap())).collect();
+        for (key, (socket, _)) in &sockets {
+            engine.register(socket, *key, Interest::WRITABLE).unwrap();
+        }
+        let (mut tokens, mut waits) = (Vec::new(), 0);
+        while tokens.len() < sockets.len() {
+            waits += 1;
+            engine.wait(None, true, |token, _, _| tokens.push(token)).unwrap();
+        }
+        // What is over poll(2) takes in all there is.
+        assert_eq!(waits, if platform::WATCHES_FILES { 20_usize.div_ceil(FEW) } else { waits });
+        tokens.sort_unstable();
+        tokens.dedup();
+        assert_eq!(tokens.len(), sockets.len(), "each once");
     }
 }

@@ -29,6 +29,7 @@ mod errno;
 #[cfg(test)]
 #[path = "../tests/common/ids.rs"]
 mod ids;
+mod intake;
 mod os;
 mod platform;
 mod socket;

@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::connect::{self, Progress, Refusal};
 use crate::engine::Engine;
 use crate::errno;
+use crate::intake::Intake;
 use crate::platform;
 use crate::socket::Socket;
 use crate::table::{Entry, Table};
@@ -48,6 +49,7 @@ pub struct Os {
     engine: Engine,
     table: Table,
     clock: Clock,
+    intake: Intake,
     stale_events: u64,
 }
 
@@ -61,7 +63,13 @@ impl Os {
     ///
     /// When the readiness engine or its waker can not be made: out of descriptors or memory.
     pub fn new() -> io::Result<Os> {
-        Ok(Os { engine: Engine::new()?, table: Table::default(), clock: Clock::new(), stale_events: 0 })
+        Ok(Os {
+            engine: Engine::new()?,
+            table: Table::default(),
+            clock: Clock::new(),
+            intake: Intake::default(),
+            stale_events: 0,
+        })
     }
 
     /// The address that a connection or listener is bound to.
@@ -141,6 +149,9 @@ impl Os {
         short_proves: bool,
         received: rustix::io::Result<usize>,
     ) -> Outcome {
+        if let Ok(count) = received {
+            self.intake.on_receive(count);
+        }
         match received {
             Ok(count) if (1..room).contains(&count) && !short_proves => Outcome::Partial(count),
             Ok(count) => Outcome::Transferred(count),
@@ -318,8 +329,8 @@ impl Os {
         timeout: Option<Duration>,
         on_ready: &mut impl FnMut(ConnId, Readiness),
     ) -> Result<bool, SystemError> {
-        let Os { engine, table, stale_events, .. } = self;
-        engine.wait(timeout, |token, readiness, urgent| match table.of_event(token) {
+        let Os { engine, table, intake, stale_events, .. } = self;
+        engine.wait(timeout, intake.is_bulk(), |token, readiness, urgent| match table.of_event(token) {
             Some(entry) => {
                 entry.short_proves &= !urgent;
                 entry.on_event(readiness);
