@@ -14,6 +14,9 @@ const DEADLINE: Duration = Duration::from_secs(600);
 /// The size of a buffer to receive into.
 const BUFFER: usize = 4096;
 
+/// A wait for the events, the attempts, and as many again.
+const TURNS_MAX: usize = 4;
+
 /// What is sent.
 const BYTES: [u8; MESSAGE] = [7; MESSAGE];
 
@@ -43,8 +46,12 @@ impl Ops {
     ///
     /// When they can not be adopted.
     pub fn new(connections: usize, patience: Patience) -> Ops {
-        let mut aio =
-            Proactor::<usize>::builder().pool(1024, BUFFER).build_on(Null::default()).expect("it is sound");
+        Ops::on(Null::default(), connections, patience)
+    }
+
+    fn on(system: Null, connections: usize, patience: Patience) -> Ops {
+        let builder = Proactor::<usize>::builder().pool(1024, BUFFER);
+        let mut aio = builder.build_on(system).expect("it is sound");
         let conns = (0..connections).map(|_| aio.adopt(()).expect("there is room")).collect();
         Ops { aio, conns, batch: Vec::with_capacity(connections), patience, own: Vec::new() }
     }
@@ -107,11 +114,15 @@ impl Ops {
         assert_eq!(self.aio.system().receives - before, self.count());
     }
 
-    /// Takes turns until every connection has its completion, and looks at each.
+    /// Takes turns until every connection has its completion, few as they are, and looks at each.
     fn complete(&mut self, expected: Done) {
-        while self.batch.len() < self.conns.len() {
+        for _ in 0..TURNS_MAX {
             assert!(self.aio.turn(&mut self.batch, Some(Duration::ZERO)).expect("the system is well"));
+            if self.batch.len() == self.conns.len() {
+                break;
+            }
         }
+        assert_eq!(self.batch.len(), self.conns.len(), "each has its completion");
         for done in &self.batch {
             assert_eq!((done.result, done.bytes), (Ok(expected), MESSAGE as u64));
             assert_eq!(done.conn, self.conns[done.context]);
@@ -171,5 +182,26 @@ impl Drop for Abroad {
         self.out = channel().0;
         // If it has failed, the step has said so.
         drop(self.thread.take().map(JoinHandle::join));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "each has its completion")]
+    fn receives_that_do_not_happen_are_missed() {
+        Ops::on(Null::silent(), 50, Patience::Endless).receive();
+    }
+
+    #[test]
+    #[should_panic(expected = "Deadline")]
+    fn a_deadline_that_comes_is_no_receive() {
+        let mut ops = Ops::on(Null::silent(), 50, Patience::Endless);
+        for (context, &conn) in ops.conns.iter().enumerate() {
+            ops.aio.submit(conn, Recv::pooled().within(Duration::ZERO), context).unwrap();
+        }
+        ops.complete(Done::Received { end_of_stream: false });
     }
 }
