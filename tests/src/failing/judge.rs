@@ -35,7 +35,7 @@ pub enum Check {
     GivenBack,
     /// A turn that fails says so, and no other does.
     TurnFails,
-    /// All descriptors are closed.
+    /// All descriptors are closed: those of connections when the last completion has come, all others at the end.
     Descriptors,
 }
 
@@ -94,17 +94,19 @@ pub fn play_on(
     treason: Option<Treason>,
     patience: Duration,
 ) -> Result<Played, Broken> {
-    let before =
-        descriptors().map_err(|error| Broken { check: Check::Descriptors, detail: error.to_string() })?;
+    let before = count_descriptors()?;
     // What a broken system keeps, it keeps until the descriptors have been counted.
     let mut leaked = Vec::new();
     let run = AssertUnwindSafe(|| run(scenario, plan, calm, treason, patience, &mut leaked));
     let played = catch_unwind(run)
         .unwrap_or_else(|panic| Err(Broken { check: Check::NoPanic, detail: message(panic.as_ref()) }))?;
-    let after =
-        descriptors().map_err(|error| Broken { check: Check::Descriptors, detail: error.to_string() })?;
+    let after = count_descriptors()?;
     ensure(Check::Descriptors, after == before, || format!("{before} before, {after} after"))?;
     Ok(played)
+}
+
+fn count_descriptors() -> Result<usize, Broken> {
+    descriptors().map_err(|error| Broken { check: Check::Descriptors, detail: error.to_string() })
 }
 
 fn message(panic: &(dyn Any + Send)) -> String {
@@ -123,10 +125,14 @@ fn run(
     let start = Instant::now();
     let system = Failing::new(plan).expect("a readiness queue").betraying(treason);
     let mut stage = Stage::new((scenario.builder)(), system);
+    let before = count_descriptors()?;
     let mut program = (scenario.begin)(&mut stage);
     let ended = stage.play(program.as_mut(), patience);
     leaked.extend(stage.ledger.aio.system_mut().take_leaked());
     ended.map_err(|detail| Broken { check: Check::NoHang, detail })?;
+    // All are closed by now; what is not would be, when the system is dropped, and nobody would know.
+    let (after, expected) = (count_descriptors()?, before + stage.descriptors());
+    ensure(Check::Descriptors, after == expected, || format!("{after} when all is closed, not {expected}"))?;
     let system = stage.ledger.aio.system();
     let stats = stage.ledger.aio.stats().counters;
     let played = Played {

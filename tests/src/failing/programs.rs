@@ -2,6 +2,7 @@
 //! closes the connection that had it, and whatever that one was for.
 
 mod early;
+mod insisting;
 mod proxy;
 mod sending;
 mod serving;
@@ -79,6 +80,8 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "deadlines", builder: pool, begin: early::deadlines, suffering_max: 1 },
     Scenario { name: "closes", builder: pool, begin: early::closes, suffering_max: 1 },
     Scenario { name: "cancels", builder: pool, begin: early::cancels, suffering_max: 1 },
+    Scenario { name: "given-up", builder: pool, begin: early::connects, suffering_max: 0 },
+    Scenario { name: "insists", builder: pool, begin: insisting::begin, suffering_max: 1 },
 ];
 
 /// Whether a completion says that bytes have come.

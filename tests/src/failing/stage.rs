@@ -36,6 +36,8 @@ pub struct Stage {
     peers: Vec<Peer>,
     /// Where connections of the program arrive, and what the peers that they get do.
     callee: Option<Callee>,
+    /// Listeners that never accept.
+    deaf: Vec<Socket>,
     /// The places where the program or a peer listens.
     places: Vec<Place>,
     listeners: Vec<ConnId>,
@@ -101,6 +103,7 @@ impl Stage {
             ledger: Ledger::of(builder.build_on(system).expect("the limits are right")),
             peers: Vec::new(),
             callee: None,
+            deaf: Vec::new(),
             places: Vec::new(),
             listeners: Vec::new(),
             cues: 0,
@@ -175,6 +178,24 @@ impl Stage {
         self.places.push(place);
         self.callee = Some(Callee { listener, seeds, steps: steps.to_vec() });
         target
+    }
+
+    /// Where the program can connect to, and nobody ever accepts.
+    ///
+    /// # Panics
+    ///
+    /// When the system gives no listener.
+    pub fn deaf(&mut self, family: Family) -> aio::Address {
+        let (listener, place) = Place::listen(family).expect("a listener");
+        let target = place.target();
+        self.places.push(place);
+        self.deaf.push(listener);
+        target
+    }
+
+    /// The descriptors of the stage itself, and of no connection of the program's.
+    pub fn descriptors(&self) -> usize {
+        self.peers.len() + usize::from(self.callee.is_some()) + self.deaf.len()
     }
 
     /// Gives the peers that wait for one a cue.

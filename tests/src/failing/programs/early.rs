@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aio::{Buffer, Close, Completion, ConnId, OpError, OpId, Recv, Send, Sleep};
+use aio::{Buffer, Close, Completion, ConnId, Connect, Instant, OpError, OpId, Post, Recv, Send, Sleep};
 
 use super::{Program, Stage};
 use crate::bytes::Bytes;
@@ -18,6 +18,9 @@ const AGAIN: usize = 104;
 const AFTER: usize = 105;
 const CLOSE: usize = 106;
 const SLEEP: usize = 107;
+const CANCELLED: usize = 108;
+const EXPIRED: usize = 109;
+const POST: usize = 110;
 
 const NARROW: usize = 16 * 1024;
 /// More than a narrow stream takes before the peer reads.
@@ -140,6 +143,32 @@ impl Program for Closes {
     fn on(&mut self, stage: &mut Stage, done: Completion<usize>) {
         if done.result.is_err() {
             stage.ledger.aio.close(done.conn);
+        }
+    }
+}
+
+/// Two connects that are under way when they are given up.
+struct GivesUp {
+    cancelled: Option<OpId>,
+}
+
+/// One by a cancel, in the turn in which it was begun, one by a deadline that has passed before. Nobody ever accepts them, and what there is of
+/// them is closed (K2), before the proactor is gone.
+pub(super) fn connects(stage: &mut Stage) -> Box<dyn Program> {
+    let target = stage.deaf(Family::Tcp);
+    let own = stage.ledger.aio.own();
+    let cancelled = stage.submit(own, Connect::to(target.clone()), CANCELLED);
+    stage.submit(own, Connect::to(target).deadline(Instant::ZERO), EXPIRED);
+    stage.submit(own, Post::new(), POST);
+    Box::new(GivesUp { cancelled })
+}
+
+impl Program for GivesUp {
+    fn on(&mut self, stage: &mut Stage, done: Completion<usize>) {
+        if done.context == POST {
+            // A failure may have ended it.
+            let cancelled = self.cancelled.take().map(|op| stage.ledger.aio.cancel(op));
+            cancelled.map(Result::unwrap_or_default);
         }
     }
 }
