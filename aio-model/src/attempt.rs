@@ -91,7 +91,7 @@ impl<C> Model<C> {
                         self.serve(lane, head, perform);
                         break lane;
                     }
-                    self.hold(lane);
+                    self.hold(lane, false);
                 }
                 _ => {
                     self.serve(lane, head, perform);
@@ -123,16 +123,28 @@ impl<C> Model<C> {
     }
 
     /// Whether there is a place for a connection, and for its completion.
-    fn may_accept(&self, many: bool) -> bool {
+    pub(crate) fn may_accept(&self, many: bool) -> bool {
         self.has_place() && (!many || self.has_credit() || self.limits.ops_max.get() == 1)
     }
 
     /// There is no place for what a lane would accept: it steps aside until there is.
     #[cold]
-    fn hold(&mut self, lane: LaneId) {
+    fn hold(&mut self, lane: LaneId, served: bool) {
         self.displace(lane);
-        self.conns[lane].place = Place::Held;
-        self.held.push_back(&mut self.conns, lane.index());
+        self.conns[lane].place = Place::Held { served };
+        let held = if served { &mut self.held_served } else { &mut self.held };
+        held.push_back(&mut self.conns, lane.index());
+    }
+
+    /// A lane has accepted a connection. If that took the last place, those who wait for one come before it (K6): it is
+    /// held at once, not when it is looked at next, for then it would be held before them.
+    fn make_way(&mut self, lane: LaneId) {
+        let next = self.conns[lane].ops.front().map(|next| self.ops[next].work());
+        if let Some(&Work::Accept { many }) = next
+            && !self.may_accept(many.is_some())
+        {
+            self.hold(lane, true);
+        }
     }
 
     fn serve(&mut self, lane: LaneId, head: u32, perform: impl FnOnce(Syscall<'_>) -> Outcome) {
@@ -364,6 +376,7 @@ impl<C> Model<C> {
                     // With a single credit in all, the accept's own is the only one to complete with.
                     Some(_) | None => self.end(head, done),
                 }
+                self.make_way(lane);
             }
             other => {
                 self.conns.remove_at(conn.index());

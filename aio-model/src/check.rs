@@ -117,7 +117,8 @@ impl<C> Model<C> {
     fn check_lists(&self, found: &mut Found) -> Checked {
         let parked =
             (0..).zip(&self.pools).map(|(id, pool)| (Place::Parked(crate::PoolId::new(id)), pool.parked));
-        let lists = [(Place::Running, self.run), (Place::Held, self.held)].into_iter().chain(parked);
+        let held = |served| (Place::Held { served }, if served { self.held_served } else { self.held });
+        let lists = [(Place::Running, self.run), held(false), held(true)].into_iter().chain(parked);
         for (place, list) in lists {
             ensure(list.is_whole(&self.conns), "K6", "lane-list", || format!("{place:?} lanes: {list:?}"))?;
             for lane in list.iter(&self.conns).map(LaneId::from_index) {
@@ -161,7 +162,7 @@ impl<C> Model<C> {
                 let owner = || Owner::Lane(LaneId::new(key.index(), direction));
                 self.check_timer(Some(timer), owner, found)
             }
-            Place::Running | Place::Parked(_) | Place::Held => {
+            Place::Running | Place::Parked(_) | Place::Held { .. } => {
                 found.placed += 1;
                 Ok(())
             }

@@ -190,7 +190,7 @@ impl From<Place> for LanePlace {
             Place::Idle => LanePlace::Idle,
             Place::Running => LanePlace::Running,
             Place::Parked(_) => LanePlace::Parked,
-            Place::Held => LanePlace::Held,
+            Place::Held { .. } => LanePlace::Held,
             Place::BackingOff(_) => LanePlace::BackingOff,
         }
     }
@@ -222,7 +222,7 @@ impl<C> fmt::Debug for Model<C> {
             .field("ops", &self.ops.len())
             .field("completions", &self.ended.len())
             .field("runnable", &self.run.len())
-            .field("held", &self.held.len())
+            .field("held", &self.held_len())
             .field("sleeping", &self.sleeping.len())
             .field("timers", &self.timers.len())
             .field("leases", &self.outstanding())
@@ -306,6 +306,7 @@ impl<C: fmt::Debug> Model<C> {
             timers,
             run,
             held,
+            held_served,
             sleeping,
             ended,
             round,
@@ -316,7 +317,7 @@ impl<C: fmt::Debug> Model<C> {
         } = self;
         let pools = self.pools.iter().map(|pool| (pool.parked, pool.free_len(), pool.outstanding()));
         let pools: alloc::vec::Vec<_> = pools.collect();
-        let lists = (run, held, sleeping, ended, pools);
+        let lists = (run, held, held_served, sleeping, ended, pools);
         alloc::format!("{:?}", (conns, ops, cargos, timers, lists, round, now, shut_down, waited))
     }
 }

@@ -86,7 +86,10 @@ pub(crate) enum Place {
     Idle,
     Running,
     Parked(PoolId),
-    Held,
+    Held {
+        /// Whether it was the last to get a place, or one of the last: those who got none come first (K6).
+        served: bool,
+    },
     /// In none, until the timer fires.
     BackingOff(TimerId),
 }

@@ -54,6 +54,8 @@ pub struct Model<C> {
     pub(crate) run: List,
     /// The accept lanes that wait for a free connection or credit.
     pub(crate) held: List,
+    /// Those of them that have had one since the others came to wait.
+    pub(crate) held_served: List,
     /// The operations that wait for nothing but time.
     pub(crate) sleeping: List,
     /// The operations that have ended, in the order in which they did.
@@ -93,6 +95,7 @@ impl<C> Model<C> {
             pools: pools.collect(),
             run: List::EMPTY,
             held: List::EMPTY,
+            held_served: List::EMPTY,
             sleeping: List::EMPTY,
             ended: List::EMPTY,
             round: Round::OVER,
@@ -404,7 +407,8 @@ impl<C> Model<C> {
                 return;
             }
             Place::Running => &mut self.run,
-            Place::Held => &mut self.held,
+            Place::Held { served: false } => &mut self.held,
+            Place::Held { served: true } => &mut self.held_served,
             Place::Parked(pool) => &mut self.pools[pool.index()].parked,
         };
         list.remove(&mut self.conns, lane.index());
@@ -424,12 +428,20 @@ impl<C> Model<C> {
     /// plain that they would try in vain.
     #[inline]
     pub(crate) fn release_held(&mut self) {
-        if self.held.is_empty() || !self.has_place() {
+        if self.held_len() == 0 || !self.has_place() {
             return;
         }
-        while let Some(lane) = self.held.pop_front(&mut self.conns).map(LaneId::from_index) {
+        loop {
+            let conns = &mut self.conns;
+            let next = self.held.pop_front(conns).or_else(|| self.held_served.pop_front(conns));
+            let Some(lane) = next.map(LaneId::from_index) else { return };
             self.come_back(lane);
         }
+    }
+
+    /// The accept lanes that wait for a free connection or credit.
+    pub(crate) fn held_len(&self) -> u32 {
+        self.held.len() + self.held_served.len()
     }
 
     /// Ends a queued operation: out of its lane, its timer off, its completion posted into the place that was

@@ -162,7 +162,7 @@ impl<C> Model<C> {
             completions: self.completions(),
             leases: self.outstanding(),
             lanes_parked: self.pools.iter().map(|pool| pool.parked.len()).sum(),
-            lanes_held: self.held.len(),
+            lanes_held: self.held_len(),
             lanes_runnable: self.run.len(),
             timers: self.timers.len(),
             counters: self.stats,

@@ -537,12 +537,13 @@ impl<C> Model<C> {
     }
 
     /// Whether a lane whose head has gone still waits for the right thing. What it waited for, it waited for on
-    /// behalf of its head; if the next operation wants the same, the lane keeps its place in the line (B3).
+    /// behalf of its head; if the next operation wants the same, the lane keeps its place in the line (B3, K6).
     fn waits_on(&self, lane: LaneId) -> bool {
         let head = self.conns[lane].ops.front().map(|index| self.ops[index].work());
         match (self.conns[lane].place, head) {
             (Place::Parked(pool), Some(Work::RecvPooled { pool: wanted })) => pool == *wanted,
-            (Place::Parked(_) | Place::Held, _) => false,
+            (Place::Held { .. }, Some(Work::Accept { many })) => !self.may_accept(many.is_some()),
+            (Place::Parked(_) | Place::Held { .. }, _) => false,
             (Place::Idle | Place::Running | Place::BackingOff(_), _) => true,
         }
     }

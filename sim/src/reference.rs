@@ -54,6 +54,8 @@ pub struct Reference {
     line: VecDeque<LaneName>,
     /// The accepting lanes that wait for a connection's place or a credit.
     held: VecDeque<LaneName>,
+    /// Those of them that got one since the others came: they come after them (K6).
+    held_served: VecDeque<LaneName>,
     sleeping: Vec<Op>,
     ended: VecDeque<Completion>,
     /// The pools of the leases that were dropped since the last turn.
@@ -158,6 +160,7 @@ impl Reference {
             op_places: Places::default(),
             line: VecDeque::new(),
             held: VecDeque::new(),
+            held_served: VecDeque::new(),
             sleeping: vec![],
             ended: VecDeque::new(),
             homeward: vec![],
@@ -208,7 +211,7 @@ impl Reference {
     fn place(&self, lane: LaneName) -> LanePlace {
         if self.line.contains(&lane) {
             LanePlace::Running
-        } else if self.held.contains(&lane) {
+        } else if self.held.contains(&lane) || self.held_served.contains(&lane) {
             LanePlace::Held
         } else if self.pools.values().any(|pool| pool.parked.contains(&lane)) {
             LanePlace::Parked
@@ -257,6 +260,7 @@ impl Reference {
     fn step_aside(&mut self, lane: LaneName) {
         self.line.retain(|other| *other != lane);
         self.held.retain(|other| *other != lane);
+        self.held_served.retain(|other| *other != lane);
         self.pools.values_mut().for_each(|pool| pool.parked.retain(|other| *other != lane));
         self.lane_mut(lane).pause = None;
     }
@@ -319,7 +323,7 @@ impl Reference {
     /// still is no connection to be had.
     fn release_held(&mut self) {
         while self.has_place()
-            && let Some(lane) = self.held.pop_front()
+            && let Some(lane) = self.held.pop_front().or_else(|| self.held_served.pop_front())
         {
             self.stand(lane);
         }

@@ -104,7 +104,7 @@ fn a_lane_in_two_queues() {
 fn a_lane_in_another_queue_than_it_says() {
     let (mut model, conn) = receiving(1);
     model.on_ready(model.conn_id(conn), Readiness::READABLE);
-    canary("lane-place", model, |model| model.conns[receive(conn)].place = Place::Held);
+    canary("lane-place", model, |model| model.conns[receive(conn)].place = Place::Held { served: false });
 }
 
 #[test]

@@ -6,8 +6,9 @@ use std::time::Duration;
 use crate::bench::{Asked, Bench, MS, limits};
 use aio_model::Outcome::{Done, Exhausted, Failed, Interrupted, Partial, Transferred, WouldBlock};
 use aio_model::{
-    Accept, Buffer, Close, Deadline, IdError, Instant, Kind, Limit, Limits, OpIdError, OpenError, Parts,
-    Post, Readiness, Recv, ResumeError, Send, Shutdown, Sleep, SubmitErrorKind, SystemError, SystemErrorKind,
+    Accept, Buffer, Close, ConnId, Deadline, Done::Accepted, IdError, Instant, Kind, Limit, Limits, OpId,
+    OpIdError, OpenError, Parts, Post, Readiness, Recv, ResumeError, Send, Shutdown, Sleep, SubmitErrorKind,
+    SystemError, SystemErrorKind,
 };
 
 const RESET: SystemError = SystemError::from_kind(SystemErrorKind::ConnectionReset);
@@ -451,6 +452,55 @@ fn k5_a_listener_that_is_held_does_not_keep_the_loop_awake() {
     bench.round(NO_TIME, &[Transferred(1)]);
     assert_eq!(bench.ended(), [ended("send", 1, "Sent")]);
     assert!(!bench.model.is_busy(), "connections are still at their limit");
+}
+
+/// Three listeners, each with two accepts, of which the first is named, and with somebody who waits; and a place for one
+/// connection, which is taken by the first.
+fn listeners() -> (Bench, [ConnId; 3], [OpId; 3]) {
+    let limits = Limits { connections_max: NonZeroU32::new(4).unwrap(), ..limits() };
+    let mut bench = Bench::with(limits, 1);
+    let listeners = [(); 3].map(|()| bench.listener());
+    let accepts = listeners.map(|listener| {
+        bench.readable(listener);
+        let first = bench.submit(listener, Accept::many(), "first");
+        bench.submit(listener, Accept::many(), "second");
+        first
+    });
+    assert_eq!(bench.round(NO_TIME, &[Done]), [Asked::Accept(listeners[0])]);
+    assert_eq!(bench.model.stats().lanes_held, 3, "whoever waits for a place does not keep the loop awake");
+    (bench, listeners, accepts)
+}
+
+/// Closes the connection that was accepted last, and says who accepts in its place.
+fn next_to_accept(bench: &mut Bench) -> ConnId {
+    let accepted = bench.completions().into_iter().find_map(|done| match done.result {
+        Ok(Accepted(conn)) => Some(conn),
+        _ => None,
+    });
+    bench.model.close(accepted.unwrap()).unwrap();
+    assert_eq!(bench.round(NO_TIME, &[]), [Asked::Close(accepted.unwrap())]);
+    match bench.round(NO_TIME, &[Done])[..] {
+        [Asked::Accept(listener)] => listener,
+        ref other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn k6_listeners_take_turns_at_places_that_become_free_one_by_one() {
+    let (mut bench, [a, b, c], _) = listeners();
+    assert_eq!([(); 6].map(|()| next_to_accept(&mut bench)), [b, c, a, b, c, a]);
+}
+
+#[test]
+fn k6_a_listener_keeps_its_place_in_the_line_when_its_first_accept_is_cancelled() {
+    let (mut bench, [a, b, c], accepts) = listeners();
+    bench.model.cancel(accepts[1]).unwrap();
+    assert_eq!(bench.model.stats().lanes_held, 3, "the next one lacks a place, too");
+    assert_eq!([(); 2].map(|()| next_to_accept(&mut bench)), [b, c]);
+    // The one that had a place last is the last, whichever of its accepts it was.
+    bench.model.cancel(accepts[2]).unwrap();
+    assert_eq!([(); 3].map(|()| next_to_accept(&mut bench)), [a, b, c]);
+    bench.model.check().unwrap();
 }
 
 #[test]

@@ -109,6 +109,8 @@ impl Oracle {
         });
         if let Some(state) = self.lane(conn, lane) {
             state.turns_passed_over = 0;
+            state.held = None;
+            state.outrun.clear();
         }
     }
 
@@ -245,6 +247,9 @@ impl Oracle {
             format!("accepts from {listener} with connections at their limit")
         });
         let Some((op, task)) = self.called(listener, RECEIVE, "an accept") else { return };
+        if outcome == Outcome::Done {
+            self.judge_places(listener);
+        }
         if outcome != Outcome::Done {
             return self.hindered(listener, RECEIVE, outcome);
         }
@@ -274,6 +279,31 @@ impl Oracle {
                 format!("an accept on {listener}, whose turn is {other:?}")
             }),
         }
+    }
+
+    /// Judges that nobody takes place after place before others who wait for one (K6): who took one, or several in a turn,
+    /// stands behind them from then on.
+    fn judge_places(&mut self, taker: ConnId) {
+        let (now, turn) = (self.now, self.turns);
+        let (credits, most) = (self.credits(), self.limits.ops_max.get());
+        let mut outrun = None;
+        for (id, conn) in self.conns.iter_mut().filter(|(id, _)| **id != taker) {
+            let lane = &mut conn.lanes[RECEIVE];
+            let could = match lane.queue.front().and_then(|head| self.ops.get(head)).map(|head| head.task) {
+                Some(Task::AcceptOne) => true,
+                Some(Task::AcceptMany) => most == 1 || credits < most,
+                _ => false,
+            };
+            let waited = lane.held.is_some_and(|since| since < turn);
+            if could && waited && lane.ready && !lane.pauses(now) && !lane.outrun.contains(&(taker, turn)) {
+                lane.outrun.push((taker, turn));
+                let turns = lane.outrun.iter().filter(|(other, _)| *other == taker).count();
+                outrun = outrun.or((turns > 1).then_some(*id));
+            }
+        }
+        self.ensure(outrun.is_none(), "K6", "places-in-turn", || {
+            format!("{taker} accepts again, and {outrun:?} waits for a place")
+        });
     }
 
     /// A shutdown was answered.

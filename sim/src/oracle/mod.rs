@@ -158,6 +158,10 @@ struct Lane {
     in_line: Option<u64>,
     /// The pooled receive that has a buffer.
     holds: Option<u64>,
+    /// Since the end of which turn it waits for a place for a connection, by the model's own word.
+    held: Option<u64>,
+    /// Who accepted since then, and in which turns, although this lane could have done so instead.
+    outrun: Vec<(ConnId, u64)>,
     /// How many operations have ended in order.
     ended: u64,
     /// The stamp of the last of them whose completion was taken.
@@ -373,6 +377,8 @@ impl Oracle {
                 lane.pause = None;
                 // And begins at the back of the line.
                 lane.turns_passed_over = 0;
+                lane.held = None;
+                lane.outrun.clear();
             }
             if op.task == Task::Shutdown {
                 // One that did not happen shuts nothing down.

@@ -1,6 +1,6 @@
 //! What must be true when a turn is over.
 
-use aio_model::{ConnId, LanePlace, Model, OpError};
+use aio_model::{ConnId, Kind, LanePlace, Model, OpError};
 
 use super::{Broken, Conn, Lane, Oracle, Phase, RECEIVE, SEND, Task};
 use crate::engine::Direction;
@@ -55,6 +55,7 @@ impl Oracle {
         });
         self.judge_fairness(model.outstanding() as usize);
         self.judge_parking(model);
+        self.note_held(model);
         if model.is_busy() {
             return;
         }
@@ -148,6 +149,17 @@ impl Oracle {
                 "one waits for a buffer, and another has had one since, which came later: {passed_over:?}"
             )
         });
+    }
+
+    /// Notes which listeners wait for a place, by the model's own word, and since when.
+    fn note_held<C>(&mut self, model: &Model<C>) {
+        for (_, conn) in self.conns.iter_mut().filter(|(_, conn)| conn.kind == Kind::Listener) {
+            let lane = &mut conn.lanes[RECEIVE];
+            let head = lane.queue.front().and_then(|head| model.op_info(self.ops[head].id).ok());
+            if head.is_some_and(|info| info.place == Some(LanePlace::Held)) {
+                lane.held = lane.held.or(Some(self.turns));
+            }
+        }
     }
 
     /// An operation receives into a buffer of a pool. If it did not have one before, it was lent one in this turn.

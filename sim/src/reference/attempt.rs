@@ -38,18 +38,23 @@ impl Reference {
                 self.pool_mut(pool).parked.push_back(name);
                 false
             }
-            // K5: there is a place for the connection; and for the completion (C6), unless the accept's own will do.
-            Work::Accept { many } => {
-                let own_will_do = !many || self.plan.limits.ops_max.get() == 1;
-                let free = self.has_place() && (own_will_do || self.has_credit());
-                if !free {
+            work @ Work::Accept { .. } => {
+                let lacks = self.lacks_place(work);
+                if lacks {
                     self.step_aside(name);
                     self.held.push_back(name);
                 }
-                free
+                !lacks
             }
             _ => true,
         }
+    }
+
+    /// K5: whether there is no place for the connection that an accept would bring; or none for the completion (C6),
+    /// unless the accept's own will do.
+    pub(super) fn lacks_place(&self, work: Work) -> bool {
+        let own_will_do = work != (Work::Accept { many: true }) || self.plan.limits.ops_max.get() == 1;
+        !(self.has_place() && (own_will_do || self.has_credit()))
     }
 
     pub(super) fn attempt(&mut self, name: LaneName, world: &mut impl World) {
@@ -116,6 +121,11 @@ impl Reference {
                     self.complete_one_of_many(name, Ok(Done::Accepted(conn)));
                 } else {
                     self.complete_head(name, Ok(Done::Accepted(conn)));
+                }
+                // K6: who has had the last place waits behind those who had none.
+                if self.lane(name).ops.front().is_some_and(|next| self.lacks_place(next.work)) {
+                    self.step_aside(name);
+                    self.held_served.push_back(name);
                 }
             }
             other => {

@@ -147,7 +147,7 @@ impl Reference {
             outstanding: leases - self.homeward.len(),
             leases,
             lanes_parked: self.pools.values().map(|pool| pool.parked.len()).sum(),
-            lanes_held: self.held.len(),
+            lanes_held: self.held.len() + self.held_served.len(),
             lanes_runnable: self.line.len(),
             timers: self.timers(),
             wakes: self.wakes,

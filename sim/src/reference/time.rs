@@ -1,6 +1,6 @@
 //! Time, and what falls due in it: looked for, not kept in order.
 
-use aio_model::{CloseReason, Deadline, Instant, OpError};
+use aio_model::{CloseReason, Deadline, Instant, LanePlace, OpError};
 
 use super::{Done, Id, LaneName, Phase, Reference, Rule, Work};
 
@@ -148,14 +148,15 @@ impl Reference {
         self.settle(name.conn);
     }
 
-    /// What a lane waited for, its head did. A buffer is as good for the next one, if it is of the right pool; then
-    /// the lane keeps its place in line (B3).
+    /// What a lane waited for, its head did. A buffer is as good for the next one, if it is of the right pool, and so is a
+    /// place, if it is still lacking; then the lane keeps its place in line (B3, K6).
     fn still_waits(&self, name: LaneName) -> bool {
         let Some(head) = self.lane(name).ops.front() else { return false };
         let parked = self.pools.iter().find(|(_, pool)| pool.parked.contains(&name)).map(|(pool, _)| *pool);
         match parked {
             Some(pool) => head.work == Work::RecvPooled { pool: Some(pool) },
-            None => !self.held.contains(&name),
+            None if self.place(name) == LanePlace::Held => self.lacks_place(head.work),
+            None => true,
         }
     }
 }

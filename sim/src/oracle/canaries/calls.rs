@@ -222,6 +222,25 @@ fn an_accept_without_a_credit_for_its_completion() {
 }
 
 #[test]
+fn a_listener_that_takes_place_after_place() {
+    let mut story = Story::new();
+    let [greedy, patient] = [(); 2].map(|()| story.adopt(Kind::Listener));
+    for listener in [greedy, patient] {
+        story.submit_recv(listener, Task::AcceptMany);
+    }
+    let accept = |story: &mut Story| {
+        story.oracle.on_turn();
+        let new = story.stranger();
+        story.oracle.on_accept(greedy, new, None, Outcome::Done);
+    };
+    if let Some(lane) = story.oracle.lane(patient, super::super::RECEIVE) {
+        lane.held = Some(0);
+    }
+    accept(&mut story);
+    canary("places-in-turn", story, accept);
+}
+
+#[test]
 fn an_accept_instead_of_a_receive() {
     let (mut story, conn) = Story::stream();
     story.submit_recv(conn, Task::Recv);
