@@ -204,16 +204,43 @@ fn t1_what_no_clock_comes_to_is_last_among_many_timers() {
 fn a_short_list_of_timers_is_looked_through_and_a_long_one_is_spread() {
     let nodes = |timers: &Timers<u64>| format!("{timers:?}").matches("occupied:").count();
     let mut timers = Timers::new();
-    for at in 1..=16 {
+    for at in 5_000..5_016 {
         timers.arm(Tick(at), at);
-        assert_eq!((timers.earliest(), nodes(&timers)), (Some(Tick(1)), 1), "with {at}");
+        assert_eq!((timers.earliest(), nodes(&timers)), (Some(Tick(5_000)), 1), "with {at}");
     }
-    timers.arm(Tick(17), 17);
+    timers.arm(Tick(5_016), 5_016);
     assert_eq!(nodes(&timers), 1, "not before it is looked for");
-    assert_eq!(timers.earliest(), Some(Tick(1)));
-    assert_eq!(nodes(&timers), 8, "one a digit");
-    while timers.pop_due(Tick(17)).is_some() {}
-    assert_eq!((timers.len(), nodes(&timers)), (0, 1));
+    assert_eq!(timers.earliest(), Some(Tick(5_000)));
+    assert_eq!(nodes(&timers), 3, "one a digit");
+    while timers.pop_due(Tick(5_016)).is_some() {}
+    for at in 5_020..5_050 {
+        timers.arm(Tick(at), at);
+    }
+    assert_eq!((timers.len(), timers.earliest(), nodes(&timers)), (30, Some(Tick(5_020)), 3), "still there");
+    timers.arm(Tick(4), 4);
+    while timers.pop_due(Tick(5_050)).is_some() {}
+    timers.arm(Tick(9_000), 9_000);
+    assert_eq!(
+        (timers.earliest(), nodes(&timers)),
+        (Some(Tick(9_000)), 1),
+        "what time has passed is not kept"
+    );
+}
+
+#[test]
+fn of_the_nodes_that_deadlines_have_left_only_some_are_kept() {
+    let nodes = |timers: &Timers<u64>| format!("{timers:?}").matches("occupied:").count();
+    let mut timers = Timers::new();
+    // Something near, so that nobody ever comes by what is far.
+    let mut near = timers.arm(Tick(1), 0);
+    for far in (0..1_000).rev().map(|nth| 10_000 + nth * 64) {
+        timers.cancel(near);
+        let armed: Vec<_> = (0..20).map(|at| timers.arm(Tick(far + at), at)).collect();
+        assert_eq!(timers.earliest(), Some(Tick(far)));
+        near = timers.arm(Tick(1), 0);
+        armed.into_iter().for_each(|timer| drop(timers.cancel(timer)));
+        assert!(nodes(&timers) <= 64, "{} nodes", nodes(&timers));
+    }
 }
 
 #[test]
