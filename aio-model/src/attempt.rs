@@ -420,7 +420,7 @@ impl<C> Model<C> {
         self.abort(lane.conn(), CloseReason::Requested);
     }
 
-    /// Posts one of many completions of an accept, into a place that [`equip`](Model::equip) found free.
+    /// Posts one of many completions of an accept, into a place that [`may_accept`](Model::may_accept) found free.
     fn post_accepted(&mut self, head: u32, clone: fn(&C) -> C, result: Result<Done, OpError>) {
         let Op { context, conn, .. } = &self.ops[head];
         let op = Op {
