@@ -265,6 +265,13 @@ impl Net {
         (pipe.arrived(), pipe.in_flight())
     }
 
+    /// How many of the bytes that were sent to a peer have arrived, and were not read yet, and how many are on their way.
+    pub fn incoming(&self, peer: PeerId) -> (usize, usize) {
+        let world = self.world();
+        let pipe = world.link(peer.end()).sent_by(!peer.side());
+        (pipe.arrived(), pipe.in_flight())
+    }
+
     /// How many bytes the kernel of an open stream has taken from sends, and given to receives, ever.
     pub fn moved(&self, conn: ConnId) -> Option<(u64, u64)> {
         let world = self.world();

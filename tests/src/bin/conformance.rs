@@ -130,7 +130,11 @@ fn table(family: Family, engine: &str, tally: &Tally) {
         println!("  {deed:16} {seen:28} {count:>12}");
     }
     let extras = tally.extras;
-    println!("  directions told of: {}, of them not owed in the simulator: {}\n", extras.told, extras.unowed);
+    println!("  directions told of: {}, of them not owed in the simulator: {}", extras.told, extras.unowed);
+    println!(
+        "  scripts with something unlikely in them: {}, explained in at most {} attempts\n",
+        tally.odd, tally.attempts_max
+    );
 }
 
 fn tell(found: &Found) {
@@ -157,6 +161,8 @@ fn json(seed: u64, engine: &str, tallies: &[(Family, Tally)], found: &[Found]) -
             "seen": seen.collect::<Vec<_>>(),
             "told": tally.extras.told,
             "told_unowed": tally.extras.unowed,
+            "odd": tally.odd,
+            "attempts_max": tally.attempts_max,
         })
     });
     let differences = found.iter().map(|found| {

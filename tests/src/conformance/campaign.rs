@@ -58,8 +58,12 @@ pub struct Tally {
     pub deeds: u64,
     /// By deed and outcome.
     pub seen: BTreeMap<(&'static str, String), u64>,
-    /// How generous the kernel was.
+    /// How generous the kernel was, and how often it had to be tried again to follow it.
     pub extras: Extras,
+    /// Scripts in which what is likely was not the case.
+    pub odd: u64,
+    /// The most ways that were tried for one of them.
+    pub attempts_max: u64,
 }
 
 impl Tally {
@@ -69,6 +73,9 @@ impl Tally {
         self.deeds += case.history.deeds.len() as u64;
         self.extras.told += case.extras.told;
         self.extras.unowed += case.extras.unowed;
+        self.extras.attempts += case.extras.attempts;
+        self.odd += u64::from(case.extras.attempts > 1);
+        self.attempts_max = self.attempts_max.max(case.extras.attempts);
         for (deed, seen) in &case.history.deeds {
             *self.seen.entry((deed.kind(), seen.kind(deed))).or_default() += 1;
         }

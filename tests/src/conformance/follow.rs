@@ -5,6 +5,7 @@
 //! its way, the history itself tells how much had arrived before: what was received later.
 
 mod arrivals;
+mod guesses;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,10 +19,13 @@ use crate::conformance::caller::Caller;
 use crate::conformance::history::{Deed, History, Name, Number, PeerSaw, Seen};
 use crate::pair::Family;
 
-use arrivals::Guess;
+use guesses::{Guesses, search};
 
 /// How much a system throws away at once, real or simulated.
 const DISCARD_BYTES: usize = 16 << 10;
+
+/// How many ways to explain a history are tried before it is called a difference.
+const ATTEMPTS_MAX: usize = 2000;
 
 /// Something that the kernel did and no simulated system does, or the other way round.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,13 +42,15 @@ impl fmt::Display for Difference {
     }
 }
 
-/// How often the kernel was more generous than its contract, as far as the simulator has it.
+/// How often the kernel was more generous than its contract, as far as the simulator has it; and how hard it was to follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Extras {
     /// Directions that an event was of, in all.
     pub told: u64,
     /// Of those, the ones that nothing had changed in, as far as the simulator knows.
     pub unowed: u64,
+    /// How many ways to explain the history were tried: 1, if what is likely was the case.
+    pub attempts: u64,
 }
 
 /// Does everything that was done to the kernel to a simulated system with this engine.
@@ -56,15 +62,14 @@ pub fn follow(history: &History, engine: EngineKind) -> Result<Extras, Differenc
     if let Some((at, what)) = history.broken.first() {
         return Err(Difference { at: *at, what: what.clone() });
     }
-    let likely = attempt(history, engine, Guess(0));
     // What has arrived when is not always to be seen. With narrow buffers it may have been less than it seems.
-    let others = (1..Guess::COUNT).map(|guess| attempt(history, engine, Guess(guess)));
-    let other = if likely.is_err() && history.lags { others.flatten().next() } else { None };
-    other.map_or(likely, Ok)
+    let attempts_max = if history.lags { ATTEMPTS_MAX } else { 1 };
+    let (extras, attempts) = search(attempts_max, |guesses| attempt(history, engine, guesses))?;
+    Ok(Extras { attempts: attempts as u64, ..extras })
 }
 
-fn attempt(history: &History, engine: EngineKind, guess: Guess) -> Result<Extras, Difference> {
-    let mut follower = Follower::new(history, engine, guess);
+fn attempt(history: &History, engine: EngineKind, guesses: &Guesses) -> Result<Extras, Difference> {
+    let mut follower = Follower::new(history, engine, guesses);
     for (at, (deed, seen)) in history.deeds.iter().enumerate() {
         follower.at = at;
         follower.perform(deed, seen).map_err(|what| Difference { at, what })?;
@@ -94,7 +99,7 @@ impl Conn {
 
 struct Follower<'a> {
     history: &'a History,
-    guess: Guess,
+    guesses: &'a Guesses,
     engine: EngineKind,
     at: usize,
     net: Net,
@@ -109,7 +114,7 @@ struct Follower<'a> {
 type Followed<T = ()> = Result<T, String>;
 
 impl<'a> Follower<'a> {
-    fn new(history: &'a History, engine: EngineKind, guess: Guess) -> Follower<'a> {
+    fn new(history: &'a History, engine: EngineKind, guesses: &'a Guesses) -> Follower<'a> {
         let net = Net::calm();
         net.set_family(match history.family {
             Family::Tcp => sim::Family::Tcp,
@@ -120,7 +125,7 @@ impl<'a> Follower<'a> {
         net.host(nobody(), Answer::Refuses);
         Follower {
             history,
-            guess,
+            guesses,
             engine,
             at: 0,
             caller: Caller::new(SimOs::new(net.clone(), engine)),
@@ -166,7 +171,7 @@ impl<'a> Follower<'a> {
             }
             (&Deed::Close(conn), &Seen::Outcome(outcome)) => {
                 let id = self.id(conn);
-                if !self.guess.received_is_not_there() {
+                if self.incoming(conn).1 == 0 || self.guesses.likely() {
                     self.arrive(conn, usize::MAX);
                 }
                 self.relieve(conn);
@@ -330,7 +335,7 @@ impl<'a> Follower<'a> {
         match seen {
             Outcome::Transferred(count) => {
                 // If the kernel has room, the pressure is off. That may be too little room for an event.
-                self.relieve(conn);
+                self.make_room(conn);
                 self.simulate_wait(Some(conn));
                 if self.history.lags {
                     self.steer(&[Fault::Latency], &[]);
@@ -347,9 +352,13 @@ impl<'a> Follower<'a> {
     }
 
     fn peer_write(&mut self, conn: Number, saw: PeerSaw) -> Followed {
-        let latency: &[Fault] = if self.conns[conn].closed { &[] } else { &[Fault::Latency] };
-        self.steer(latency, &[]);
         let peer = self.peer(conn);
+        if matches!(saw, PeerSaw::End | PeerSaw::Failed(_)) {
+            self.arrive(conn, usize::MAX);
+        }
+        // Whether it is held up on its way to where it is unwelcome is not to be seen.
+        let arrives = self.conns[conn].closed && (!self.history.lags || self.guesses.likely());
+        self.steer(if arrives { &[] } else { &[Fault::Latency] }, &[]);
         let wrote = |bytes| self.net.peer_write(peer, &vec![0; bytes]);
         match saw {
             PeerSaw::Bytes(count) => peer_agrees(wrote(count) == count, &self.net, peer),
@@ -360,12 +369,15 @@ impl<'a> Follower<'a> {
 
     fn peer_read(&mut self, conn: Number, saw: PeerSaw) -> Followed {
         let peer = self.peer(conn);
-        let short = || matches!(saw, PeerSaw::Bytes(count) if count > self.net.peer_state(peer).readable);
-        if short() {
-            self.relieve_bytes(conn);
+        match saw {
+            PeerSaw::Bytes(count) => {
+                self.deliver(conn, count.saturating_sub(self.net.peer_state(peer).readable));
+            }
+            PeerSaw::End => self.relieve(conn),
+            PeerSaw::Nothing | PeerSaw::Failed(_) => {}
         }
-        if short() || saw == PeerSaw::End {
-            self.relieve(conn);
+        if self.conns[conn].closed && matches!(saw, PeerSaw::End | PeerSaw::Failed(_)) {
+            self.arrive(conn, usize::MAX);
         }
         // The room that is left behind may be too little for an event.
         self.simulate_wait(Some(conn));
@@ -377,7 +389,7 @@ impl<'a> Follower<'a> {
             }
             PeerSaw::End => state.ended || state.reset,
             PeerSaw::Failed(_) => state.reset,
-            PeerSaw::Nothing => state.readable > 0 || !state.ended,
+            PeerSaw::Nothing => state.readable == 0 && !state.ended,
         };
         peer_agrees(agrees, &self.net, peer)
     }
@@ -431,7 +443,7 @@ impl<'a> Follower<'a> {
             self.arrive(conn, if all { usize::MAX } else { wanted.min(in_flight.saturating_sub(kept)) });
         }
         if readiness.intersects(Readiness::WRITABLE) && !said.intersects(Readiness::WRITABLE) {
-            self.relieve(conn);
+            self.make_room(conn);
         }
     }
 
@@ -457,8 +469,15 @@ impl<'a> Follower<'a> {
             if !self.history.lags || (readable && self.incoming(conn).0 == 0) {
                 self.arrive(conn, usize::MAX);
             }
+            // What is on its way to a peer that has closed is going to be a reset, and that would be seen.
+            let closed = known.peer.is_some_and(|peer| self.net.peer_state(peer).closed);
             let room = self.history.ready.contains(&(Name::Conn(conn), Direction::Send));
-            known.peer.filter(|_| room).into_iter().for_each(|peer| self.net.hurry(peer, Direction::Receive));
+            let through = if closed { self.history.errors.contains(&conn) } else { room };
+            known
+                .peer
+                .filter(|_| through)
+                .into_iter()
+                .for_each(|peer| self.net.hurry(peer, Direction::Receive));
         }
         self.at = self.history.deeds.len() - 1;
         self.simulate_wait(None);

@@ -19,6 +19,16 @@ pub enum Name {
     Conn(Number),
 }
 
+impl Name {
+    /// The number, if it is a connection.
+    pub fn conn(self) -> Option<Number> {
+        match self {
+            Name::Listener => None,
+            Name::Conn(number) => Some(number),
+        }
+    }
+}
+
 /// One thing that is done: to the system, or by a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Deed {
@@ -156,6 +166,8 @@ pub struct History {
     pub deeds: Vec<(Deed, Seen)>,
     /// The directions in which the kernel would let something through at the end.
     pub ready: Vec<(Name, Direction)>,
+    /// The connections of which an error waits to be told at the end.
+    pub errors: Vec<Number>,
     /// The promises that the system itself broke, each with the number of deeds before.
     pub broken: Vec<(usize, String)>,
 }

@@ -165,6 +165,7 @@ pub fn play_with(script: &Script, hosts: &Hosts, patience: Duration, ear: Ear<'_
         lags: script.narrow || script.nagle,
         deeds: Vec::new(),
         ready: Vec::new(),
+        errors: Vec::new(),
         broken: Vec::new(),
     };
     let caller = Caller::new(Os::new()?);
@@ -462,7 +463,7 @@ impl Player<'_> {
 
     /// A direction in which the kernel is ready, and the model would not know.
     fn owed(&mut self) -> io::Result<Option<(Name, Direction)>> {
-        let ready = self.ready()?;
+        let ready = ready(&self.flags()?);
         let knows = |&(name, direction): &(Name, Direction)| {
             let belief = match name {
                 Name::Listener => self.listener.as_ref().map(|(_, _, belief)| belief),
@@ -473,26 +474,19 @@ impl Player<'_> {
         Ok(ready.into_iter().find(|lane| !knows(lane)))
     }
 
-    /// In which directions the kernel would let something through.
-    fn ready(&mut self) -> io::Result<Vec<(Name, Direction)>> {
+    /// What the kernel says of the listener and every open connection.
+    fn flags(&mut self) -> io::Result<Vec<(Name, PollFlags)>> {
         let listener = self.listener.as_ref().map(|(id, ..)| (Name::Listener, *id));
         let conns = self.conns.iter().enumerate();
         let conns = conns.filter_map(|(number, conn)| Some((Name::Conn(number), conn.id?)));
-        let mut ready = Vec::new();
-        for (name, id) in listener.into_iter().chain(conns) {
-            let fd = self.caller.system.descriptor(id).ok_or(ErrorKind::NotFound)?;
+        let system = &mut self.caller.system;
+        let asked = listener.into_iter().chain(conns).map(|(name, id)| {
+            let fd = system.descriptor(id).ok_or(ErrorKind::NotFound)?;
             let mut fds = [PollFd::new(&fd, PollFlags::IN | PollFlags::OUT | PollFlags::RDHUP)];
             poll(&mut fds, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 }))?;
-            let flags = fds[0].revents();
-            let over = PollFlags::HUP | PollFlags::ERR;
-            let receive = (Direction::Receive, over | PollFlags::IN | PollFlags::RDHUP);
-            for (direction, any) in [receive, (Direction::Send, over | PollFlags::OUT)] {
-                if flags.intersects(any) {
-                    ready.push((name, direction));
-                }
-            }
-        }
-        Ok(ready)
+            Ok((name, fds[0].revents()))
+        });
+        asked.collect()
     }
 
     /// The last waits, and what is the case then. No port is left occupied by what lingers.
@@ -503,7 +497,10 @@ impl Player<'_> {
             self.history.deeds.push((Deed::Wait, Seen::Events(events)));
             self.keep_promises()?;
         }
-        self.history.ready = self.ready()?;
+        let flags = self.flags()?;
+        self.history.ready = ready(&flags);
+        let errors = flags.iter().filter(|(_, flags)| flags.contains(PollFlags::ERR));
+        self.history.errors = errors.filter_map(|(name, _)| name.conn()).collect();
         if self.script.family == Family::Tcp {
             for conn in &self.conns {
                 conn.peer.iter().try_for_each(|peer| peer.set_linger(Some(Duration::ZERO)))?;
@@ -511,6 +508,18 @@ impl Player<'_> {
         }
         Ok(self.history)
     }
+}
+
+/// The directions in which the kernel would let something through.
+fn ready(flags: &[(Name, PollFlags)]) -> Vec<(Name, Direction)> {
+    let over = PollFlags::HUP | PollFlags::ERR;
+    let receive = (Direction::Receive, over | PollFlags::IN | PollFlags::RDHUP);
+    let directions = [receive, (Direction::Send, over | PollFlags::OUT)];
+    let lanes = flags.iter().flat_map(|&(name, flags)| {
+        let ready = directions.into_iter().filter(move |(_, any)| flags.intersects(*any));
+        ready.map(move |(direction, _)| (name, direction))
+    });
+    lanes.collect()
 }
 
 fn saw(result: io::Result<usize>) -> PeerSaw {

@@ -11,34 +11,6 @@ use crate::conformance::history::{Deed, Name, Number, Seen};
 
 use super::{DISCARD_BYTES, Follower};
 
-/// What else the follower could assume about what nobody has seen.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Guess(pub(super) u8);
-
-impl Guess {
-    pub(super) const COUNT: u8 = 16;
-
-    /// The peer's end has arrived, although there was a reset later.
-    pub(super) fn end_is_there(self) -> bool {
-        self.0 & 1 != 0
-    }
-
-    /// The peer's bytes have all arrived before it sent its end.
-    pub(super) fn bytes_are_there(self) -> bool {
-        self.0 & 2 != 0
-    }
-
-    /// What was sent to the peer has not arrived when it closes.
-    pub(super) fn sent_is_not_there(self) -> bool {
-        self.0 & 4 != 0
-    }
-
-    /// What the peer sent has not arrived when this end closes.
-    pub(super) fn received_is_not_there(self) -> bool {
-        self.0 & 8 != 0
-    }
-}
-
 /// What becomes of a connection.
 #[derive(Debug, Clone, Copy, Default)]
 struct Fate {
@@ -71,26 +43,42 @@ impl Follower<'_> {
         self.steer(&[], &[]);
     }
 
+    /// How many bytes are on their way from this end.
+    pub(super) fn outgoing(&self, conn: Number) -> usize {
+        self.conns[conn].peer.map_or(0, |peer| self.net.incoming(peer).1)
+    }
+
     /// Lets through what is held up on its way from this end: there is room, or an answer.
     pub(super) fn relieve(&self, conn: Number) {
         self.conns[conn].peer.into_iter().for_each(|peer| self.net.hurry(peer, Direction::Receive));
     }
 
-    /// The same, but the end, if it was sent, stays behind with the last byte.
+    /// If there is no room for what is sent from this end, makes room, by letting through as little as can be.
+    pub(super) fn make_room(&self, conn: Number) {
+        let room = self.conns[conn].id.and_then(|id| self.net.condition(id)).is_some_and(|now| now.room);
+        if !room {
+            self.deliver(conn, 1);
+        }
+    }
+
+    /// Lets so many of the bytes that are on their way from this end through; with the last of them goes the end.
+    pub(super) fn deliver(&self, conn: Number, bytes: usize) {
+        if (1..self.outgoing(conn)).contains(&bytes) {
+            self.steer(&[Fault::Segments], &[bytes - 1]);
+        }
+        if bytes > 0 {
+            self.relieve(conn);
+        }
+        self.steer(&[], &[]);
+    }
+
+    /// Lets through all that was sent from this end, but the end, if it was sent, stays behind with the last byte.
     pub(super) fn relieve_bytes(&self, conn: Number) {
-        let Some((id, peer)) = self.conns[conn].id.zip(self.conns[conn].peer) else { return };
-        let state = self.net.peer_state(peer);
-        let sent = self.net.moved(id).map_or(0, |(sent, _)| sent);
-        let in_flight = sent.saturating_sub(state.received) - state.readable as u64;
+        let in_flight = self.outgoing(conn);
         match in_flight {
             _ if !self.conns[conn].shut => self.relieve(conn),
             0 | 1 => {}
-            _ => {
-                let kept_back = usize::try_from(in_flight - 2).expect("it is in memory");
-                self.steer(&[Fault::Segments], &[kept_back]);
-                self.relieve(conn);
-                self.steer(&[], &[]);
-            }
+            _ => self.deliver(conn, in_flight - 1),
         }
     }
 
@@ -102,7 +90,8 @@ impl Follower<'_> {
             Fate { reset: true, .. } => self.relieve_bytes(conn),
             // The end came, so whatever causes a reset is still on its way.
             Fate { ended: true, error: true, .. } if self.history.lags && !unread => {}
-            _ if self.guess.sent_is_not_there() => {}
+            // It may as well be on its way still.
+            _ if self.outgoing(conn) > 0 && !self.guesses.likely() => {}
             _ => self.relieve(conn),
         }
     }
@@ -113,8 +102,10 @@ impl Follower<'_> {
         let fate = self.fate(conn, self.at);
         let wanted =
             fate.received.map_or(in_flight, |received| received.saturating_sub(arrived).min(in_flight));
-        // The end did not come, or it would have been no reset.
-        let reset = fate.reset && !fate.ended && !self.guess.end_is_there();
+        // The end did not come, or it would have been no reset; unless there was a reset later.
+        let reset = fate.reset
+            && !fate.ended
+            && (!(self.conns[conn].ended || in_flight > 0) || self.guesses.likely());
         let kept = usize::from(self.conns[conn].ended && reset && wanted == in_flight);
         let whole = wanted == in_flight && !reset;
         self.arrive(conn, if whole { usize::MAX } else { wanted.saturating_sub(kept) });
@@ -129,7 +120,7 @@ impl Follower<'_> {
             return;
         }
         let all = fate.reset && fate.received == Some(arrived + in_flight);
-        if all || self.guess.bytes_are_there() {
+        if all || (in_flight > 0 && !self.guesses.likely()) {
             self.arrive(conn, usize::MAX);
         }
     }
@@ -190,8 +181,11 @@ impl Follower<'_> {
                         over = true;
                     }
                 }
-                // What was reset has ended, too.
-                Seen::Outcome(Outcome::Transferred(0)) => (fate.ended, over) = (!told, true),
+                // What was reset has ended, too, and what had not arrived by then never will.
+                Seen::Outcome(Outcome::Transferred(0)) => {
+                    fate.received = fate.received.or(told.then_some(bytes));
+                    (fate.ended, over) = (!told, true);
+                }
                 Seen::Outcome(outcome) if space > 0 => {
                     bytes += count(outcome);
                     fate.received = fate.received.or((count(outcome) < space).then_some(bytes));

@@ -1,0 +1,100 @@
+//! What is late: with narrow buffers, and where small packets wait for each other, bytes may be on their way for long,
+//! and be lost there. Each of these once was a difference.
+
+use aio_model::{Outcome, Readiness, SystemErrorKind};
+use tests::conformance::{Case, History, Hosts, PeerSaw, Script, Seen, Step};
+use tests::pair::Family;
+
+use crate::{FIRST, answers, failure, recv, scene, scene_of, script, told, write};
+
+/// Seeds of random scripts over TCP that once differed, by what was wrong.
+const SEEDS: &[u64] = &[
+    // A send is told of a reset, and a receive then finds the end: what had not arrived by then never will.
+    3_038_446, 3_088_810, 3_155_204, 3_248_402, 3_379_864,
+    // A peer closes while something is still on its way to it.
+    3_117_518, 3_395_311, // What a peer writes is late where it is unwelcome.
+    3_137_892,
+];
+
+#[test]
+fn seeds_that_once_differed() {
+    let hosts = Hosts::new(Family::Tcp).unwrap();
+    for &seed in SEEDS {
+        let case = Case::run(&Script::of_seed(seed, Family::Tcp), &hosts).unwrap();
+        assert_eq!(case.difference, None, "seed {seed}\n{}", case.history);
+    }
+}
+
+fn send(bytes: usize) -> Step {
+    Step::Send { at: 0, pieces: vec![bytes] }
+}
+
+#[test]
+fn what_had_not_arrived_before_a_reset_is_lost() {
+    // Of 4,936 bytes 4,096 fit into the window, and the rest waits.
+    let steps =
+        [Step::Adopt, write(4936), Step::PeerReset { at: 0 }, send(151), Step::Drain { at: 0, piece: 64 }];
+    let history = scene(Family::Tcp, true, &steps);
+    let receives = answers(&history, "recv");
+    let received: usize = receives
+        .iter()
+        .map(|outcome| match outcome {
+            Outcome::Transferred(count) => *count,
+            _ => 0,
+        })
+        .sum();
+    assert_eq!(failure(answers(&history, "send")[0]), Some(SystemErrorKind::ConnectionReset), "{history}");
+    assert!((1..4936).contains(&received), "{history}");
+    assert_eq!(receives.last(), Some(&Outcome::Transferred(0)), "{history}");
+}
+
+#[test]
+fn a_peer_that_closes_before_the_last_small_packet_comes_resets_nothing_yet() {
+    let steps = [
+        Step::Adopt,
+        send(8),
+        // The peer's end has to wait until there is room for it, and its acknowledgement with it.
+        Step::PeerFill { at: 0 },
+        send(14),
+        send(41),
+        Step::PeerRead { at: 0, bytes: 4492 },
+        Step::PeerClose { at: 0 },
+        Step::Wait,
+    ];
+    let history = scene_of(&Script { nagle: true, ..script(Family::Tcp, true, &steps) });
+    let [PeerSaw::Bytes(read)] = peer_saw(&history, "peer reads")[..] else {
+        panic!("it reads once\n{history}")
+    };
+    assert!(read < 8 + 14 + 41, "a packet waits for those before:\n{history}");
+    assert!(!told(&history, 0, FIRST).intersects(Readiness::ERROR), "{history}");
+}
+
+#[test]
+fn what_comes_to_where_it_is_unwelcome_may_come_late() {
+    let steps = [
+        Step::Dial,
+        // Asks whether the connection is there.
+        recv(1),
+        write(3),
+        // This end's has to wait behind megabytes, and no acknowledgement leaves without it.
+        Step::Fill { at: 0, piece: 8192 },
+        write(1),
+        recv(59),
+        Step::Close { at: 0 },
+        write(3045),
+        write(2),
+    ];
+    let history = scene_of(&Script { nagle: true, ..script(Family::Tcp, true, &steps) });
+    // The fourth is taken, so the third has not yet come to where it would have been answered by a reset.
+    assert_eq!(peer_saw(&history, "peer writes"), [3, 1, 3045, 2].map(PeerSaw::Bytes), "{history}");
+}
+
+/// What a peer was told, when it did things of one kind.
+fn peer_saw(history: &History, kind: &str) -> Vec<PeerSaw> {
+    let of_kind = history.deeds.iter().filter(|(deed, _)| deed.kind() == kind);
+    let saw = of_kind.filter_map(|(_, seen)| match seen {
+        Seen::Peer(saw) => Some(*saw),
+        _ => None,
+    });
+    saw.collect()
+}
