@@ -25,7 +25,7 @@
 //! | `history` | what was done to either system, and what came of it |
 //! | `book` | which step makes sense when, and what to do for it |
 //! | `caller` | the calls of either system, in few words |
-//! | `real` | scripts on real sockets |
+//! | `real` | scripts on real sockets; in it `hosts`, who listens, and `promises`, what the kernel owes |
 //! | `belief` | what the model would believe of each direction |
 //! | `follow` | histories in the simulator |
 //! | `campaign` | many scripts: counted, compared, and made short when they differ |

@@ -1,119 +1,32 @@
 //! Scripts on real sockets.
 
+mod hosts;
+mod promises;
+
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use aio::Os;
-use aio_model::{Address, ConnId, Instant, Outcome, Readiness, Syscall, System, SystemErrorKind, Target};
-use rustix::event::{PollFd, PollFlags, poll};
+use aio_model::{ConnId, Instant, Outcome, Readiness, Syscall, System, SystemErrorKind, Target};
 use sim::{Direction, Side, pattern};
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::Socket;
 
 use crate::conformance::belief::Belief;
 use crate::conformance::book::{Book, goes_on};
 use crate::conformance::caller::{Caller, count};
-use crate::conformance::history::{Deed, History, Name, Number, PeerSaw, Seen};
+use crate::conformance::history::{Deed, History, Number, PeerSaw, Seen};
 use crate::conformance::script::Script;
 use crate::pair::Family;
+
+use hosts::Host;
+pub use hosts::Hosts;
 
 /// How long something that has to come may take: for ever, but a script that hangs must end.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// As little as a kernel gives, or a little more.
-const NARROW_BYTES: usize = 4096;
-
 /// The most times that a step repeats itself: the narrow buffers are full long before.
 const REPEATS_MAX: usize = 400;
-
-/// A place to connect to.
-#[derive(Debug)]
-struct Host {
-    listener: Socket,
-    address: Address,
-}
-
-/// Who listens for the connections of any number of scripts, one after the other.
-#[derive(Debug)]
-pub struct Hosts {
-    family: Family,
-    /// With buffers as they come, and with narrow ones.
-    hosts: [Host; 2],
-    /// Where nobody listens; bound, so that nobody will.
-    nobody: Host,
-}
-
-impl Hosts {
-    /// The listeners of one family.
-    ///
-    /// # Errors
-    ///
-    /// When the system gives no sockets.
-    pub fn new(family: Family) -> io::Result<Hosts> {
-        let hosts = [Host::new(family, false)?, Host::new(family, true)?];
-        hosts.iter().try_for_each(|host| host.listener.listen(1024))?;
-        Ok(Hosts { family, hosts, nobody: Host::new(family, false)? })
-    }
-}
-
-impl Host {
-    /// Bound, and not listening.
-    fn new(family: Family, narrow: bool) -> io::Result<Host> {
-        static NAMES: AtomicU64 = AtomicU64::new(0);
-        let (listener, address) = match family {
-            Family::Tcp => {
-                let listener = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-                listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
-                let address = listener.local_addr()?.as_socket().ok_or(ErrorKind::Unsupported)?;
-                (listener, Address::from(address))
-            }
-            Family::Unix => {
-                let name = NAMES.fetch_add(1, Ordering::Relaxed);
-                let path = format!("\0aio-conformance-{}-{name}", std::process::id());
-                let listener = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-                listener.bind(&SockAddr::unix(&path)?)?;
-                (listener, Address::unix(path.into_bytes()))
-            }
-        };
-        if narrow {
-            narrow_down(&listener)?;
-        }
-        Ok(Host { listener, address })
-    }
-
-    fn connect(&self, narrow: bool) -> io::Result<Socket> {
-        let address = match &self.address {
-            Address::Unix(path) => SockAddr::unix(String::from_utf8_lossy(path).as_ref())?,
-            _ => self.listener.local_addr()?,
-        };
-        let socket = Socket::new(address.domain(), Type::STREAM, None)?;
-        if narrow {
-            narrow_down(&socket)?;
-        }
-        socket.connect(&address)?;
-        Ok(socket)
-    }
-
-    /// The connection whose other end has this address. Those that come before it are kept.
-    fn accept(&self, from: Option<SocketAddr>, kept: &mut Vec<(SocketAddr, Socket)>) -> io::Result<Socket> {
-        if let Some(known) = kept.iter().position(|(address, _)| Some(*address) == from) {
-            return Ok(kept.swap_remove(known).1);
-        }
-        loop {
-            let (socket, address) = self.listener.accept()?;
-            match address.as_socket() {
-                Some(address) if from != Some(address) => kept.push((address, socket)),
-                _ => return Ok(socket),
-            }
-        }
-    }
-}
-
-fn narrow_down(socket: &Socket) -> io::Result<()> {
-    socket.set_send_buffer_size(NARROW_BYTES)?;
-    socket.set_recv_buffer_size(NARROW_BYTES)
-}
 
 /// A connection, both ends.
 #[derive(Debug, Default)]
@@ -418,108 +331,6 @@ impl Player<'_> {
         }
         saw
     }
-
-    fn broke(&mut self, what: String) {
-        self.history.broken.push((self.history.deeds.len(), what));
-    }
-
-    fn wait(&mut self, until: Instant) -> Vec<(Name, Readiness)> {
-        let mut events = self.caller.events(until);
-        (self.ear)(&mut events);
-        let mut named = Vec::new();
-        for (id, readiness) in events {
-            let listener = self.listener.as_mut().filter(|(listener, ..)| *listener == id);
-            let conn = self.conns.iter().position(|conn| conn.id == Some(id));
-            let (name, belief) = match (listener, conn) {
-                (Some((_, _, belief)), _) => (Name::Listener, Some(belief)),
-                (None, Some(conn)) => (Name::Conn(conn), self.conns[conn].belief.as_mut()),
-                (None, None) => {
-                    self.broke(format!("an event of {id}, which is not open"));
-                    continue;
-                }
-            };
-            named.push((name, readiness));
-            belief.into_iter().for_each(|belief| belief.on_event(readiness));
-        }
-        named
-    }
-
-    /// Who is ready, and not believed to be, must be told. Looked at after each wait.
-    fn keep_promises(&mut self) -> io::Result<()> {
-        if !matches!(self.history.deeds.last(), Some((Deed::Wait, _))) {
-            return Ok(());
-        }
-        let patience = self.caller.system.now() + self.patience;
-        while let Some((name, direction)) = self.owed()? {
-            if self.caller.system.now() >= patience {
-                self.broke(format!("{name:?} is ready to {direction:?}, and no event says so"));
-                break;
-            }
-            let events = self.wait(patience);
-            self.history.deeds.push((Deed::Wait, Seen::Events(events)));
-        }
-        Ok(())
-    }
-
-    /// A direction in which the kernel is ready, and the model would not know.
-    fn owed(&mut self) -> io::Result<Option<(Name, Direction)>> {
-        let ready = ready(&self.flags()?);
-        let knows = |&(name, direction): &(Name, Direction)| {
-            let belief = match name {
-                Name::Listener => self.listener.as_ref().map(|(_, _, belief)| belief),
-                Name::Conn(conn) => self.conns[conn].belief.as_ref(),
-            };
-            belief.is_some_and(|belief| belief.is_ready(direction))
-        };
-        Ok(ready.into_iter().find(|lane| !knows(lane)))
-    }
-
-    /// What the kernel says of the listener and every open connection.
-    fn flags(&mut self) -> io::Result<Vec<(Name, PollFlags)>> {
-        let listener = self.listener.as_ref().map(|(id, ..)| (Name::Listener, *id));
-        let conns = self.conns.iter().enumerate();
-        let conns = conns.filter_map(|(number, conn)| Some((Name::Conn(number), conn.id?)));
-        let system = &mut self.caller.system;
-        let asked = listener.into_iter().chain(conns).map(|(name, id)| {
-            let fd = system.descriptor(id).ok_or(ErrorKind::NotFound)?;
-            let mut fds = [PollFd::new(&fd, PollFlags::IN | PollFlags::OUT | PollFlags::RDHUP)];
-            poll(&mut fds, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 }))?;
-            Ok((name, fds[0].revents()))
-        });
-        asked.collect()
-    }
-
-    /// The last waits, and what is the case then. No port is left occupied by what lingers.
-    fn finish(mut self) -> io::Result<History> {
-        // A wait may return early for no reason, as mio's over poll(2) does after a registration.
-        for _ in 0..2 {
-            let events = self.wait(Instant::ZERO);
-            self.history.deeds.push((Deed::Wait, Seen::Events(events)));
-            self.keep_promises()?;
-        }
-        let flags = self.flags()?;
-        self.history.ready = ready(&flags);
-        let errors = flags.iter().filter(|(_, flags)| flags.contains(PollFlags::ERR));
-        self.history.errors = errors.filter_map(|(name, _)| name.conn()).collect();
-        if self.script.family == Family::Tcp {
-            for conn in &self.conns {
-                conn.peer.iter().try_for_each(|peer| peer.set_linger(Some(Duration::ZERO)))?;
-            }
-        }
-        Ok(self.history)
-    }
-}
-
-/// The directions in which the kernel would let something through.
-fn ready(flags: &[(Name, PollFlags)]) -> Vec<(Name, Direction)> {
-    let over = PollFlags::HUP | PollFlags::ERR;
-    let receive = (Direction::Receive, over | PollFlags::IN | PollFlags::RDHUP);
-    let directions = [receive, (Direction::Send, over | PollFlags::OUT)];
-    let lanes = flags.iter().flat_map(|&(name, flags)| {
-        let ready = directions.into_iter().filter(move |(_, any)| flags.intersects(*any));
-        ready.map(move |(direction, _)| (name, direction))
-    });
-    lanes.collect()
 }
 
 fn saw(result: io::Result<usize>) -> PeerSaw {

@@ -1,0 +1,133 @@
+//! The calls of the system under test, each steered to the answer that the kernel gave.
+
+use aio_model::{Address, Outcome, Syscall, System};
+use sim::Fault;
+
+use crate::conformance::history::{Deed, Number};
+
+use super::{Conn, DISCARD_BYTES, Followed, Follower, nobody, same};
+
+impl Follower<'_> {
+    /// Connections are made, or accepted.
+    pub(super) fn make(&mut self, deed: &Deed, seen: Outcome) -> Followed {
+        match *deed {
+            Deed::Accept(conn) => {
+                let (listener, _) = self.listener.expect("there is a listener");
+                let id = self.caller.open();
+                if seen == Outcome::WouldBlock {
+                    self.steer(&[Fault::AcceptWouldBlock], &[]);
+                }
+                let answer = self.caller.system.perform(Syscall::Accept { listener, conn: id });
+                if answer == Outcome::Done {
+                    self.conns[conn].id = Some(id);
+                }
+                same(seen, answer)
+            }
+            Deed::Dial { nobody: is_nobody, .. } => {
+                if seen == Outcome::WouldBlock {
+                    self.steer(&[Fault::ConnectDelayed], &[]);
+                }
+                let address = if is_nobody { nobody() } else { somebody() };
+                let (id, target, answer) = self.caller.dial(address, true);
+                let known = matches!(answer, Outcome::Done | Outcome::WouldBlock);
+                let conn = Conn { target: Some(target), ..Conn::new(known.then_some(id), None) };
+                self.conns.push(conn);
+                self.dialled(self.conns.len() - 1, seen, answer)
+            }
+            Deed::DialAgain(conn) => {
+                let id = self.id(conn);
+                if seen != Outcome::WouldBlock {
+                    self.relieve(conn);
+                }
+                let target = self.conns[conn].target.clone().expect("it was dialled");
+                let answer = self.caller.dial_again(id, &target);
+                if !matches!(answer, Outcome::Done | Outcome::WouldBlock) {
+                    self.conns[conn].id = None;
+                }
+                self.dialled(conn, seen, answer)
+            }
+            _ => unreachable!("{deed:?} makes no connection"),
+        }
+    }
+
+    fn dialled(&mut self, conn: Number, seen: Outcome, answer: Outcome) -> Followed {
+        self.conns[conn].peer = self.conns[conn].id.and_then(|id| self.net.peer_of(id));
+        same(seen, answer)
+    }
+
+    /// Before a receive of up to `bytes_max` bytes: lets arrive what it is going to find, and holds back the rest.
+    fn before_receive(&self, conn: Number, bytes_max: usize, seen: Outcome) {
+        let (arrived, _) = self.incoming(conn);
+        match seen {
+            Outcome::Transferred(0) => self.arrive(conn, usize::MAX),
+            Outcome::Transferred(count) | Outcome::Partial(count) => {
+                self.arrive(conn, count.saturating_sub(arrived));
+                if count < bytes_max && count < arrived {
+                    self.steer(&[Fault::RecvShort], &[count - 1]);
+                }
+            }
+            Outcome::WouldBlock if arrived > 0 => self.steer(&[Fault::RecvWouldBlock], &[]),
+            Outcome::Interrupted => self.steer(&[Fault::Interrupted], &[]),
+            _ => {}
+        }
+    }
+
+    pub(super) fn recv(&mut self, conn: Number, pieces: &[usize], seen: Outcome) -> Followed {
+        self.before_receive(conn, pieces.iter().sum(), seen);
+        let (answer, _) = self.caller.recv(self.id(conn), pieces);
+        same(seen, answer)
+    }
+
+    pub(super) fn discard(&mut self, conn: Number, seen: Outcome) -> Followed {
+        self.before_receive(conn, DISCARD_BYTES, seen);
+        let id = self.id(conn);
+        same(seen, self.caller.system.perform(Syscall::Discard { conn: id }))
+    }
+
+    pub(super) fn send(&mut self, conn: Number, pieces: &[usize], seen: Outcome) -> Followed {
+        let id = self.id(conn);
+        let bytes_max: usize = pieces.iter().sum();
+        if self.net.peer_state(self.peer(conn)).closed {
+            self.arrive_before_reset(conn);
+        }
+        match seen {
+            Outcome::Transferred(count) => {
+                // If the kernel has room, the pressure is off. That may be too little room for an event.
+                self.make_room(conn);
+                self.simulate_wait(Some(conn));
+                if self.history.lags {
+                    self.steer(&[Fault::Latency], &[]);
+                }
+                if count < bytes_max {
+                    self.steer(&[Fault::SendShort], &[count.saturating_sub(1)]);
+                }
+            }
+            Outcome::WouldBlock => self.steer(&[Fault::SendWouldBlock], &[]),
+            Outcome::Interrupted => self.steer(&[Fault::Interrupted], &[]),
+            _ => {}
+        }
+        same(seen, self.caller.send(id, &vec![0; bytes_max], pieces))
+    }
+
+    pub(super) fn shutdown(&mut self, conn: Number, seen: Outcome) -> Followed {
+        self.conns[conn].shut |= seen == Outcome::Done;
+        self.steer(&[Fault::Latency], &[]);
+        let conn = self.id(conn);
+        same(seen, self.caller.system.perform(Syscall::ShutdownWrite { conn }))
+    }
+
+    pub(super) fn close(&mut self, conn: Number, seen: Outcome) -> Followed {
+        let id = self.id(conn);
+        if self.incoming(conn).1 == 0 || self.guesses.likely() {
+            self.arrive(conn, usize::MAX);
+        }
+        self.relieve(conn);
+        (self.conns[conn].id, self.conns[conn].closed) = (None, true);
+        same(seen, self.caller.system.perform(Syscall::Close { conn: id }))
+    }
+}
+
+/// Where a peer answers.
+fn somebody() -> Address {
+    Address::unix(*b"somebody")
+}
