@@ -121,7 +121,7 @@ impl User {
 
     fn connect(&mut self) {
         let Ok((peer, socket)) = self.rig.net.pair() else { return };
-        let conn = self.rig.ids.open();
+        let conn = self.rig.lender.open();
         if self.rig.os.adopt(conn, socket).is_ok() {
             let echo = Echo {
                 peer,

@@ -44,6 +44,7 @@ mod faults;
 pub mod fuzzing;
 #[cfg(test)]
 mod honesty;
+mod lender;
 mod link;
 mod names;
 mod net;
@@ -79,6 +80,7 @@ pub use choice::{Choice, Draw, Odds};
 pub use dial::Answer;
 pub use engine::{Direction, EngineKind};
 pub use faults::{Fault, Faults};
+pub use lender::Lender;
 pub use link::{Change, Condition, Family, Side};
 pub use net::{Net, SimSocket};
 pub use os::{SimOs, SimWaker};

@@ -86,11 +86,11 @@ impl Names {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Ids;
+    use crate::lender::Lender;
 
     #[test]
     fn names_are_open_then_closed_and_never_again() {
-        let mut ids = Ids::new();
+        let mut ids = Lender::new();
         let (mut names, socket) = (Names::default(), SocketId::new(3));
         let first = ids.open();
         assert!(names.is_free(first));

@@ -1,70 +1,23 @@
 //! What the tests of several rooms need.
 
-use std::sync::Arc;
-
-use aio_model::{
-    Config, ConnId, Connect, Home, Instant, Kind, Limits, Model, Outcome, Readiness, Rearm, Returned,
-    Syscall, System, Target,
-};
+use aio_model::{ConnId, Connect, Instant, Outcome, Readiness, Syscall, System};
 
 use crate::engine::EngineKind;
+use crate::lender::Lender;
 use crate::net::{Net, SimSocket};
 use crate::os::SimOs;
 use crate::peer::PeerId;
-
-/// A source of connection ids, which only a model can make.
-pub(crate) struct Ids(Model<()>);
-
-/// Where leases go that nobody wants back.
-pub(crate) struct Nowhere;
-
-impl Home for Nowhere {
-    fn come_home(&self, _: Returned) {}
-}
-
-impl Ids {
-    pub(crate) fn new() -> Ids {
-        let home: Arc<dyn Home> = Arc::new(Nowhere);
-        let config = Config { limits: Limits::DEFAULT, pools: Vec::new(), realm: 1, rearm: Rearm::OnArrival };
-        Ids(Model::new(config, &home))
-    }
-
-    /// A new id.
-    pub(crate) fn open(&mut self) -> ConnId {
-        self.0.open(Kind::Stream).expect("there is room")
-    }
-
-    /// A new id, and the target of a connect, which only a model can make.
-    pub(crate) fn target(&mut self, connect: Connect) -> (ConnId, Target) {
-        self.0.submit(self.0.own(), connect, (), || Instant::ZERO).expect("there is room");
-        let mut asked = None;
-        self.0.begin_round();
-        self.0.attempt(|call| {
-            if let Syscall::Connect { conn, target } = call {
-                asked = Some((conn, target.clone()));
-            }
-            Outcome::WouldBlock
-        });
-        asked.expect("the model connects")
-    }
-
-    /// The id that has the place of `conn` after it.
-    pub(crate) fn reopen(&mut self, conn: ConnId) -> ConnId {
-        self.0.unopen(conn);
-        self.open()
-    }
-}
 
 /// A system under test that is driven by hand.
 pub(crate) struct Rig {
     pub(crate) net: Net,
     pub(crate) os: SimOs,
-    pub(crate) ids: Ids,
+    pub(crate) lender: Lender,
 }
 
 impl Rig {
     pub(crate) fn new(net: Net, engine: EngineKind) -> Rig {
-        Rig { os: SimOs::new(net.clone(), engine), net, ids: Ids::new() }
+        Rig { os: SimOs::new(net.clone(), engine), net, lender: Lender::new() }
     }
 
     /// A quiet system, and one adopted connection whose registration has been reported.
@@ -77,7 +30,7 @@ impl Rig {
     }
 
     pub(crate) fn adopt(&mut self, socket: SimSocket) -> ConnId {
-        let conn = self.ids.open();
+        let conn = self.lender.open();
         self.os.adopt(conn, socket).map_err(|(error, _)| error).expect("it is adopted");
         conn
     }
@@ -95,13 +48,13 @@ impl Rig {
     }
 
     pub(crate) fn accept(&mut self, listener: ConnId) -> (ConnId, Outcome) {
-        let conn = self.ids.open();
+        let conn = self.lender.open();
         (conn, self.os.perform(Syscall::Accept { listener, conn }))
     }
 
     /// Asks again whether a connection is there.
     pub(crate) fn dial_again(&mut self, conn: ConnId, connect: Connect) -> Outcome {
-        let (_, target) = self.ids.target(connect);
+        let (_, target) = self.lender.target(connect);
         self.os.perform(Syscall::Connect { conn, target: &target })
     }
 
@@ -127,6 +80,6 @@ impl Rig {
 
 /// Connects under a new id.
 pub(crate) fn dial(rig: &mut Rig, connect: Connect) -> (ConnId, Outcome) {
-    let (conn, target) = rig.ids.target(connect);
+    let (conn, target) = rig.lender.target(connect);
     (conn, rig.os.perform(Syscall::Connect { conn, target: &target }))
 }

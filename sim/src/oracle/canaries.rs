@@ -19,7 +19,7 @@ use aio_model::{
 };
 
 use super::{Manner, Oracle, Submission, Task};
-use crate::testing::Nowhere;
+use crate::lender::Nowhere;
 
 /// Tells an oracle that has heard nothing wrong something that is, and expects that check to say so.
 #[track_caller]
