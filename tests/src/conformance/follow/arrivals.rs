@@ -7,7 +7,7 @@ use aio_model::{Outcome, Readiness, SystemErrorKind};
 use sim::{Direction, Fault};
 
 use crate::conformance::caller::count;
-use crate::conformance::history::{Deed, Name, Number, Seen};
+use crate::conformance::history::{Deed, Name, Number, PeerSaw, Seen};
 
 use super::{DISCARD_BYTES, Follower};
 
@@ -80,6 +80,19 @@ impl Follower<'_> {
             0 | 1 => {}
             _ => self.deliver(conn, in_flight - 1),
         }
+    }
+
+    /// How many bytes the peer is going to read before it finds no more.
+    pub(super) fn heard(&self, conn: Number) -> usize {
+        let reads = self.history.deeds[self.at..].iter().filter_map(|(deed, seen)| match (deed, seen) {
+            (Deed::PeerRead(of, _), Seen::Peer(saw)) if *of == conn => Some(*saw),
+            _ => None,
+        });
+        let bytes = reads.map_while(|saw| match saw {
+            PeerSaw::Bytes(count) => Some(count),
+            _ => None,
+        });
+        bytes.sum()
     }
 
     /// The peer is about to close: what was sent to it has arrived. The end as well, or it could be a reset.

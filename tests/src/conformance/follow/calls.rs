@@ -121,7 +121,12 @@ impl Follower<'_> {
         if self.incoming(conn).1 == 0 || self.guesses.likely() {
             self.arrive(conn, usize::MAX);
         }
-        self.relieve(conn);
+        // The rest may be on its way for long; and if this is a reset, it is lost.
+        if self.history.lags {
+            self.deliver(conn, self.heard(conn).saturating_sub(self.net.incoming(self.peer(conn)).0));
+        } else {
+            self.relieve(conn);
+        }
         (self.conns[conn].id, self.conns[conn].closed) = (None, true);
         same(seen, self.caller.system.perform(Syscall::Close { conn: id }))
     }
