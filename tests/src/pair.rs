@@ -1,7 +1,7 @@
 //! Two ends of a stream: one for the proactor, and one to play the peer with.
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -18,13 +18,44 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub enum Family {
     /// TCP over the loopback device.
     Tcp,
+    /// The same over IPv6.
+    Tcp6,
     /// Unix.
     Unix,
 }
 
 impl Family {
-    /// Every kind.
+    /// The kinds that every host has.
     pub const ALL: [Family; 2] = [Family::Tcp, Family::Unix];
+
+    /// What this host says when it is asked for a socket of this kind and has none: `None` if it has.
+    pub fn lack(self) -> Option<io::Error> {
+        match self {
+            Family::Tcp | Family::Tcp6 => self.port().err(),
+            Family::Unix => None,
+        }
+    }
+
+    /// Whether it is TCP, over whatever.
+    pub fn is_tcp(self) -> bool {
+        matches!(self, Family::Tcp | Family::Tcp6)
+    }
+
+    /// A TCP socket that is bound to a free port of the loopback device.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives none.
+    pub fn port(self) -> io::Result<Socket> {
+        let (domain, host) = match self {
+            Family::Tcp => (Domain::IPV4, IpAddr::from(Ipv4Addr::LOCALHOST)),
+            Family::Tcp6 => (Domain::IPV6, IpAddr::from(Ipv6Addr::LOCALHOST)),
+            Family::Unix => return Err(io::ErrorKind::Unsupported.into()),
+        };
+        let socket = Socket::new(domain, Type::STREAM, None)?;
+        socket.bind(&SocketAddr::from((host, 0)).into())?;
+        Ok(socket)
+    }
 
     /// A stream of which `peer` is the other end.
     ///
@@ -61,14 +92,14 @@ impl Family {
                 let (ours, theirs) = UnixStream::pair()?;
                 (Socket::from(OwnedFd::from(ours)), Socket::from(OwnedFd::from(theirs)))
             }
-            Family::Tcp => {
-                let listener = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-                listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+            Family::Tcp | Family::Tcp6 => {
+                let listener = self.port()?;
                 listener.listen(1)?;
-                let theirs = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+                let address = listener.local_addr()?;
+                let theirs = Socket::new(address.domain(), Type::STREAM, None)?;
                 // Once connected it is too late: the window has been promised.
                 buffers.map_or(Ok(()), |bytes| theirs.set_recv_buffer_size(bytes))?;
-                theirs.connect(&listener.local_addr()?)?;
+                theirs.connect(&address)?;
                 (listener.accept()?.0, theirs)
             }
         };

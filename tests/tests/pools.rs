@@ -185,7 +185,7 @@ fn meet_fate_in_line(family: Family, fate: Fate, says: usize) {
     drop(lease);
     if at_once.is_none() {
         // Only TCP has resets, and one behind an end of stream comes too late to matter.
-        let reset = family == Family::Tcp && fate == Fate::Reset && says > 0;
+        let reset = family.is_tcp() && fate == Fate::Reset && says > 0;
         read_to_the_end(&mut ledger, fated, says, reset);
     }
     let done = ledger.completion();

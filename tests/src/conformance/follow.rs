@@ -128,7 +128,7 @@ impl<'a> Follower<'a> {
     fn new(history: &'a History, engine: EngineKind, guesses: &'a Guesses) -> Follower<'a> {
         let net = Net::calm();
         net.set_family(match history.family {
-            Family::Tcp => sim::Family::Tcp,
+            Family::Tcp | Family::Tcp6 => sim::Family::Tcp,
             Family::Unix => sim::Family::Unix,
         });
         net.set_capacity(Some(Capacity::of(usize::MAX / 4)));

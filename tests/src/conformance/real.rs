@@ -215,7 +215,7 @@ impl Player<'_> {
     /// A socket, made a peer's.
     fn prepare(&self, socket: Socket) -> io::Result<Socket> {
         socket.set_nonblocking(true)?;
-        if self.script.family == Family::Tcp {
+        if self.script.family.is_tcp() {
             socket.set_tcp_nodelay(!self.script.nagle)?;
         }
         Ok(socket)
@@ -260,7 +260,7 @@ impl Player<'_> {
         }
         if outcome == Outcome::Done {
             let from = match self.script.family {
-                Family::Tcp => Some(self.caller.system.local_addr(self.id(conn))?),
+                Family::Tcp | Family::Tcp6 => Some(self.caller.system.local_addr(self.id(conn))?),
                 Family::Unix => None,
             };
             let peer = self.welcome(from)?;

@@ -1,7 +1,6 @@
 //! A place to connect to, TCP or Unix.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -29,11 +28,7 @@ impl Place {
     pub fn listen(family: Family) -> io::Result<(Socket, Place)> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let (socket, path) = match family {
-            Family::Tcp => {
-                let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-                socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
-                (socket, None)
-            }
+            Family::Tcp | Family::Tcp6 => (family.port()?, None),
             Family::Unix => {
                 let number = NUMBER.fetch_add(1, Ordering::Relaxed);
                 let name = format!("aio-place-{}-{number}", std::process::id());

@@ -25,6 +25,10 @@ fn first_seed() -> u64 {
 }
 
 fn random_scripts(family: Family) {
+    if let Some(lack) = family.lack() {
+        eprintln!("skipped: no {family:?} on this host: {lack}");
+        return;
+    }
     let hosts = Hosts::new(family).unwrap();
     for seed in (0..SCRIPTS).map(|number| first_seed().wrapping_add(number)) {
         let script = Script::of_seed(seed, family);
@@ -44,6 +48,11 @@ fn random_scripts(family: Family) {
 #[test]
 fn random_scripts_over_tcp() {
     random_scripts(Family::Tcp);
+}
+
+#[test]
+fn random_scripts_over_tcp_on_ipv6() {
+    random_scripts(Family::Tcp6);
 }
 
 #[test]

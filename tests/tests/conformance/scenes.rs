@@ -96,7 +96,7 @@ fn a_peer_that_closes_with_bytes_unread_is_an_error_to_receives() {
         let kinds = [failure(sends[1]), failure(receives[0]), failure(receives[1])];
         let expected = match family {
             // The send is told, and nobody after it.
-            Family::Tcp => [Some(SystemErrorKind::ConnectionReset), None, None],
+            Family::Tcp | Family::Tcp6 => [Some(SystemErrorKind::ConnectionReset), None, None],
             // A send is a broken pipe in any case, and leaves the error to the receive.
             Family::Unix => [Some(SystemErrorKind::BrokenPipe), Some(SystemErrorKind::ConnectionReset), None],
         };

@@ -4,7 +4,6 @@ use aio_model::{Syscall, System};
 use sim::{Act, Fault, Net, PeerId};
 
 use crate::conformance::history::{Deed, Number, PeerSaw};
-use crate::pair::Family;
 
 use super::{Conn, Followed, Follower};
 
@@ -42,7 +41,7 @@ impl Follower<'_> {
                 self.net.peer_shutdown(self.peer(conn));
                 self.conns[conn].ended = true;
             }
-            Deed::PeerReset(conn) if self.history.family == Family::Tcp => {
+            Deed::PeerReset(conn) if self.history.family.is_tcp() => {
                 self.relieve_before_reset(conn);
                 self.arrive_before_reset(conn);
                 self.steer(&[], &[]);

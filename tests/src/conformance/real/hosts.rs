@@ -1,7 +1,7 @@
 //! Hosts: who listens on real sockets for those that scripts connect.
 
 use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aio_model::Address;
@@ -47,9 +47,8 @@ impl Host {
     pub(super) fn new(family: Family, narrow: bool) -> io::Result<Host> {
         static NAMES: AtomicU64 = AtomicU64::new(0);
         let (listener, address) = match family {
-            Family::Tcp => {
-                let listener = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-                listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+            Family::Tcp | Family::Tcp6 => {
+                let listener = family.port()?;
                 let address = listener.local_addr()?.as_socket().ok_or(ErrorKind::Unsupported)?;
                 (listener, Address::from(address))
             }

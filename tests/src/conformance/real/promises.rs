@@ -8,7 +8,6 @@ use rustix::event::{PollFd, PollFlags, poll};
 use sim::Direction;
 
 use crate::conformance::history::{Deed, History, Name, Seen};
-use crate::pair::Family;
 
 use super::Player;
 
@@ -95,7 +94,7 @@ impl Player<'_> {
         self.history.ready = ready(&flags);
         let errors = flags.iter().filter(|(_, flags)| flags.contains(PollFlags::ERR));
         self.history.errors = errors.filter_map(|(name, _)| name.conn()).collect();
-        if self.script.family == Family::Tcp {
+        if self.script.family.is_tcp() {
             for conn in &self.conns {
                 conn.peer.iter().try_for_each(|peer| peer.set_linger(Some(Duration::ZERO)))?;
             }
