@@ -120,16 +120,30 @@ fn canaries_of_what_lags() {
             _ => false,
         },
     );
-    let read = Step::PeerRead { at: 0, bytes: 8 };
+    let hears = Step::PeerRead { at: 0, bytes: 8 };
     lags(
         "a peer that was reset writes on",
-        &[Step::Adopt, Step::Close { at: 0 }, write(5), read, write(5)],
+        &[Step::Adopt, Step::Close { at: 0 }, write(5), hears, write(5)],
         &|deed, seen| {
             let fails = matches!((deed, &seen), (Deed::PeerWrite(..), Seen::Peer(PeerSaw::Failed(_))));
             if fails {
                 *seen = Seen::Peer(PeerSaw::Bytes(5));
             }
             fails
+        },
+    );
+    let read = Step::PeerRead { at: 0, bytes: 16 << 10 };
+    let much = Step::Send { at: 0, pieces: vec![20_000] };
+    let resets = [Step::Adopt, write(343), Step::Wait, much, Step::Close { at: 0 }];
+    lags(
+        "what was lost to a reset is read after it was told",
+        &[&resets[..], &[read.clone(), read.clone(), read]].concat(),
+        &|_, seen| {
+            let ends = *seen == Seen::Peer(PeerSaw::End);
+            if ends {
+                *seen = Seen::Peer(PeerSaw::Bytes(5));
+            }
+            ends
         },
     );
     lags(

@@ -89,6 +89,27 @@ fn what_comes_to_where_it_is_unwelcome_may_come_late() {
     assert_eq!(peer_saw(&history, "peer writes"), [3, 1, 3045, 2].map(PeerSaw::Bytes), "{history}");
 }
 
+#[test]
+fn what_had_not_arrived_before_this_end_reset_is_lost() {
+    let read = Step::PeerRead { at: 0, bytes: 16 << 10 };
+    let steps = [
+        Step::Adopt,
+        write(343),
+        Step::Wait,
+        send(20_000),
+        // With bytes unread that is a reset.
+        Step::Close { at: 0 },
+        read.clone(),
+        read.clone(),
+        read,
+    ];
+    let history = scene(Family::Tcp, true, &steps);
+    let [Outcome::Transferred(sent)] = answers(&history, "send")[..] else { panic!("it sends\n{history}") };
+    let saw = peer_saw(&history, "peer reads");
+    assert!(matches!(saw[0], PeerSaw::Bytes(read) if read < sent), "{history}");
+    assert_eq!(saw[1..], [PeerSaw::Failed(SystemErrorKind::ConnectionReset), PeerSaw::End], "{history}");
+}
+
 /// What a peer was told, when it did things of one kind.
 fn peer_saw(history: &History, kind: &str) -> Vec<PeerSaw> {
     let of_kind = history.deeds.iter().filter(|(deed, _)| deed.kind() == kind);
