@@ -9,22 +9,32 @@ use tests::pair::Family;
 
 use crate::{END, arrivals_are_told, failure, recv, scene, script, write};
 
-/// What is wrong with a history, if it is changed like that, must be noticed: by whoever sees everything at once, and,
-/// if so `narrow` is among them, by whoever has to guess when it came.
-fn canary_among(narrow: &[bool], what: &str, steps: &[Step], change: impl Fn(&Deed, &mut Seen) -> bool) {
-    for (family, narrow) in
-        Family::ALL.into_iter().flat_map(|family| narrow.iter().map(move |n| (family, *n)))
-    {
-        let mut history = scene(family, narrow, steps);
-        let changed = history.deeds.iter_mut().any(|(deed, seen)| change(deed, seen));
-        assert!(changed, "{what}, {family:?}: nothing to change in\n{history}");
-        let followed = follow(&history, campaign::engine().unwrap());
-        assert!(followed.is_err(), "{what}, {family:?}, narrow: {narrow}: not noticed in\n{history}");
+/// What is wrong with a history, if it is changed like that, must be noticed. Where buffers are narrow, it must be noticed
+/// by one who may guess when things came.
+fn is_noticed(
+    family: Family,
+    narrow: bool,
+    what: &str,
+    steps: &[Step],
+    change: &dyn Fn(&Deed, &mut Seen) -> bool,
+) {
+    let mut history = scene(family, narrow, steps);
+    let changed = history.deeds.iter_mut().any(|(deed, seen)| change(deed, seen));
+    assert!(changed, "{what}, {family:?}: nothing to change in\n{history}");
+    let followed = follow(&history, campaign::engine().unwrap());
+    assert!(followed.is_err(), "{what}, {family:?}, narrow: {narrow}: not noticed in\n{history}");
+}
+
+/// The same, on every kind of sockets.
+fn canary(what: &str, steps: &[Step], change: impl Fn(&Deed, &mut Seen) -> bool) {
+    for family in Family::ALL {
+        [false, true].into_iter().for_each(|narrow| is_noticed(family, narrow, what, steps, &change));
     }
 }
 
-fn canary(what: &str, steps: &[Step], change: impl Fn(&Deed, &mut Seen) -> bool) {
-    canary_among(&[false, true], what, steps, change);
+/// Of what would be no wonder if it could be late.
+fn canary_of_the_prompt(what: &str, steps: &[Step], change: impl Fn(&Deed, &mut Seen) -> bool) {
+    Family::ALL.into_iter().for_each(|family| is_noticed(family, false, what, steps, &change));
 }
 
 /// Changes the first answer that is like `from`.
@@ -80,7 +90,22 @@ fn canaries_of_peers() {
         reads
     };
     let sent = [Step::Adopt, Step::Send { at: 0, pieces: vec![5] }, Step::PeerRead { at: 0, bytes: 8 }];
-    canary_among(&[false], "what was sent is late, with nothing to wait for", &sent, sees_nothing);
+    canary_of_the_prompt("what was sent is late, with nothing to wait for", &sent, sees_nothing);
+    let reset = [
+        Step::Adopt,
+        write(3),
+        Step::Wait,
+        Step::Send { at: 0, pieces: vec![5] },
+        Step::Close { at: 0 },
+        Step::PeerRead { at: 0, bytes: 8 },
+    ];
+    canary_of_the_prompt("a reset overtakes what has arrived", &reset, |_, seen| {
+        let reads = *seen == Seen::Peer(PeerSaw::Bytes(5));
+        if reads {
+            *seen = Seen::Peer(PeerSaw::Failed(SystemErrorKind::ConnectionReset));
+        }
+        reads
+    });
     canary("a peer's end from nowhere", &drain, |deed, seen| {
         let nothing = matches!(deed, Deed::PeerRead(..)) && *seen == Seen::Peer(PeerSaw::Nothing);
         if nothing {
@@ -95,11 +120,7 @@ fn canaries_of_peers() {
 fn canaries_of_what_lags() {
     let send = Step::Send { at: 0, pieces: vec![5] };
     let lags = |what, steps: &[Step], change: &dyn Fn(&Deed, &mut Seen) -> bool| {
-        let mut history = scene(Family::Tcp, true, steps);
-        assert!(history.lags, "there are guesses to be made");
-        let changed = history.deeds.iter_mut().any(|(deed, seen)| change(deed, seen));
-        assert!(changed, "{what}: nothing to change in\n{history}");
-        assert!(follow(&history, campaign::engine().unwrap()).is_err(), "{what}: not noticed in\n{history}");
+        is_noticed(Family::Tcp, true, what, steps, change);
     };
     let reset = Step::PeerReset { at: 0 };
     lags(

@@ -98,8 +98,9 @@ impl Follower<'_> {
                 self.net.act(Act::Read { peer, bytes_max: count, expects: None });
                 self.net.peer_state(peer).received == state.received + count as u64
             }
-            PeerSaw::End => state.ended || state.reset,
-            PeerSaw::Failed(_) => state.reset,
+            PeerSaw::End => state.ended,
+            // What has arrived comes first.
+            PeerSaw::Failed(_) => state.reset && state.readable == 0,
             PeerSaw::Nothing => state.readable == 0 && !state.ended,
         };
         peer_agrees(agrees, &self.net, peer)
