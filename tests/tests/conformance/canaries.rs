@@ -129,18 +129,21 @@ fn canaries_of_what_lags() {
         &answer(|outcome| outcome == Outcome::Transferred(3), Outcome::Transferred(0)),
     );
     let closes = Step::PeerClose { at: 0 };
-    lags(
-        "nobody is told of what was sent to a peer that has closed",
-        &[Step::Adopt, Step::Wait, closes.clone(), Step::Wait, send.clone(), Step::Wait],
-        &|_, seen| match seen {
-            Seen::Events(events) => {
-                let count = events.len();
-                events.retain(|(_, readiness)| !readiness.intersects(Readiness::ERROR));
-                events.len() < count
-            }
-            _ => false,
-        },
-    );
+    // Over poll(2) nobody is owed that who has been told of both directions.
+    if arrivals_are_told() {
+        lags(
+            "nobody is told of what was sent to a peer that has closed",
+            &[Step::Adopt, Step::Wait, closes.clone(), Step::Wait, send.clone(), Step::Wait],
+            &|_, seen| match seen {
+                Seen::Events(events) => {
+                    let count = events.len();
+                    events.retain(|(_, readiness)| !readiness.intersects(Readiness::ERROR));
+                    events.len() < count
+                }
+                _ => false,
+            },
+        );
+    }
     let hears = Step::PeerRead { at: 0, bytes: 8 };
     lags(
         "a peer that was reset writes on",
