@@ -1,8 +1,9 @@
 //! Histories in the simulator: every deed again, with the simulator steered to where the kernel went.
 //!
-//! What peers send stays on its way until something shows that it has arrived; what the system under test sends
-//! arrives at once, and how much of it is taken at once is a fault's to say. Where a reset throws away what is on
-//! its way, the history itself tells how much had arrived before: what was received later.
+//! What peers send stays on its way until something shows that it has arrived. So does what the system under test sends, if
+//! the history [lags](History::lags), and else it arrives at once; how much of it is taken at once is a fault's to say.
+//! Where a reset throws away what is on its way, the history itself tells how much had arrived before: what was received
+//! later.
 //!
 //! | room | what is in it |
 //! |---|---|
@@ -35,8 +36,9 @@ use guesses::{Guesses, search};
 /// How much a system throws away at once, real or simulated.
 const DISCARD_BYTES: usize = 16 << 10;
 
-/// How many ways to explain a history are tried before it is called a difference.
-const ATTEMPTS_MAX: usize = 2000;
+/// How many ways to explain a history are tried before it is called a difference. Of those that can be explained, one in
+/// tens of thousands takes more than one, and two or three are enough.
+const ATTEMPTS_MAX: usize = 200;
 
 /// Something that the kernel did and no simulated system does, or the other way round.
 #[derive(Debug, Clone, PartialEq, Eq)]
