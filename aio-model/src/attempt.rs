@@ -339,19 +339,11 @@ impl<C> Model<C> {
         }
         op.cargo = Some(cargo);
         let (_, link) = op.retire(Ok(done), self.ended.next_link());
-        let conn = &mut self.conns[lane.conn()];
-        let state = &mut conn.lanes[lane.direction() as usize];
+        let state = &mut self.conns[lane];
         state.on_transfer(moved, self.rearm);
         state.ops.detach(&mut self.ops, head, link);
         self.ended.append(&mut self.ops, head);
-        if conn.phase == Phase::Open && state.place == Place::Running && !state.is_runnable() {
-            // What `settle` would do, who would have to find out first.
-            state.place = Place::Idle;
-            let link = core::mem::replace(&mut state.link, Link::UNLINKED);
-            self.run.detach(&mut self.conns, lane.index(), link);
-        } else {
-            self.settle(lane);
-        }
+        self.settle_inline(lane);
     }
 
     fn accept(

@@ -226,15 +226,10 @@ impl<C> Model<C> {
         if shuts {
             state.gate = Gate::Shutting;
         }
-        match state.end {
-            Some(end) => {
-                self.end_all(lane, |work| end.result(work));
-                self.settle(lane);
-            }
-            // Nothing comes of it before there is an event.
-            None if state.place == Place::Idle && !state.is_runnable() => {}
-            None => self.settle_inline(lane),
+        if let Some(end) = state.end {
+            self.end_all(lane, |work| end.result(work));
         }
+        self.settle_inline(lane);
     }
 
     /// When a deadline falls due; never, if there is none.
