@@ -1,6 +1,6 @@
 //! What has happened is counted: after every step exactly that, and nothing else.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use aio_model::{
@@ -14,9 +14,14 @@ const MS: Duration = Duration::from_millis(1);
 #[derive(Default)]
 struct Shelf(Mutex<Vec<Returned>>);
 
-impl Home for Shelf {
+/// The way to a shelf, for as long as it is there: what lies on a shelf and kept it would never be freed.
+struct Way(Weak<Shelf>);
+
+impl Home for Way {
     fn come_home(&self, buffer: Returned) {
-        self.0.lock().unwrap().push(buffer);
+        if let Some(shelf) = self.0.upgrade() {
+            shelf.0.lock().unwrap().push(buffer);
+        }
     }
 }
 
@@ -30,7 +35,7 @@ struct Story {
 impl Story {
     fn new() -> Story {
         let shelf = Arc::new(Shelf::default());
-        let home: Arc<dyn Home> = Arc::<Shelf>::clone(&shelf);
+        let home: Arc<dyn Home> = Arc::new(Way(Arc::downgrade(&shelf)));
         let pools = vec![PoolSize { buffers_max: 1, buffer_bytes: 8 }];
         let config = Config { limits: Limits::default(), pools, realm: 1, rearm: Rearm::OnArrival };
         Story { model: Model::new(config, &home), shelf, counted: Counters::default() }
