@@ -247,11 +247,11 @@ impl Oracle {
             format!("accepts from {listener} with connections at their limit")
         });
         let Some((op, task)) = self.called(listener, RECEIVE, "an accept") else { return };
-        if outcome == Outcome::Done {
-            self.judge_places(listener);
-        }
         if outcome != Outcome::Done {
             return self.hindered(listener, RECEIVE, outcome);
+        }
+        if let Task::AcceptMany = task {
+            self.judge_places(listener, op);
         }
         if let Some(lane) = self.lane(listener, RECEIVE) {
             lane.shortages = 0;
@@ -281,9 +281,9 @@ impl Oracle {
         }
     }
 
-    /// Judges that nobody takes place after place before others who wait for one (K6): who took one, or several in a turn,
-    /// stands behind them from then on.
-    fn judge_places(&mut self, taker: ConnId) {
+    /// Judges that nobody who accepts many takes place after place before others who wait for one (K6): who took one, or
+    /// several in a turn, stands behind them from then on. An accept that is submitted anew is a new one in the line.
+    fn judge_places(&mut self, taker: ConnId, op: u64) {
         let (now, turn) = (self.now, self.turns);
         let (credits, most) = (self.credits(), self.limits.ops_max.get());
         let mut outrun = None;
@@ -295,9 +295,9 @@ impl Oracle {
                 _ => false,
             };
             let waited = lane.held.is_some_and(|since| since < turn);
-            if could && waited && lane.ready && !lane.pauses(now) && !lane.outrun.contains(&(taker, turn)) {
-                lane.outrun.push((taker, turn));
-                let turns = lane.outrun.iter().filter(|(other, _)| *other == taker).count();
+            if could && waited && lane.ready && !lane.pauses(now) && !lane.outrun.contains(&(op, turn)) {
+                lane.outrun.push((op, turn));
+                let turns = lane.outrun.iter().filter(|(other, _)| *other == op).count();
                 outrun = outrun.or((turns > 1).then_some(*id));
             }
         }

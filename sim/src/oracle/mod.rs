@@ -160,8 +160,8 @@ struct Lane {
     holds: Option<u64>,
     /// Since the end of which turn it waits for a place for a connection, by the model's own word.
     held: Option<u64>,
-    /// Who accepted since then, and in which turns, although this lane could have done so instead.
-    outrun: Vec<(ConnId, u64)>,
+    /// Which operations accepted since then, and in which turns, although this lane could have done so instead.
+    outrun: Vec<(u64, u64)>,
     /// How many operations have ended in order.
     ended: u64,
     /// The stamp of the last of them whose completion was taken.
