@@ -283,6 +283,7 @@ impl Oracle {
 
     /// Judges that nobody who accepts many takes place after place before others who wait for one (K6): who took one, or
     /// several in a turn, stands behind them from then on. An accept that is submitted anew is a new one in the line.
+    /// Twice is no starvation yet: small turns may look at the one who waits while there is no place, and again too late.
     fn judge_places(&mut self, taker: ConnId, op: u64) {
         let (now, turn) = (self.now, self.turns);
         let (credits, most) = (self.credits(), self.limits.ops_max.get());
@@ -298,7 +299,7 @@ impl Oracle {
             if could && waited && lane.ready && !lane.pauses(now) && !lane.outrun.contains(&(op, turn)) {
                 lane.outrun.push((op, turn));
                 let turns = lane.outrun.iter().filter(|(other, _)| *other == op).count();
-                outrun = outrun.or((turns > 1).then_some(*id));
+                outrun = outrun.or((turns > 2).then_some(*id));
             }
         }
         self.ensure(outrun.is_none(), "K6", "places-in-turn", || {
