@@ -1,29 +1,18 @@
 //! What has happened is counted: after every step exactly that, and nothing else.
 
-use std::sync::{Arc, Mutex, Weak};
+mod common;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use aio_model::{
-    Accept, Address, Close, Config, ConnId, Connect, Counters, Home, Instant, Kind, Limits, Model, OpId,
-    Operation, Outcome, PoolSize, Post, Readiness, Rearm, Recv, Returned, Send, Sleep, SystemError,
-    SystemErrorKind, turn,
+    Accept, Address, Close, Config, ConnId, Connect, Counters, Instant, Kind, Limits, Model, OpId, Operation,
+    Outcome, PoolSize, Post, Readiness, Rearm, Recv, Send, Sleep, SystemError, SystemErrorKind, turn,
 };
 
+use common::Shelf;
+
 const MS: Duration = Duration::from_millis(1);
-
-#[derive(Default)]
-struct Shelf(Mutex<Vec<Returned>>);
-
-/// The way to a shelf, for as long as it is there: what lies on a shelf and kept it would never be freed.
-struct Way(Weak<Shelf>);
-
-impl Home for Way {
-    fn come_home(&self, buffer: Returned) {
-        if let Some(shelf) = self.0.upgrade() {
-            shelf.0.lock().unwrap().push(buffer);
-        }
-    }
-}
 
 /// A model that is driven by hand, and what has happened to it.
 struct Story {
@@ -35,7 +24,7 @@ struct Story {
 impl Story {
     fn new() -> Story {
         let shelf = Arc::new(Shelf::default());
-        let home: Arc<dyn Home> = Arc::new(Way(Arc::downgrade(&shelf)));
+        let home = shelf.home();
         let pools = vec![PoolSize { buffers_max: 1, buffer_bytes: 8 }];
         let config = Config { limits: Limits::default(), pools, realm: 1, rearm: Rearm::OnArrival };
         Story { model: Model::new(config, &home), shelf, counted: Counters::default() }
@@ -215,7 +204,7 @@ fn lanes_that_find_their_pool_empty() {
     assert_eq!(story.model.stats().lanes_parked, 2);
     story.take(1);
     for left in [1, 0] {
-        let home = story.shelf.0.lock().unwrap().pop().expect("the lease came home");
+        let home = story.shelf.pop().expect("the lease came home");
         story.model.give_back(home);
         assert_eq!(story.model.stats().lanes_parked, left);
         story.attempt(Outcome::Partial(1), |counts| counts.bytes_received += 1);

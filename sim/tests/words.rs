@@ -1,38 +1,28 @@
 //! What the model says to people and takes from them: names, texts, conversions, and small things that no workload
 //! asks for. Secrets are not among them.
 
+mod common;
+
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aio_model::slab::Slab;
 use aio_model::timers::Timers;
 use aio_model::{
-    Accept, Address, Buffer, Close, CloseReason, Completion, Config, ConnId, Connect, Deadline, Home,
-    IdError, Instant, Kind, Lease, Limit, Limits, Model, OpError, OpIdError, OpenError, Operation, Outcome,
-    Parts, PoolId, PoolSize, Post, Readiness, Rearm, Recv, ResumeError, Returned, Send, SetPoolError,
-    Shutdown, Sleep, SubmitErrorKind, Syscall, SystemError, SystemErrorKind, Tick,
+    Accept, Address, Buffer, Close, CloseReason, Completion, Config, ConnId, Connect, Deadline, IdError,
+    Instant, Kind, Lease, Limit, Limits, Model, OpError, OpIdError, OpenError, Operation, Outcome, Parts,
+    PoolId, PoolSize, Post, Readiness, Rearm, Recv, ResumeError, Send, SetPoolError, Shutdown, Sleep,
+    SubmitErrorKind, Syscall, SystemError, SystemErrorKind, Tick,
 };
+
+use common::Shelf;
 
 const MS: Duration = Duration::from_millis(1);
 
-#[derive(Default)]
-struct Shelf(Mutex<Vec<Returned>>);
-
-/// The way there, for as long as it is there: what lies on a shelf and kept it would never be freed.
-struct Way(Weak<Shelf>);
-
-impl Home for Way {
-    fn come_home(&self, buffer: Returned) {
-        if let Some(shelf) = self.0.upgrade() {
-            shelf.0.lock().unwrap().push(buffer);
-        }
-    }
-}
-
 fn model() -> (Model<&'static str>, Arc<Shelf>) {
     let shelf = Arc::new(Shelf::default());
-    let home: Arc<dyn Home> = Arc::new(Way(Arc::downgrade(&shelf)));
+    let home = shelf.home();
     let pools = vec![PoolSize { buffers_max: 2, buffer_bytes: 8 }];
     let config = Config { limits: Limits::default(), pools, realm: 1, rearm: Rearm::OnArrival };
     (Model::new(config, &home), shelf)
@@ -128,7 +118,7 @@ fn a_lease_is_read_written_cut_and_shown() {
     let shared = bytes::Bytes::from(lease);
     assert_eq!((&shared[..], model.outstanding()), (b"yx".as_slice(), 1));
     drop(shared);
-    let home = shelf.0.lock().unwrap().pop().unwrap();
+    let home = shelf.pop().unwrap();
     assert_eq!(format!("{home:?}"), "Returned(8 bytes of pool0)");
     assert_eq!((home.capacity(), home.pool()), (8, PoolId::DEFAULT));
     model.give_back(home);
@@ -139,7 +129,7 @@ fn a_lease_is_read_written_cut_and_shown() {
 fn a_lease_of_another_proactor_is_not_taken_in() {
     let ((mut ours, _), (mut theirs, shelf)) = (model(), model());
     drop(lease(&mut theirs));
-    let foreign = shelf.0.lock().unwrap().pop().unwrap();
+    let foreign = shelf.pop().unwrap();
     ours.give_back(foreign);
     assert_eq!((ours.outstanding(), theirs.outstanding()), (0, 1), "it is lost to those it belongs to");
     ours.check().unwrap();
@@ -382,9 +372,9 @@ fn a_turn_is_all_its_steps() {
 #[test]
 fn ids_of_another_proactor_are_foreign() {
     let (mut ours, _) = model();
-    let shelf: Arc<dyn Home> = Arc::new(Way(Weak::new()));
+    let nowhere = Arc::new(Shelf::default()).home();
     let config = Config { limits: Limits::DEFAULT, pools: Vec::new(), realm: 2, rearm: Rearm::OnArrival };
-    let mut theirs: Model<&str> = Model::new(config, &shelf);
+    let mut theirs: Model<&str> = Model::new(config, &nowhere);
     let conn = theirs.open(Kind::Stream).unwrap();
     let op = theirs.submit(theirs.own(), Post::new(), "context", || Instant::ZERO).unwrap();
     assert_eq!(ours.op_info(op), Err(IdError::Foreign));

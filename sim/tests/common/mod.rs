@@ -1,0 +1,32 @@
+//! What several tests of the model need.
+
+use std::sync::{Arc, Mutex, Weak};
+
+use aio_model::{Home, Returned};
+
+/// Dropped leases, until a test has one come home.
+#[derive(Default)]
+pub(crate) struct Shelf(Mutex<Vec<Returned>>);
+
+/// The way to a shelf, for as long as it is there: what lies on a shelf and kept it would never be freed.
+struct Way(Weak<Shelf>);
+
+impl Home for Way {
+    fn come_home(&self, buffer: Returned) {
+        if let Some(shelf) = self.0.upgrade() {
+            shelf.0.lock().unwrap().push(buffer);
+        }
+    }
+}
+
+impl Shelf {
+    /// Where leases are to come home to.
+    pub(crate) fn home(self: &Arc<Shelf>) -> Arc<dyn Home> {
+        Arc::new(Way(Arc::downgrade(self)))
+    }
+
+    /// The lease that was dropped last.
+    pub(crate) fn pop(&self) -> Option<Returned> {
+        self.0.lock().unwrap().pop()
+    }
+}
