@@ -71,7 +71,9 @@ impl Recv {
     /// Receives at least one byte into a buffer of the connection's pool, which is lent only once there is
     /// something to read: an idle connection holds no buffer. The completion carries a [`Lease`](crate::Lease).
     ///
-    /// A connection's pool is [`PoolId::DEFAULT`] unless [`set_pool`](crate::Model::set_pool) says otherwise.
+    /// A connection's pool is [`PoolId::DEFAULT`] unless [`set_pool`](crate::Model::set_pool) says otherwise. While the pool
+    /// has no free buffer, the connection waits in line for one and is not read: the peer's end or reset does not end
+    /// this receive before a buffer is there. Its deadline, a cancel or a close do.
     pub fn pooled() -> Recv {
         Recv { source: RecvInto::OwnPool, deadline: None }
     }
@@ -101,6 +103,9 @@ impl<C> Operation<C> for Recv {
 /// Ends with `Sent` when the kernel took them all. The buffer comes back on every outcome, and
 /// [`Completion::bytes`](crate::Completion::bytes) says how many the kernel took. If it took some but not all, the lane is *tainted*:
 /// the sends behind this one end with [`Tainted`](crate::OpError::Tainted), until the lane is resumed.
+///
+/// Give it a deadline. To a peer that does not read, one without waits for ever, and if it sends a lease, that
+/// buffer is missing in its pool for as long; at the deadline the buffer comes back with the completion.
 #[derive(Debug)]
 #[must_use = "submit it"]
 pub struct Send {

@@ -12,7 +12,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
+use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use aio::{Accept, Done, Proactor, Recv, Send, Socket};
 
@@ -23,14 +25,27 @@ enum Ctx {
     Write,
 }
 
+/// How long a peer may take nothing of an echo. The echo is in a buffer of the pool: without a deadline, peers that never
+/// read would keep all of them for ever.
+const SEND_MAX: Duration = Duration::from_secs(30);
+
+/// A listener for each loop, all on one port: if that is 0, on the one that the system chose for the first.
+fn listeners(address: SocketAddr, loops: NonZeroUsize) -> io::Result<(SocketAddr, Vec<Socket>)> {
+    let first = listen(address)?;
+    let local = first.local_addr()?.as_socket().unwrap_or(address);
+    let others = (1..loops.get()).map(|_| listen(local));
+    let listeners: io::Result<Vec<_>> = std::iter::once(Ok(first)).chain(others).collect();
+    Ok((local, listeners?.into_iter().map(|listener| Socket::from(listener).nodelay(true)).collect()))
+}
+
 /// A listener that lets others listen on its port. All of them have to say so, and belong to the same user.
-fn listen(address: SocketAddr) -> io::Result<Socket> {
+fn listen(address: SocketAddr) -> io::Result<socket2::Socket> {
     let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.bind(&address.into())?;
     socket.listen(1024)?;
-    Ok(Socket::from(socket).nodelay(true))
+    Ok(socket)
 }
 
 fn serve(listener: Socket) -> io::Result<()> {
@@ -45,9 +60,12 @@ fn serve(listener: Socket) -> io::Result<()> {
                     (conn, aio.submit(conn, Recv::pooled(), Ctx::Read))
                 }
                 (Ctx::Read, Ok(Done::Received { end_of_stream: false })) => {
-                    (done.conn, aio.submit(done.conn, Send::new(done.buffer), Ctx::Write))
+                    let send = Send::new(done.buffer).within(SEND_MAX);
+                    (done.conn, aio.submit(done.conn, send, Ctx::Write))
                 }
                 (Ctx::Write, Ok(_)) => (done.conn, aio.submit(done.conn, Recv::pooled(), Ctx::Read)),
+                // Nobody new will come.
+                (Ctx::Accept, Err(error)) => return Err(error.into()),
                 _ => {
                     aio.close(done.conn);
                     continue;
@@ -76,12 +94,15 @@ fn run() -> Result<(), Box<dyn Error>> {
     let address: SocketAddr = arguments.next().as_deref().unwrap_or("127.0.0.1:8110").parse()?;
     let loops: NonZeroUsize = arguments.next().as_deref().unwrap_or("2").parse()?;
     // All of them before anybody is served: one that can not be made is told at once.
-    let listeners: Vec<Socket> = (0..loops.get()).map(|_| listen(address)).collect::<io::Result<_>>()?;
-    println!("{loops} loops listen on {address}");
-    let threads: Vec<_> =
-        listeners.into_iter().map(|listener| thread::spawn(move || serve(listener))).collect();
-    for thread in threads {
-        thread.join().expect("no loop panics")?;
+    let (local, listeners) = listeners(address, loops)?;
+    println!("{loops} loops listen on {local}");
+    let (ended, ends) = mpsc::channel();
+    for listener in listeners {
+        let ended = ended.clone();
+        thread::spawn(move || ended.send(serve(listener)));
     }
+    drop(ended);
+    // The first that fails ends them all, whichever it is.
+    ends.into_iter().collect::<io::Result<()>>()?;
     Ok(())
 }

@@ -6,6 +6,7 @@
 
 mod options;
 mod serve;
+mod unix;
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -50,15 +51,14 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<Served, String> {
     let listener = options.listen.bind()?;
     let local = listener.local();
+    // Removed when this returns, whatever it returns.
+    let _file = listener.file;
     let proactor = Proactor::<Ctx>::builder().pool(options.buffers, options.buffer).spin(options.spin);
     let mut aio: Proactor<Ctx> = proactor.build().map_err(|error| error.to_string())?;
     let listener_id = aio.adopt(listener.socket).map_err(|error| error.to_string())?;
     let stop = stop_signal().and_then(|stop| Ok(aio.adopt(stop)?)).map_err(|error| error.to_string())?;
     println!("listening on {local}");
-    let served =
-        serve(&mut aio, listener_id, Some(stop), options.timeout()).map_err(|error| error.to_string());
-    listener.unlink.into_iter().for_each(|path| drop(std::fs::remove_file(path)));
-    served
+    serve(&mut aio, listener_id, Some(stop), options.timeout()).map_err(|error| error.to_string())
 }
 
 /// A stream that becomes readable on Ctrl-C or SIGTERM.

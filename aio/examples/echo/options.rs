@@ -1,13 +1,14 @@
 //! The command line.
 
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use aio::{Socket, Spin};
 use clap::Parser;
+
+use crate::unix::{self, SocketFile};
 
 /// Sends back whatever it receives. Ctrl-C or SIGTERM ends it, after the echoes under way.
 #[derive(Debug, Parser)]
@@ -17,7 +18,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8110")]
     pub(crate) listen: Listen,
 
-    /// Close a connection that sends nothing for so long; 0 = never
+    /// Close a connection that sends nothing for so long, or takes nothing of an echo for half as long; 0 = one that takes
+    /// nothing for 30 seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     timeout: u64,
 
@@ -81,10 +83,10 @@ impl FromStr for Listen {
     }
 }
 
-/// A listener, and the file that is to go with it.
+/// A listener, and the file that goes with it.
 pub(crate) struct Listener {
     pub(crate) socket: Socket,
-    pub(crate) unlink: Option<PathBuf>,
+    pub(crate) file: Option<SocketFile>,
     local: String,
 }
 
@@ -102,11 +104,11 @@ impl Listen {
             Listen::Tcp(address) => {
                 let listener = listen_tcp(*address).map_err(failed)?;
                 let local = listener.local_addr().map_err(failed)?.to_string();
-                Ok(Listener { socket: Socket::from(listener).nodelay(true), unlink: None, local })
+                Ok(Listener { socket: Socket::from(listener).nodelay(true), file: None, local })
             }
             Listen::Unix(path) => {
-                let socket = UnixListener::bind(path).map_err(failed)?.into();
-                Ok(Listener { socket, unlink: Some(path.clone()), local: self.describe() })
+                let (listener, file) = unix::listen(path).map_err(failed)?;
+                Ok(Listener { socket: listener.into(), file: Some(file), local: self.describe() })
             }
         }
     }

@@ -32,8 +32,15 @@ pub(crate) struct Served {
 /// How long the echoes under way may take once the server is told to stop.
 const DRAIN: Duration = Duration::from_secs(5);
 
+/// How long a peer may take nothing of an echo, if it may be silent for as long as it wants.
+const SEND_MAX: Duration = Duration::from_secs(30);
+
 /// Echoes until the proactor is shut down, or until something can be received from `stop`: then the echoes
 /// under way are finished, and everything is closed.
+///
+/// A connection that sends nothing for `timeout` is closed. One that does not take its echo within half of that, or
+/// [`SEND_MAX`], is, too: a send has a buffer of the pool, and without a deadline a few peers that never read would keep
+/// all of them for ever. It has less time than a receive, as the time of a receive that waits for that buffer runs on.
 ///
 /// # Errors
 ///
@@ -50,6 +57,7 @@ pub(crate) fn serve<S: System>(
         aio.submit(stop, Recv::into(vec![0]), Ctx::Stop)?;
     }
     let recv = || timeout.map_or(Recv::pooled(), |timeout| Recv::pooled().within(timeout));
+    let send_max = timeout.map_or(SEND_MAX, |timeout| SEND_MAX.min(timeout / 2));
     let mut stopping = false;
     let mut batch = Vec::with_capacity(256);
     while aio.turn(&mut batch, None)? {
@@ -63,7 +71,8 @@ pub(crate) fn serve<S: System>(
                 }
                 (Ctx::Read, Ok(Done::Received { end_of_stream: false })) => {
                     served.receives += 1;
-                    aio.submit(conn, Send::new(done.buffer), Ctx::Write).is_err().then_some(conn)
+                    let send = Send::new(done.buffer).within(send_max);
+                    aio.submit(conn, send, Ctx::Write).is_err().then_some(conn)
                 }
                 (Ctx::Write, Ok(_)) => {
                     served.bytes += done.bytes;

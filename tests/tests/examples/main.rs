@@ -1,0 +1,6 @@
+//! The examples, run as a user runs them.
+
+mod buffers;
+mod loops;
+mod program;
+mod unix;
