@@ -10,7 +10,7 @@ use aio_model::{
     System, SystemError, SystemErrorKind, Target,
 };
 use mio::Interest;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, Shutdown, SocketAddrAny};
+use rustix::net::{RecvAncillaryBuffer, SendAncillaryBuffer, Shutdown, SocketAddrAny};
 
 use crate::clock::Clock;
 use crate::connect::{self, Progress, Refusal};
@@ -19,7 +19,7 @@ use crate::errno;
 use crate::intake::Intake;
 use crate::platform;
 use crate::socket::Socket;
-use crate::table::{Entry, Table};
+use crate::table::{Entry, Proof, Table};
 use crate::waker::OsWaker;
 
 /// The operating system: epoll or kqueue by way of mio, and the sockets it was given to look after.
@@ -99,7 +99,9 @@ impl Os {
     /// Receiving, sending and shutting down are the model's: whoever does it here changes what it relies on.
     pub fn descriptor(&mut self, conn: ConnId) -> Option<BorrowedFd<'_>> {
         let entry = self.table.get_mut(conn)?;
-        entry.shared = true;
+        if !std::mem::replace(&mut entry.shared, true) {
+            platform::unbind_receives(entry.fd.as_fd());
+        }
         Some(entry.fd.as_fd())
     }
 
@@ -113,16 +115,16 @@ impl Os {
         let Some(entry) = self.table.get(conn) else {
             return UNKNOWN;
         };
-        let (room, short_proves) = (buffer.len(), entry.short_proves);
-        let received = rustix::net::recv(&entry.fd, buffer, RecvFlags::empty()).map(|(_, count)| count);
-        self.received(conn, room, short_proves, received)
+        let (room, proof) = (buffer.len(), entry.proof);
+        let received = rustix::net::recv(&entry.fd, buffer, platform::RECV_FLAGS).map(|(_, count)| count);
+        self.received(conn, room, proof, received)
     }
 
     fn recv_vectored(&mut self, conn: ConnId, mut slices: SlicesMut<'_>) -> Outcome {
         let Some(entry) = self.table.get(conn) else {
             return UNKNOWN;
         };
-        let (room, short_proves) = (slices.len(), entry.short_proves);
+        let (room, proof) = (slices.len(), entry.proof);
         // Most have a header and a body; as with sends.
         let few = &mut std::array::from_fn::<_, FEW, _>(|_| IoSliceMut::new(&mut []));
         let mut many;
@@ -137,8 +139,12 @@ impl Os {
             *io_slice = IoSliceMut::new(slice);
             count += 1;
         }
-        let received = rustix::io::readv(&entry.fd, &mut io_slices[..count]);
-        self.received(conn, room, short_proves, received)
+        // Unlike readv(2) it can be told not to wait. Descriptors that the peer has sent along are dropped, as by any receive.
+        let mut no_ancillary = RecvAncillaryBuffer::default();
+        let slices = &mut io_slices[..count];
+        let received = rustix::net::recvmsg(&entry.fd, slices, &mut no_ancillary, platform::RECV_FLAGS);
+        let received = received.map(|message| message.bytes);
+        self.received(conn, room, proof, received)
     }
 
     #[inline]
@@ -146,14 +152,14 @@ impl Os {
         &mut self,
         conn: ConnId,
         room: usize,
-        short_proves: bool,
+        proof: Proof,
         received: rustix::io::Result<usize>,
     ) -> Outcome {
         if let Ok(count) = received {
             self.intake.on_receive(count);
         }
         match received {
-            Ok(count) if (1..room).contains(&count) && !short_proves => Outcome::Partial(count),
+            Ok(count) if (1..room).contains(&count) && proof != Proof::Drained => Outcome::Partial(count),
             Ok(count) => Outcome::Transferred(count),
             Err(errno) => self.blocked(conn, Interest::READABLE, errno::outcome(errno)),
         }
@@ -176,8 +182,8 @@ impl Os {
             Ok(begun) => begun,
             Err(refusal) => return self.progress(conn, Err(refusal)),
         };
-        let short_proves = platform::TELLS_URGENT && matches!(target.address(), Address::Internet(_));
-        match self.enter(conn, fd, Kind::Stream, short_proves) {
+        let tcp = platform::TELLS_URGENT && matches!(target.address(), Address::Internet(_));
+        match self.enter(conn, fd, Kind::Stream, Proof::of_short(tcp)) {
             // An event is due in any case: registering reports the current state.
             Ok(()) if progress == Progress::UnderWay => Outcome::WouldBlock,
             Ok(()) => Outcome::Done,
@@ -244,7 +250,7 @@ impl Os {
         let Some(entry) = self.table.get(listener) else {
             return UNKNOWN;
         };
-        let (nodelay, short_proves) = (entry.nodelay, entry.short_proves);
+        let (nodelay, proof) = (entry.nodelay, entry.proof);
         let fd = match platform::accept(entry.fd.as_fd()) {
             Ok(fd) => fd,
             Err(errno) => return self.blocked(listener, Interest::READABLE, errno::accept_outcome(errno)),
@@ -253,9 +259,12 @@ impl Os {
             // Fails only if the peer has gone already, which the first receive will tell.
             let _ = rustix::net::sockopt::set_tcp_nodelay(&fd, true);
         }
-        match self.enter(conn, fd, Kind::Stream, short_proves) {
+        match self.enter(conn, fd, Kind::Stream, proof) {
             Ok(()) => Outcome::Done,
-            Err((error, _closed)) => errno::refusal(error),
+            Err((error, fd)) => {
+                platform::never_wait_in_close(fd.as_fd());
+                errno::refusal(error)
+            }
         }
     }
 
@@ -300,7 +309,7 @@ impl Os {
         conn: ConnId,
         fd: OwnedFd,
         kind: Kind,
-        short_proves: bool,
+        proof: Proof,
     ) -> Result<(), (SystemError, OwnedFd)> {
         if !self.table.is_vacant(conn) {
             return Err((SystemError::from_kind(SystemErrorKind::InvalidInput), fd));
@@ -312,14 +321,7 @@ impl Os {
         if let Err(error) = self.engine.register(&fd, conn.key(), interest) {
             return Err((error, fd));
         }
-        self.table.insert(Entry {
-            conn,
-            fd,
-            shared: false,
-            nodelay: false,
-            short_proves,
-            awaited: Some(interest),
-        });
+        self.table.insert(Entry { conn, fd, shared: false, nodelay: false, proof, awaited: Some(interest) });
         Ok(())
     }
 
@@ -332,7 +334,9 @@ impl Os {
         let Os { engine, table, intake, stale_events, .. } = self;
         engine.wait(timeout, intake.is_bulk(), |token, readiness, urgent| match table.of_event(token) {
             Some(entry) => {
-                entry.short_proves &= !urgent;
+                if urgent {
+                    entry.on_urgent();
+                }
                 entry.on_event(readiness);
                 on_ready(entry.conn, readiness);
             }
@@ -342,13 +346,21 @@ impl Os {
 
     /// Passes the outcome of an attempt on. If it would have blocked, an event is promised: sees to it.
     fn blocked(&mut self, conn: ConnId, interest: Interest, outcome: Outcome) -> Outcome {
-        if !platform::ONE_SHOT || outcome != Outcome::WouldBlock {
+        if outcome != Outcome::WouldBlock {
             return outcome;
         }
         let Some(entry) = self.table.get_mut(conn) else {
             return UNKNOWN;
         };
-        let interest = entry.await_event(interest);
+        let interest = if platform::ONE_SHOT {
+            entry.await_event(interest)
+        } else if interest.is_readable() && entry.proof == Proof::NotEvenWouldBlock {
+            // There may be bytes whose event has been and gone. Registering anew reports what is the case: no more of urgent
+            // data, which may be all there is for as long as the peer likes, and of which it is known that there were some.
+            platform::STREAM_INTEREST_WITHOUT_URGENT
+        } else {
+            return outcome;
+        };
         match self.engine.rearm(&entry.fd, conn.key(), interest) {
             Ok(()) => Outcome::WouldBlock,
             Err(error) => errno::refusal(error),
@@ -384,7 +396,7 @@ impl System for Os {
 
     fn adopt(&mut self, conn: ConnId, socket: Socket) -> Result<(), (SystemError, Socket)> {
         let prepared = socket.kind().and_then(|kind| {
-            socket.prepare()?;
+            socket.prepare(kind)?;
             Ok(kind)
         });
         let kind = match prepared {
@@ -392,10 +404,9 @@ impl System for Os {
             Err(error) => return Err((error, socket)),
         };
         let nodelay = socket.wants_nodelay();
-        let short_proves = platform::TELLS_URGENT && socket.is_internet();
+        let proof = Proof::of_short(platform::TELLS_URGENT && platform::is_tcp(socket.as_fd()));
         let (fd, options) = socket.into_parts();
-        self.enter(conn, fd, kind, short_proves)
-            .map_err(|(error, fd)| (error, Socket::from_parts(fd, options)))?;
+        self.enter(conn, fd, kind, proof).map_err(|(error, fd)| (error, Socket::from_parts(fd, options)))?;
         if let Some(entry) = self.table.get_mut(conn) {
             // Whoever made the socket may have a clone of it.
             entry.shared = true;
@@ -464,7 +475,7 @@ mod tests {
     fn an_open_file_that_outlives_its_descriptor_is_not_heard_of() {
         let (mut os, mut ids) = (Os::new().unwrap(), Ids::new());
         let (old, (ours, mut peer)) = (ids.open(), UnixStream::pair().unwrap());
-        os.enter(old, ours.into(), Kind::Stream, false).unwrap();
+        os.enter(old, ours.into(), Kind::Stream, Proof::Nothing).unwrap();
         // What a fork would do, unseen: the open file outlives its descriptor, and so does its registration.
         let orphan = os.table.get(old).unwrap().fd.try_clone().unwrap();
         os.close(old);

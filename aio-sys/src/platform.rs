@@ -2,9 +2,11 @@
 
 use mio::Interest;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::io::{Errno, FdFlags, Result};
-use rustix::net::{SendFlags, SocketAddrUnix};
+use rustix::net::sockopt::Timeout;
+use rustix::net::{RecvFlags, SendFlags, SocketAddrUnix};
 
 /// Whether mio reports a direction once and then drops it, until it is registered again: its engines over
 /// poll(2) and event ports. Both also keep a record of each descriptor, which closing it does not erase.
@@ -25,15 +27,19 @@ pub(crate) const ONE_SHOT: bool = cfg!(any(
     target_os = "vita",
 ));
 
-/// The flags of every send: no SIGPIPE. Where there is no such flag the socket has the option instead, from
+/// The flags of every send: no wait, as with [receives](RECV_FLAGS), and no SIGPIPE. Where there is no such flag the socket has the option instead, from
 /// [`prepare`].
 pub(crate) const SEND_FLAGS: SendFlags = {
     #[cfg(not(any(target_vendor = "apple", target_os = "redox", target_os = "vita")))]
-    let flags = SendFlags::NOSIGNAL;
+    let flags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
     #[cfg(any(target_vendor = "apple", target_os = "redox", target_os = "vita"))]
-    let flags = SendFlags::empty();
+    let flags = SendFlags::DONTWAIT;
     flags
 };
+
+/// The flags of every receive: no wait, whatever the descriptor's own flag says, which all who share the open file may
+/// change at any time.
+pub(crate) const RECV_FLAGS: RecvFlags = RecvFlags::DONTWAIT;
 
 /// Whether the engine tells of urgent data, at whose mark a receive stops although more bytes are at hand.
 pub(crate) const TELLS_URGENT: bool = cfg!(any(target_os = "linux", target_os = "android"));
@@ -45,11 +51,14 @@ pub(crate) const WATCHES_FILES: bool = TELLS_URGENT && !ONE_SHOT;
 
 /// What a stream is registered for.
 pub(crate) const STREAM_INTEREST: Interest = {
-    let both = Interest::READABLE.add(Interest::WRITABLE);
+    let both = STREAM_INTEREST_WITHOUT_URGENT;
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let both = both.add(Interest::PRIORITY);
     both
 };
+
+/// The same, but for urgent data.
+pub(crate) const STREAM_INTEREST_WITHOUT_URGENT: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
 type Accept = fn(BorrowedFd<'_>) -> Result<OwnedFd>;
 
@@ -74,7 +83,13 @@ const ACCEPTS: &[Accept] = &[
 ];
 
 /// Accepts a connection: non-blocking, close-on-exec, and silent on a broken pipe.
+///
+/// No flag of accept(2) keeps it from waiting, only the one of the descriptor, which all who share the open file may change.
+/// So it is set before each accept. Who changes it between the two calls has this one wait for as long as
+/// [`bound_accepts`] allows.
 pub(crate) fn accept(listener: BorrowedFd<'_>) -> Result<OwnedFd> {
+    // What can be wrong with the descriptor, the accept says.
+    let _ = rustix::io::ioctl_fionbio(listener, true);
     const BEST: Accept = ACCEPTS[ACCEPTS.len() - 1];
     BEST(listener)
 }
@@ -96,6 +111,50 @@ pub(crate) fn prepare(fd: BorrowedFd<'_>) -> Result<()> {
     #[cfg(target_vendor = "apple")]
     rustix::net::sockopt::set_socket_nosigpipe(fd, true)?;
     Ok(())
+}
+
+/// Bounds for how long an accept could wait at most: for a tick of the kernel's clock (1 to 10 ms), the least that there is.
+/// What is accepted inherits it; see [`unbind_receives`].
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn bound_accepts(listener: BorrowedFd<'_>) -> Result<()> {
+    rustix::net::sockopt::set_socket_timeout(listener, Timeout::Recv, Some(Duration::from_micros(1)))
+}
+
+/// Elsewhere accepts do not heed the option.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn bound_accepts(_: BorrowedFd<'_>) -> Result<()> {
+    Ok(())
+}
+
+/// Undoes what a connection has inherited from [`bound_accepts`]: no receive of ours heeds it, but those of others would.
+pub(crate) fn unbind_receives(accepted: BorrowedFd<'_>) {
+    // A socket refuses it under no circumstances; and if one did, nothing of ours would change.
+    let _ = rustix::net::sockopt::set_socket_timeout(accepted, Timeout::Recv, None);
+}
+
+/// Sees to it that closing a socket does not wait for its peer: with `SO_LINGER` at more than zero seconds it would, non-blocking
+/// or not. Zero seconds stay what they are, a wish to reset.
+pub(crate) fn never_wait_in_close(fd: BorrowedFd<'_>) {
+    if let Ok(Some(span)) = rustix::net::sockopt::socket_linger(fd)
+        && !span.is_zero()
+    {
+        // What can be told can be changed. If not, nothing is left to try: the descriptor has to be closed.
+        let _ = rustix::net::sockopt::set_socket_linger(fd, None);
+    }
+}
+
+/// Whether a socket is a TCP connection or listener: not MPTCP, SCTP, vsock or what else there may be.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn is_tcp(fd: BorrowedFd<'_>) -> bool {
+    use rustix::net::{AddressFamily, ipproto, sockopt};
+    matches!(sockopt::socket_domain(fd), Ok(AddressFamily::INET | AddressFamily::INET6))
+        && sockopt::socket_protocol(fd) == Ok(Some(ipproto::TCP))
+}
+
+/// It makes a difference only where the engine [tells](TELLS_URGENT) of urgent data.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn is_tcp(_: BorrowedFd<'_>) -> bool {
+    false
 }
 
 /// Has receives on a socket poll its network card for so many microseconds.

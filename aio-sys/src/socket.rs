@@ -1,6 +1,5 @@
 //! What can be adopted.
 
-use rustix::net::AddressFamily;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -18,8 +17,31 @@ use crate::platform;
 /// non-blocking and close-on-exec. That holds for all who share the open file: a clone made before
 /// (`TcpStream::try_clone`) is non-blocking from then on, too.
 ///
-/// Do not set `SO_LINGER` to anything but zero seconds: closing then waits for the peer, non-blocking or not,
-/// and everybody else waits with it.
+/// # What others may change
+///
+/// Whoever holds a clone, or the descriptor that [`Os::descriptor`](crate::Os::descriptor) hands out, shares flags and options
+/// with the [`Os`](crate::Os), and may set them at any time; what a listener accepts inherits most of its options. None of them makes
+/// a call of the `Os` wait for a peer:
+///
+/// | what | what it would do | what comes of it |
+/// |---|---|---|
+/// | `O_NONBLOCK` taken away | every call waits | Receives and sends say in each call that they do not wait (`MSG_DONTWAIT`). accept(2) has no such flag: the descriptor is set non-blocking before each accept (0.2 µs), and Linux gets a time limit for the rest |
+/// | `SO_RCVTIMEO` | limits how long an accept waits | A listener that is adopted gets the least that there is, a tick of the kernel's clock (1 to 10 ms): so long waits, on Linux, an accept whose listener was set blocking just then. Who takes both away from a listener again and again can make the `Os` wait; so can, outside of Linux, who takes away `O_NONBLOCK` just before an accept that then finds nothing. Of a connection that is accepted and then handed out it is cleared |
+/// | `SO_SNDTIMEO`, and `SO_RCVTIMEO` of a stream | limit how long calls wait that do | nothing: ours do not |
+/// | `SO_LINGER`, more than zero seconds | close(2) waits for the peer, non-blocking or not | turned off when the descriptor is closed |
+/// | `SO_LINGER`, zero seconds | close(2) resets the connection | it does |
+/// | `SO_RCVLOWAT` | a receive is not reported before so many bytes have come, or the end, or the buffer is full | just that: it is for who sets it to know. What is there is received if a receive is tried for another reason |
+/// | `SO_SNDLOWAT` | Linux has it at one byte, and refuses to change it | nothing |
+/// | `TCP_NOTSENT_LOWAT`, `SO_SNDBUF`, `SO_RCVBUF`, `SO_MAX_PACING_RATE` | sends take less at once, receives bring less | nothing but that: the event follows |
+/// | `TCP_CORK`, no `TCP_NODELAY` | small packets are held back, for 200 ms or for a round trip | they are late: see [`nodelay`](Socket::nodelay). FIN takes them along |
+/// | `TCP_DEFER_ACCEPT` | a connection is accepted only once it has sent something | that |
+/// | `SO_BUSY_POLL`, `SO_PREFER_BUSY_POLL` | receives and waits poll the network card first | for as many microseconds: see [`busy_poll`](Socket::busy_poll) |
+/// | `SO_OOBINLINE` | urgent data are among the others | they are received as bytes |
+/// | `O_ASYNC` with an owner | SIGIO at each change; a program that does not handle it ends | nothing: it is the program's own |
+/// | `SO_ZEROCOPY`, timestamps, `IP_RECVERR` | whoever sends with `MSG_ZEROCOPY` is answered through the error queue, which is reported as an error | an attempt in vain for each report. Over poll(2), which reports it for as long as it is not read, an attempt in every turn |
+/// | `TCP_ULP` (TLS in the kernel) | receives end at records | set before it is adopted or after, it may hide that more is at hand: not supported |
+///
+/// Whoever receives, sends, shuts down, or reads `SO_ERROR` on a clone takes from the `Os` what it would have been told.
 ///
 /// ```
 /// use std::net::TcpListener;
@@ -68,9 +90,12 @@ impl Socket {
         self
     }
 
-    /// Makes it what it has to be to be adopted, with the options that were asked for.
-    pub(crate) fn prepare(&self) -> Result<(), SystemError> {
+    /// Makes it what it has to be to be adopted as what it is, with the options that were asked for.
+    pub(crate) fn prepare(&self, kind: Kind) -> Result<(), SystemError> {
         platform::prepare(self.as_fd()).map_err(errno::from_errno)?;
+        if kind == Kind::Listener {
+            platform::bound_accepts(self.as_fd()).map_err(errno::from_errno)?;
+        }
         let Some(span) = self.options.busy_poll else { return Ok(()) };
         // Whoever wants less than a microsecond wants it on.
         let micros = span.as_nanos().div_ceil(1000);
@@ -98,12 +123,6 @@ impl Socket {
         }
         let listens = platform::is_listener(self.as_fd()).map_err(errno::from_errno)?;
         Ok(if listens { Kind::Listener } else { Kind::Stream })
-    }
-
-    /// Whether it is of the internet, not of Unix.
-    pub(crate) fn is_internet(&self) -> bool {
-        let family = rustix::net::getsockname(self.as_fd()).map(|address| address.address_family());
-        matches!(family, Ok(AddressFamily::INET | AddressFamily::INET6))
     }
 
     pub(crate) fn wants_nodelay(&self) -> bool {

@@ -1,13 +1,34 @@
 //! The descriptors, by connection.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use aio_model::{ConnId, Readiness};
 use mio::{Interest, Token};
 
+use crate::platform;
 use crate::token;
 
-/// One connection or listener.
+/// What a receive proves that brings less than there was room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// It has found all there is.
+    Drained,
+    /// Nothing. On a Unix socket it ends behind a message that carried a descriptor; and of protocols that are neither
+    /// TCP nor Unix (MPTCP, SCTP, vsock) nobody here knows where they end.
+    Nothing,
+    /// Nothing, and one that would block neither: there were urgent data. A receive ends at their mark; and one that
+    /// begins there, while a signal waits to be handled, is told EAGAIN by Linux, whatever is behind the mark.
+    NotEvenWouldBlock,
+}
+
+impl Proof {
+    /// Of a socket whose short receives have found all there is, or not.
+    pub(crate) fn of_short(drained: bool) -> Proof {
+        if drained { Proof::Drained } else { Proof::Nothing }
+    }
+}
+
+/// One connection or listener. Its drop closes the descriptor, and does not wait for the peer, whatever `SO_LINGER` says.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) conn: ConnId,
@@ -16,15 +37,24 @@ pub(crate) struct Entry {
     pub(crate) shared: bool,
     /// Of a listener: whether what it accepts gets `TCP_NODELAY`.
     pub(crate) nodelay: bool,
-    /// Whether a receive that is short has found all there is. Not on a Unix socket, where it ends behind a message
-    /// that carried a descriptor; and not on a TCP socket on which urgent data may be, where it ends at their mark.
-    pub(crate) short_proves: bool,
+    pub(crate) proof: Proof,
     /// The directions that an event is due for: not reported since they were registered or would have blocked.
     /// Only kept up for the engines that are [one-shot](crate::platform::ONE_SHOT).
     pub(crate) awaited: Option<Interest>,
 }
 
+impl Drop for Entry {
+    fn drop(&mut self) {
+        platform::never_wait_in_close(self.fd.as_fd());
+    }
+}
+
 impl Entry {
+    /// There are urgent data, or there were.
+    pub(crate) fn on_urgent(&mut self) {
+        self.proof = Proof::NotEvenWouldBlock;
+    }
+
     /// An event is due for `interest`: the last attempt would have blocked.
     pub(crate) fn await_event(&mut self, interest: Interest) -> Interest {
         let awaited = self.awaited.map_or(interest, |awaited| awaited.add(interest));

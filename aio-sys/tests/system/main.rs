@@ -9,5 +9,6 @@ mod rig;
 mod adopt;
 mod identity;
 mod listener;
+mod others;
 mod stream;
 mod wait;

@@ -97,7 +97,7 @@ pub const CASES: &[Case] = &{
         ("getpeername", "ENOBUFS", &[Error(MEMORY)]),
         ("getsockname", "ENOBUFS", &[Error(MEMORY), NotStarted, Nothing]),
         ("setsockopt", "ENOBUFS", &[Error(MEMORY), NotStarted, Nothing]),
-        ("ioctl", "ENOMEM", &[Error(MEMORY), NotStarted]),
+        ("ioctl", "ENOMEM", &[Error(MEMORY), NotStarted, Nothing]),
         ("fcntl", "EMFILE", &[NotStarted, Nothing]),
         ("epoll_create1", "EMFILE", &[NotStarted]),
         ("eventfd2", "ENFILE", &[NotStarted]),
