@@ -7,7 +7,8 @@
 //! * An error is reported once, by whatever call comes first. After it a receive sees the end of the stream,
 //!   and a send EPIPE.
 //! * What had arrived before a reset can still be received, unless the reset is said to discard it.
-//! * A reset after the end of the stream is EPIPE to a send, and not an error to a receive.
+//! * A reset after the end of the stream is EPIPE to a send, and not an error to a receive. Once this end was shut, too, it
+//!   is a reset again, for whoever asks the socket: no call is told.
 //! * To close with bytes unread is to reset. Otherwise what was sent is still delivered, then the end.
 //! * Bytes that arrive at an end that is closed cause a reset.
 //! * What has ended both ways is over: no reset reaches it any more.
@@ -303,10 +304,10 @@ impl Link {
         if self.is_dead(side) || self.is_closed(side) || over {
             return;
         }
-        let ended = self.sent_by(!side).has_ended();
+        let broken_pipe = self.sent_by(!side).has_ended() && !self.sent_by(side).is_shut();
         let end = self.end_mut(side);
         end.dead = true;
-        end.error = Some(if ended { EPIPE } else { error });
+        end.error = Some(if broken_pipe { EPIPE } else { error });
         let incoming = self.sent_by_mut(!side);
         if discards {
             incoming.discard();
@@ -477,6 +478,17 @@ mod tests {
         assert_eq!(link.shut(Server, &mut news), Ok(()));
         assert_eq!(receive(&mut link, Server), Ok(b"last wor".to_vec()));
         assert_eq!(receive(&mut link, Server), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_reset_while_the_own_end_is_under_way_behind_the_others_is_a_reset_to_whoever_asks() {
+        let mut link = link();
+        link.shut(Client, &mut News::new()).unwrap();
+        flow(&mut link, Client);
+        link.shut(Server, &mut News::new()).unwrap();
+        link.reset(Client, false, &mut News::new());
+        assert_eq!(receive(&mut link, Server), Ok(vec![]));
+        assert_eq!((link.take_error(Server), link.take_error(Server)), (Some(ECONNRESET), None));
     }
 
     #[test]

@@ -280,6 +280,14 @@ impl Net {
         Some((link.sent_by(end.side).sent(), link.sent_by(!end.side).received()))
     }
 
+    /// Takes the error that waits to be told at an open stream, as whoever shares the socket can by `SO_ERROR`: no call is
+    /// told of it then.
+    pub fn take_error(&self, conn: ConnId) -> Option<SystemError> {
+        let mut world = self.world_mut();
+        let end = world.find_stream(conn)?;
+        world.link_mut(end).take_error(end.side)
+    }
+
     /// Whether an event that wakes this direction of an open connection is owed and not yet delivered.
     ///
     /// If the kernel is [ready](Condition) in a direction, and the system under test believes that it is not,

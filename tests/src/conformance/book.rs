@@ -2,7 +2,7 @@
 
 use aio_model::Outcome;
 
-use crate::conformance::history::{Deed, Number, PeerSaw, Seen};
+use crate::conformance::history::{Deed, Name, Number, PeerSaw, Seen};
 use crate::conformance::script::Step;
 
 /// How far this end of a connection is.
@@ -54,6 +54,10 @@ impl Book {
             Step::Accept => self.listens.then(|| Deed::Accept(self.waiting().next().unwrap_or(next)))?,
             Step::Unlisten => self.listens.then_some(Deed::Unlisten)?,
             Step::Wait => Deed::Wait,
+            Step::Nap => Deed::Nap,
+            Step::Stall { millis } => Deed::Stall(*millis),
+            Step::BlockListener => self.listens.then_some(Deed::Block(Name::Listener))?,
+            Step::AskError { at } | Step::Block { at } => self.shared(*at, step)?,
             Step::Recv { at, .. }
             | Step::Drain { at, .. }
             | Step::Discard { at }
@@ -87,6 +91,16 @@ impl Book {
             Step::Fill { piece, .. } => (!shut).then(|| Deed::Send(conn, vec![*piece]))?,
             Step::Shutdown { .. } => (!shut).then_some(Deed::Shutdown(conn))?,
             _ => Deed::Close(conn),
+        })
+    }
+
+    /// What somebody does to a socket of this end who shares it.
+    fn shared(&self, at: usize, step: &Step) -> Option<Deed> {
+        let open = |&conn: &Number| matches!(self.conns[conn].0, Ours::Open { .. });
+        let conn = pick(at, (0..self.conns.len()).filter(open))?;
+        Some(match step {
+            Step::AskError { .. } => Deed::AskError(conn),
+            _ => Deed::Block(Name::Conn(conn)),
         })
     }
 

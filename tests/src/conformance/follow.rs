@@ -164,7 +164,8 @@ impl<'a> Follower<'a> {
         if let (
             Deed::Recv(conn, _) | Deed::Discard(conn) | Deed::Send(conn, _) | Deed::Shutdown(conn),
             Seen::Outcome(Outcome::Failed(_)),
-        ) = (deed, seen)
+        )
+        | (Deed::AskError(conn), Seen::Error(Some(_))) = (deed, seen)
         {
             self.arrive_before_reset(*conn);
             self.relieve(*conn);
@@ -180,7 +181,10 @@ impl<'a> Follower<'a> {
             (&Deed::Close(conn), &Seen::Outcome(outcome)) => self.close(conn, outcome),
             (&Deed::PeerWrite(conn, _), &Seen::Peer(saw)) => self.peer_write(conn, saw),
             (&Deed::PeerRead(conn, _), &Seen::Peer(saw)) => self.peer_read(conn, saw),
-            (Deed::Wait, Seen::Events(events)) => self.wait(events),
+            (Deed::Wait | Deed::Nap, Seen::Events(events)) => self.wait(events),
+            (&Deed::AskError(conn), &Seen::Error(error)) => self.ask_error(conn, error),
+            // Our calls do not block, whatever others make of the socket; and what time brings is seen later.
+            (Deed::Block(_) | Deed::Stall(_), _) => Ok(()),
             (deed, _) => {
                 self.arrange(deed);
                 Ok(())

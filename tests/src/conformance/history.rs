@@ -73,6 +73,14 @@ pub enum Deed {
     PeerReset(Number),
     /// Events are taken, without sleeping.
     Wait,
+    /// Events are taken, after a sleep of a millisecond at most.
+    Nap,
+    /// Nothing, for so many milliseconds.
+    Stall(u64),
+    /// Somebody who shares the socket asks for its error.
+    AskError(Number),
+    /// Somebody who shares the socket makes it blocking.
+    Block(Name),
 }
 
 impl Deed {
@@ -99,6 +107,11 @@ impl Deed {
             Deed::PeerClose(_) => "peer closes",
             Deed::PeerReset(_) => "peer resets",
             Deed::Wait => "wait",
+            Deed::Nap => "wait, asleep",
+            Deed::Stall(_) => "stall",
+            Deed::AskError(_) => "another asks for the error",
+            Deed::Block(Name::Conn(_)) => "another makes it blocking",
+            Deed::Block(Name::Listener) => "another makes the listener blocking",
         }
     }
 }
@@ -125,6 +138,8 @@ pub enum Seen {
     Peer(PeerSaw),
     /// The events of a wait.
     Events(Vec<(Name, Readiness)>),
+    /// The error that waited to be told, if one did.
+    Error(Option<SystemErrorKind>),
     /// Nothing to speak of.
     Nothing,
 }
@@ -150,6 +165,8 @@ impl Seen {
             Seen::Peer(other) => format!("{other:?}"),
             Seen::Events(events) if events.is_empty() => "no event".to_owned(),
             Seen::Events(_) => "events".to_owned(),
+            Seen::Error(Some(kind)) => format!("{kind:?}"),
+            Seen::Error(None) => "no error".to_owned(),
             Seen::Nothing => "done".to_owned(),
         }
     }

@@ -19,13 +19,17 @@
 //! ready and the belief is that it is not, an event has to come ([`History::broken`] if none does). And what the
 //! simulator promises, the kernel must give: an edge that only the simulator has is a difference too.
 //!
+//! Half of the scripts are disturbed: the peer breaks a connection off, and calls and a stranger who asks for `SO_ERROR`
+//! follow in any order, as the kernel tells an error once; signals interrupt the thread; this end stalls, or sleeps in
+//! its wait; and whoever shares a socket makes it blocking, which must not make a call of ours block.
+//!
 //! | room | what is in it |
 //! |---|---|
 //! | `script` | the steps, drawn from a seed |
 //! | `history` | what was done to either system, and what came of it |
 //! | `book` | which step makes sense when, and what to do for it |
 //! | `caller` | the calls of either system, in few words |
-//! | `real` | scripts on real sockets; in it `hosts`, who listens, and `promises`, what the kernel owes |
+//! | `real` | scripts on real sockets; in it `hosts`, who listens, `promises`, what the kernel owes, and `others` and `signals`, who disturb |
 //! | `belief` | what the model would believe of each direction |
 //! | `follow` | histories in the simulator |
 //! | `campaign` | many scripts: counted, compared, and made short when they differ |

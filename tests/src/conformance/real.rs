@@ -1,7 +1,9 @@
 //! Scripts on real sockets.
 
 mod hosts;
+mod others;
 mod promises;
+mod signals;
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -24,6 +26,9 @@ pub use hosts::Hosts;
 
 /// How long something that has to come may take: for ever, but a script that hangs must end.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a wait that sleeps may do so.
+const NAP: Duration = Duration::from_millis(1);
 
 /// The most times that a step repeats itself: the narrow buffers are full long before.
 const REPEATS_MAX: usize = 400;
@@ -73,6 +78,14 @@ pub type Ear<'a> = &'a mut dyn FnMut(&mut Vec<(ConnId, Readiness)>);
 /// As [`play`].
 pub fn play_with(script: &Script, hosts: &Hosts, patience: Duration, ear: Ear<'_>) -> io::Result<History> {
     debug_assert_eq!(script.family, hosts.family);
+    if script.signals {
+        signals::under_signals(|| play_on(script, hosts, patience, ear))
+    } else {
+        play_on(script, hosts, patience, ear)
+    }
+}
+
+fn play_on(script: &Script, hosts: &Hosts, patience: Duration, ear: Ear<'_>) -> io::Result<History> {
     let history = History {
         family: script.family,
         lags: script.narrow || script.nagle,
@@ -148,6 +161,19 @@ impl Player<'_> {
                 Seen::Nothing
             }
             Deed::Wait => Seen::Events(self.wait(Instant::ZERO)),
+            Deed::Nap => {
+                let until = self.caller.system.now() + NAP;
+                Seen::Events(self.wait(until))
+            }
+            Deed::Stall(millis) => {
+                std::thread::sleep(Duration::from_millis(millis));
+                Seen::Nothing
+            }
+            Deed::AskError(conn) => Seen::Error(self.ask_error(conn)?),
+            Deed::Block(name) => {
+                self.block(name)?;
+                Seen::Nothing
+            }
         })
     }
 
@@ -336,12 +362,16 @@ impl Player<'_> {
 fn saw(result: io::Result<usize>) -> PeerSaw {
     match result {
         Ok(count) => PeerSaw::Bytes(count),
-        Err(error) => match error.kind() {
-            ErrorKind::WouldBlock => PeerSaw::Nothing,
-            ErrorKind::ConnectionReset => PeerSaw::Failed(SystemErrorKind::ConnectionReset),
-            ErrorKind::BrokenPipe => PeerSaw::Failed(SystemErrorKind::BrokenPipe),
-            ErrorKind::NotConnected => PeerSaw::Failed(SystemErrorKind::NotConnected),
-            _ => PeerSaw::Failed(SystemErrorKind::Other),
-        },
+        Err(error) if error.kind() == ErrorKind::WouldBlock => PeerSaw::Nothing,
+        Err(error) => PeerSaw::Failed(kind(&error)),
+    }
+}
+
+fn kind(error: &io::Error) -> SystemErrorKind {
+    match error.kind() {
+        ErrorKind::ConnectionReset => SystemErrorKind::ConnectionReset,
+        ErrorKind::BrokenPipe => SystemErrorKind::BrokenPipe,
+        ErrorKind::NotConnected => SystemErrorKind::NotConnected,
+        _ => SystemErrorKind::Other,
     }
 }

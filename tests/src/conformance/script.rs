@@ -109,6 +109,25 @@ pub enum Step {
     },
     /// Events are taken.
     Wait,
+    /// Events are waited for, for a millisecond at most.
+    Nap,
+    /// Nothing is done at this end for so long, whatever comes meanwhile.
+    Stall {
+        /// In milliseconds.
+        millis: u64,
+    },
+    /// Whoever shares the socket asks it for its error, which tells it once.
+    AskError {
+        /// Which connection.
+        at: usize,
+    },
+    /// Whoever shares the socket makes it blocking.
+    Block {
+        /// Which connection.
+        at: usize,
+    },
+    /// Whoever shares the listener makes it blocking.
+    BlockListener,
 }
 
 /// A script, and the sockets that it is played on.
@@ -120,6 +139,8 @@ pub struct Script {
     pub narrow: bool,
     /// Small packets wait for the acknowledgement of those before.
     pub nagle: bool,
+    /// Signals strike all the while.
+    pub signals: bool,
     /// What happens.
     pub steps: Vec<Step>,
 }
@@ -131,15 +152,62 @@ impl Script {
     /// The script of a seed.
     pub fn of_seed(seed: u64, family: Family) -> Script {
         let mut choice = Choice::seeded(seed);
+        let mut script = Script::draw(&mut choice, family);
+        script.signals = choice.chance(Odds::one_in(8));
+        for _ in 0..*choice.pick(&[0, 1, 0, 2, 4]) {
+            let place = 1 + choice.index(script.steps.len());
+            script.steps.splice(place..place, interference(&mut choice));
+        }
+        script
+    }
+
+    /// The same, but nobody interferes: no signals, no stalls, and no sockets that are shared.
+    pub fn undisturbed_of_seed(seed: u64, family: Family) -> Script {
+        Script::draw(&mut Choice::seeded(seed), family)
+    }
+
+    fn draw(choice: &mut Choice, family: Family) -> Script {
         let narrow = choice.chance(Odds::one_in(3));
         let nagle = choice.chance(Odds::one_in(8));
         let count = choice.within(3..=STEPS_MAX);
         let weights: Vec<u32> =
             WEIGHTS.iter().map(|weight| weight * *choice.pick(&[4, 4, 1, 8, 0])).collect();
         let first = choice.pick(&[Step::Adopt, Step::Dial, Step::PeerConnect]).clone();
-        let rest = (1..count).map(|_| draw(&mut choice, &weights, narrow));
-        Script { family, narrow, nagle, steps: std::iter::once(first).chain(rest).collect() }
+        let rest = (1..count).map(|_| draw(choice, &weights, narrow));
+        let steps = std::iter::once(first).chain(rest).collect();
+        Script { family, narrow, nagle, signals: false, steps }
     }
+}
+
+/// What others do to this end.
+fn interference(choice: &mut Choice) -> Vec<Step> {
+    let at = choice.index(4);
+    match choice.weighted(&[4, 2, 0, 0, 1, 6]) {
+        0 => vec![Step::Nap],
+        1 => vec![Step::Stall { millis: choice.within(1..=2) }],
+        2 => vec![Step::BlockListener],
+        3 => vec![Step::Block { at }],
+        4 => vec![Step::AskError { at }],
+        _ => told_once(choice, at),
+    }
+}
+
+/// The peer breaks the connection off, and then this end calls in any order: the first call is told, and the others are
+/// not.
+fn told_once(choice: &mut Choice, at: usize) -> Vec<Step> {
+    let breaks = [Step::PeerReset { at }, Step::PeerClose { at }];
+    let mut calls = vec![
+        Step::Send { at, pieces: vec![5] },
+        Step::Recv { at, pieces: vec![64] },
+        Step::AskError { at },
+        Step::Discard { at },
+        Step::Wait,
+    ];
+    let mut steps = vec![choice.pick(&breaks).clone()];
+    for _ in 0..*choice.pick(&[2, 3, 4]) {
+        steps.push(calls.swap_remove(choice.index(calls.len())));
+    }
+    steps
 }
 
 /// How often each step is taken, in the order of [`draw`].

@@ -73,6 +73,36 @@ fn canaries_of_answers() {
 }
 
 #[test]
+fn canaries_of_errors_that_are_told_once() {
+    let ask = Step::AskError { at: 0 };
+    let unread = [Step::Adopt, Step::Send { at: 0, pieces: vec![5] }, Step::PeerClose { at: 0 }];
+    let error = |from: Option<SystemErrorKind>, to: Option<SystemErrorKind>| {
+        move |_: &Deed, seen: &mut Seen| {
+            let is = *seen == Seen::Error(from);
+            if is {
+                *seen = Seen::Error(to);
+            }
+            is
+        }
+    };
+    let (reset, pipe) = (Some(SystemErrorKind::ConnectionReset), Some(SystemErrorKind::BrokenPipe));
+    let asked = [&unread[..], &[Step::Wait, ask.clone(), recv(8)]].concat();
+    canary("an error that is told to nobody", &asked, error(reset, None));
+    canary_of_the_prompt("an error that is another one", &asked, error(reset, pipe));
+    let twice = [&unread[..], &[Step::Wait, recv(8), ask.clone()]].concat();
+    canary("an error that is told twice", &twice, error(None, reset));
+    let healthy = [Step::Adopt, write(3), recv(8), ask, Step::Wait];
+    canary("an error from nowhere, to whoever asks", &healthy, error(None, reset));
+    let after = [&unread[..], &[Step::Wait, Step::AskError { at: 0 }, recv(8)]].concat();
+    let fails = Outcome::Failed(aio_model::SystemError::new(SystemErrorKind::ConnectionReset, 104));
+    canary(
+        "a receive is told what another has consumed",
+        &after,
+        answer(|outcome| outcome == Outcome::Transferred(0), fails),
+    );
+}
+
+#[test]
 fn canaries_of_peers() {
     let drain = [Step::Adopt, Step::Send { at: 0, pieces: vec![5] }, Step::PeerDrain { at: 0 }];
     canary("a peer reads what was not sent", &drain, |_, seen| {

@@ -4,6 +4,7 @@
 
 mod canaries;
 mod lags;
+mod others;
 mod scenes;
 
 use aio_model::{Outcome, Readiness, SystemErrorKind};
@@ -61,7 +62,7 @@ fn random_scripts_over_unix_sockets() {
 }
 
 fn script(family: Family, narrow: bool, steps: &[Step]) -> Script {
-    Script { family, narrow, nagle: false, steps: steps.to_vec() }
+    Script { family, narrow, nagle: false, signals: false, steps: steps.to_vec() }
 }
 
 /// Plays steps, and has the simulator follow.

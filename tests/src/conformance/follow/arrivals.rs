@@ -178,6 +178,13 @@ impl Follower<'_> {
                 // What has ended both ways is not reset any more.
                 fate.reset |= self.conns[conn].shut && fate.error;
             }
+            if let (Deed::AskError(of), Seen::Error(Some(kind))) = (deed, seen)
+                && *of == conn
+            {
+                fate.error = true;
+                told |= !over && *kind == SystemErrorKind::ConnectionReset;
+                fate.reset |= told || self.conns[conn].shut;
+            }
             let (of, space) = match deed {
                 Deed::Recv(of, pieces) => (*of, pieces.iter().sum()),
                 Deed::Discard(of) => (*of, DISCARD_BYTES),

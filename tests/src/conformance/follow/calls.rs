@@ -1,6 +1,6 @@
 //! The calls of the system under test, each steered to the answer that the kernel gave.
 
-use aio_model::{Address, Outcome, Syscall, System};
+use aio_model::{Address, Outcome, Syscall, System, SystemErrorKind};
 use sim::Fault;
 
 use crate::conformance::history::{Deed, Number};
@@ -14,8 +14,10 @@ impl Follower<'_> {
             Deed::Accept(conn) => {
                 let (listener, _) = self.listener.expect("there is a listener");
                 let id = self.caller.open();
-                if seen == Outcome::WouldBlock {
-                    self.steer(&[Fault::AcceptWouldBlock], &[]);
+                match seen {
+                    Outcome::WouldBlock => self.steer(&[Fault::AcceptWouldBlock], &[]),
+                    Outcome::Interrupted => self.steer(&[Fault::Interrupted], &[]),
+                    _ => {}
                 }
                 let answer = self.caller.system.perform(Syscall::Accept { listener, conn: id });
                 if answer == Outcome::Done {
@@ -53,6 +55,12 @@ impl Follower<'_> {
     fn dialled(&mut self, conn: Number, seen: Outcome, answer: Outcome) -> Followed {
         self.conns[conn].peer = self.conns[conn].id.and_then(|id| self.net.peer_of(id));
         same(seen, answer)
+    }
+
+    /// Somebody else asks for the error.
+    pub(super) fn ask_error(&mut self, conn: Number, seen: Option<SystemErrorKind>) -> Followed {
+        let told = self.net.take_error(self.id(conn)).map(|error| error.kind());
+        if told == seen { Ok(()) } else { Err(format!("the error was {seen:?}, in the simulator {told:?}")) }
     }
 
     /// Before a receive of up to `bytes_max` bytes: lets arrive what it is going to find, and holds back the rest.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aio_model::{Instant, Readiness, System};
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::retry_on_intr;
 use sim::Direction;
 
 use crate::conformance::history::{Deed, History, Name, Seen};
@@ -39,7 +40,7 @@ impl Player<'_> {
 
     /// Who is ready, and not believed to be, must be told. Looked at after each wait.
     pub(super) fn keep_promises(&mut self) -> io::Result<()> {
-        if !matches!(self.history.deeds.last(), Some((Deed::Wait, _))) {
+        if !matches!(self.history.deeds.last(), Some((Deed::Wait | Deed::Nap, _))) {
             return Ok(());
         }
         let patience = self.caller.system.now() + self.patience;
@@ -76,7 +77,8 @@ impl Player<'_> {
         let asked = listener.into_iter().chain(conns).map(|(name, id)| {
             let fd = system.descriptor(id).ok_or(ErrorKind::NotFound)?;
             let mut fds = [PollFd::new(&fd, PollFlags::IN | PollFlags::OUT | PollFlags::RDHUP)];
-            poll(&mut fds, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+            // A signal ends it without an answer, although it does not sleep.
+            retry_on_intr(|| poll(&mut fds, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 })))?;
             Ok((name, fds[0].revents()))
         });
         asked.collect()
