@@ -182,7 +182,7 @@ impl Script {
 /// What others do to this end.
 fn interference(choice: &mut Choice) -> Vec<Step> {
     let at = choice.index(4);
-    match choice.weighted(&[4, 2, 0, 0, 1, 6]) {
+    match choice.weighted(&[4, 2, 1, 2, 1, 6]) {
         0 => vec![Step::Nap],
         1 => vec![Step::Stall { millis: choice.within(1..=2) }],
         2 => vec![Step::BlockListener],

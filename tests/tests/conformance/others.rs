@@ -1,7 +1,7 @@
 //! What others do: an error that another call has consumed, and whoever shares a socket, interrupts or stalls this end.
 
 use aio_model::{Outcome, Readiness, SystemErrorKind};
-use tests::conformance::{Deed, History, Script, Seen, Step};
+use tests::conformance::{Deed, History, Name, Script, Seen, Step};
 use tests::pair::Family;
 
 use crate::{END, FIRST, answers, failure, recv, scene, scene_of, script, told, write};
@@ -149,5 +149,54 @@ fn what_came_during_a_stall_is_one_event_and_all_there() {
         let [.., all, end] = answers(&history, "recv")[..] else { panic!("it receives\n{history}") };
         assert!(matches!(all, Outcome::Transferred(7) | Outcome::Partial(7)), "{family:?}\n{history}");
         assert_eq!(end, Outcome::Transferred(0), "{family:?}\n{history}");
+    }
+}
+
+#[test]
+fn sockets_that_another_makes_blocking_make_no_call_of_ours_block() {
+    for family in Family::ALL {
+        let block = Step::Block { at: 0 };
+        let steps = [
+            Step::Adopt,
+            block.clone(),
+            recv(8),
+            Step::Recv { at: 0, pieces: vec![8, 8] },
+            Step::Discard { at: 0 },
+            Step::Fill { at: 0, piece: 8192 },
+            Step::Send { at: 0, pieces: vec![8192, 8192] },
+            Step::Wait,
+            Step::PeerDrain { at: 0 },
+            Step::Wait,
+            block,
+            Step::Nap,
+        ];
+        let history = scene(family, true, &steps);
+        for kind in ["recv", "recv, vectored", "discard"] {
+            assert_eq!(answers(&history, kind), [Outcome::WouldBlock], "{family:?}\n{history}");
+        }
+        let full = [answers(&history, "send"), answers(&history, "send, vectored")];
+        assert!(full.iter().all(|sends| sends.last() == Some(&Outcome::WouldBlock)), "{family:?}\n{history}");
+        assert!(told(&history, 1, FIRST).wakes_send(), "{family:?}\n{history}");
+    }
+}
+
+#[test]
+fn a_listener_that_another_makes_blocking_makes_no_accept_block() {
+    for family in Family::ALL {
+        let steps = [
+            Step::PeerConnect,
+            Step::BlockListener,
+            Step::Accept,
+            Step::BlockListener,
+            Step::Accept,
+            Step::Wait,
+            Step::PeerConnect,
+            Step::Wait,
+            Step::Accept,
+        ];
+        let history = scene(family, false, &steps);
+        let expected = [Outcome::Done, Outcome::WouldBlock, Outcome::Done];
+        assert_eq!(answers(&history, "accept"), expected, "{family:?}\n{history}");
+        assert!(told(&history, 1, Name::Listener).wakes_receive(), "{family:?}\n{history}");
     }
 }
