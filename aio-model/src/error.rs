@@ -95,12 +95,14 @@ kinds! {
     OutOfMemory => "out of kernel memory",
     /// A send of something that moved nothing.
     WriteZero => "the system took no bytes",
-    /// The descriptor is not a stream socket or a listener.
+    /// The descriptor is not a stream socket or a listener, or what is connected to is none (EPROTOTYPE).
     Unsupported => "not a stream socket or a listener",
     /// EACCES, EPERM.
     PermissionDenied => "permission denied",
     /// ENOENT: there is no such Unix socket.
     NotFound => "no such socket",
+    /// ENAMETOOLONG: the path of a Unix socket has more bytes than an address takes (107 on Linux).
+    NameTooLong => "the path of the Unix socket is too long",
     /// TCP connected a socket to itself, as it does now and then when nobody listens on a local port: refused.
     SelfConnected => "connected to itself",
     /// EADDRINUSE.

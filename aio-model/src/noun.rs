@@ -225,8 +225,9 @@ impl<C> Operation<C> for Shutdown {
 ///
 /// What it can fail with, as [`SystemErrorKind`](crate::SystemErrorKind): `ConnectionRefused`, `Unreachable`,
 /// `TimedOut` (the kernel's own patience, two minutes on Linux), `NotFound` (no such Unix socket),
-/// `PermissionDenied`, `AddressInUse`, `AddressNotAvailable` (no port is left, or the local address is another
-/// machine's), `DescriptorsExhausted` and `OutOfMemory`, which are the caller's to deal with, and
+/// `NameTooLong` (the path of a Unix socket), `PermissionDenied`, `AddressInUse`, `AddressNotAvailable` (no port is
+/// left to that target, or the local address is another machine's), `DescriptorsExhausted` and `OutOfMemory`,
+/// which are the caller's to deal with, and
 /// `SelfConnected`: on a local port without a listener, TCP may connect a socket to itself. A Unix listener whose
 /// queue is full is tried again until there is room.
 ///
@@ -252,8 +253,9 @@ impl Connect {
         Connect { target: Target::new(address.into()), deadline: None }
     }
 
-    /// Binds the socket to a local address first; port 0 lets the system choose one. An address of the other
-    /// family, or for a Unix socket, makes it fail with `InvalidInput`.
+    /// Binds the socket to a local address first. With port 0 the system chooses one: on Linux not before it connects, so that
+    /// connections to different targets may have the same one, and there may be as many to each as there are ports to choose
+    /// from. Elsewhere there are that many in all. An address of the other family, or for a Unix socket, makes it fail with `InvalidInput`.
     pub fn from(mut self, local: SocketAddr) -> Connect {
         self.target = self.target.with_local(local);
         self

@@ -31,6 +31,7 @@ impl From<SystemError> for io::Error {
             SystemErrorKind::PermissionDenied => io::ErrorKind::PermissionDenied,
             SystemErrorKind::AddressInUse => io::ErrorKind::AddrInUse,
             SystemErrorKind::AddressNotAvailable => io::ErrorKind::AddrNotAvailable,
+            SystemErrorKind::NameTooLong => io::ErrorKind::InvalidFilename,
             SystemErrorKind::InvalidInput => io::ErrorKind::InvalidInput,
             SystemErrorKind::DescriptorsExhausted | SystemErrorKind::Other => io::ErrorKind::Other,
         };

@@ -42,6 +42,9 @@ pub(crate) fn begin(target: &Target) -> Result<(OwnedFd, Progress), Refusal> {
             if let Some(local) = target.local() {
                 // A local port may be used again while an earlier connection from it lingers in TIME_WAIT.
                 rustix::net::sockopt::set_socket_reuseaddr(&fd, true)?;
+                if local.port() == 0 {
+                    platform::reserve_no_port(fd.as_fd());
+                }
                 rustix::net::bind(&fd, &local)?;
             }
             if target.nodelay() {

@@ -71,13 +71,15 @@ fn kind(errno: Errno) -> SystemErrorKind {
         Errno::MFILE | Errno::NFILE => SystemErrorKind::DescriptorsExhausted,
         Errno::NOBUFS | Errno::NOMEM | Errno::NOSPC => SystemErrorKind::OutOfMemory,
         Errno::NOENT | Errno::NOTDIR => SystemErrorKind::NotFound,
-        Errno::OPNOTSUPP | Errno::AFNOSUPPORT => SystemErrorKind::Unsupported,
+        Errno::NAMETOOLONG => SystemErrorKind::NameTooLong,
+        // The last: of a path whose Unix socket is none of streams.
+        Errno::OPNOTSUPP | Errno::AFNOSUPPORT | Errno::PROTONOSUPPORT | Errno::PROTOTYPE => {
+            SystemErrorKind::Unsupported
+        }
         Errno::ACCESS | Errno::PERM => SystemErrorKind::PermissionDenied,
         Errno::ADDRINUSE => SystemErrorKind::AddressInUse,
         Errno::ADDRNOTAVAIL => SystemErrorKind::AddressNotAvailable,
-        Errno::BADF | Errno::FAULT | Errno::INVAL | Errno::NAMETOOLONG | Errno::NOTSOCK => {
-            SystemErrorKind::InvalidInput
-        }
+        Errno::BADF | Errno::FAULT | Errno::INVAL | Errno::NOTSOCK => SystemErrorKind::InvalidInput,
         _ => SystemErrorKind::Other,
     }
 }

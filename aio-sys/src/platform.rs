@@ -132,6 +132,19 @@ pub(crate) fn unbind_receives(accepted: BorrowedFd<'_>) {
     let _ = rustix::net::sockopt::set_socket_timeout(accepted, Timeout::Recv, None);
 }
 
+/// Has a bind to an address without a port reserve none: the connect then chooses one, and may choose one that other
+/// connections, to other targets, have, too. Otherwise there are no more connections from an address than ports.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn reserve_no_port(fd: BorrowedFd<'_>) {
+    use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};
+    // A kernel that has no such option (before Linux 4.2) reserves a port, as all others do.
+    let _ = setsockopt(&fd, IpBindAddressNoPort, &true);
+}
+
+/// FreeBSD and others have nothing of the kind.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn reserve_no_port(_: BorrowedFd<'_>) {}
+
 /// Sees to it that closing a socket does not wait for its peer: with `SO_LINGER` at more than zero seconds it would, non-blocking
 /// or not. Zero seconds stay what they are, a wish to reset.
 pub(crate) fn never_wait_in_close(fd: BorrowedFd<'_>) {

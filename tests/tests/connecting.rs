@@ -129,7 +129,10 @@ fn whatever_it_fails_with_is_named_and_nothing_is_left() {
     let bound = Connect::to(path.0.as_path()).from(nobody);
     assert_eq!(failure(connect(bound)), SystemErrorKind::InvalidInput);
     let too_long = aio::Address::unix(vec![b'x'; 200]);
-    assert_eq!(failure(connect(Connect::to(too_long))), SystemErrorKind::InvalidInput);
+    assert_eq!(failure(connect(Connect::to(too_long))), SystemErrorKind::NameTooLong);
+    let datagrams = Path::new("datagrams");
+    let _datagrams = std::os::unix::net::UnixDatagram::bind(&datagrams.0).unwrap();
+    assert_eq!(failure(connect(Connect::to(datagrams.0.as_path()))), SystemErrorKind::Unsupported);
 }
 
 #[test]

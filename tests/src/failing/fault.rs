@@ -155,6 +155,7 @@ names! {
     INVAL => "EINVAL", InvalidInput;
     IO => "EIO", Other;
     MFILE => "EMFILE", DescriptorsExhausted;
+    NAMETOOLONG => "ENAMETOOLONG", NameTooLong;
     NETDOWN => "ENETDOWN", Unreachable;
     NETUNREACH => "ENETUNREACH", Unreachable;
     NFILE => "ENFILE", DescriptorsExhausted;
@@ -230,7 +231,7 @@ faults! {
     Connect {
         Passes: AGAIN INTR;
         Ends: CONNREFUSED TIMEDOUT ADDRNOTAVAIL ADDRINUSE NETUNREACH HOSTUNREACH NETDOWN MFILE NFILE NOBUFS NOMEM
-            ACCESS PERM NOENT AFNOSUPPORT INVAL;
+            ACCESS PERM NOENT NAMETOOLONG AFNOSUPPORT INVAL;
     }
     ConnectFinish { Ends: CONNREFUSED CONNRESET TIMEDOUT HOSTUNREACH NETUNREACH; }
     ConnectRegister { Ends: NOMEM NOSPC; }
