@@ -5,6 +5,7 @@
 mod canaries;
 mod lags;
 mod others;
+mod programs;
 mod scenes;
 
 use aio_model::{Outcome, Readiness, SystemErrorKind};
