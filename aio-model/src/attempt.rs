@@ -12,18 +12,13 @@ use crate::lease::Lease;
 use crate::list::Link;
 use crate::model::Model;
 use crate::op::{Op, Stage, Work};
-use crate::owner::Owner;
 use crate::pool::PoolId;
 use crate::slab::NIL;
 use crate::system::{Outcome, Syscall};
-use crate::time::Tick;
 
 /// The most bytes that one call is given: kernels cut longer ones short or refuse them, and a call that was cut
 /// short must not be taken for one that found no more.
 const CALL_BYTES_MAX: usize = 1 << 30;
-
-/// The longest pause of a lane that backs off, as a power of two in milliseconds: about a second.
-const BACKOFF_EXPONENT_MAX: u8 = 10;
 
 /// How much of the current turn is left (K6).
 #[derive(Debug, Clone, Copy)]
@@ -181,7 +176,7 @@ impl<C> Model<C> {
                 match outcome {
                     Outcome::Done => {
                         self.conns[index].phase = Phase::Lingering { fin_due: false };
-                        self.conns[lane].backoffs = 0;
+                        self.conns[lane].end_row();
                     }
                     Outcome::Interrupted | Outcome::Exhausted(_) => self.hindered(lane, outcome),
                     _ => self.abort(index, reason),
@@ -191,7 +186,7 @@ impl<C> Model<C> {
             Phase::Lingering { fin_due: false } => {
                 let (reason, _) = self.ending(index);
                 match perform(Syscall::Discard { conn }) {
-                    Outcome::Transferred(1..) | Outcome::Partial(_) => self.conns[lane].backoffs = 0,
+                    Outcome::Transferred(1..) | Outcome::Partial(_) => self.conns[lane].end_row(),
                     outcome @ (Outcome::WouldBlock | Outcome::Interrupted | Outcome::Exhausted(_)) => {
                         self.hindered(lane, outcome);
                     }
@@ -358,7 +353,7 @@ impl<C> Model<C> {
         let conn = ConnId::new(self.conns.insert(stream), self.realm);
         match perform(Syscall::Accept { listener, conn }) {
             Outcome::Done => {
-                self.conns[lane].backoffs = 0;
+                self.conns[lane].end_row();
                 self.conns[lane].on_attempt();
                 self.stats.accepted += 1;
                 self.stats.opened += 1;
@@ -380,11 +375,12 @@ impl<C> Model<C> {
     /// A connect was answered.
     fn connected(&mut self, lane: LaneId, head: u32, outcome: Outcome) {
         let index = lane.conn();
+        let had_descriptor = self.conns[index].phase == Phase::Connecting { known: true };
         match outcome {
             Outcome::Done => {
                 self.conns[index].phase = Phase::Open;
                 self.conns[lane].on_attempt();
-                self.conns[lane].backoffs = 0;
+                self.conns[lane].end_row();
                 self.stats.connected += 1;
                 self.end(head, Ok(Done::Connected));
             }
@@ -396,20 +392,31 @@ impl<C> Model<C> {
             Outcome::Exhausted(_) => {
                 self.conns[index].phase = Phase::Connecting { known: false };
                 self.hindered(lane, outcome);
+                self.settle(lane);
+                if had_descriptor {
+                    self.on_descriptor_closed();
+                }
+                return;
             }
-            Outcome::Failed(error) => return self.not_connected(lane, head, error),
+            Outcome::Failed(error) | Outcome::Refused(error) => {
+                return self.not_connected(lane, head, error, had_descriptor);
+            }
             Outcome::Transferred(_) | Outcome::Partial(_) => {
-                return self.not_connected(lane, head, SystemError::from_kind(SystemErrorKind::Other));
+                let error = SystemError::from_kind(SystemErrorKind::Other);
+                return self.not_connected(lane, head, error, had_descriptor);
             }
         }
         self.settle(lane);
     }
 
     /// A connection could not be made, and the system does not know it any more.
-    fn not_connected(&mut self, lane: LaneId, head: u32, error: SystemError) {
+    fn not_connected(&mut self, lane: LaneId, head: u32, error: SystemError, had_descriptor: bool) {
         self.conns[lane.conn()].phase = Phase::Connecting { known: false };
         self.end(head, Err(OpError::System(error)));
         self.abort(lane.conn(), CloseReason::Requested);
+        if had_descriptor {
+            self.on_descriptor_closed();
+        }
     }
 
     /// Posts one of many completions of an accept, into a place that [`may_accept`](Model::may_accept) found free.
@@ -436,12 +443,14 @@ impl<C> Model<C> {
                 self.stats.events_spurious += u64::from(state.belief == Belief::Woken);
                 state.belief = Belief::Blocked;
                 state.end_hinted = false;
+                state.row.end_refusals();
             }
-            Outcome::Interrupted => self.stats.interrupts += 1,
-            Outcome::Exhausted(_) => {
-                self.stats.exhaustions += 1;
-                self.back_off(lane);
+            Outcome::Interrupted => {
+                self.stats.interrupts += 1;
+                self.conns[lane].row.end_refusals();
             }
+            Outcome::Exhausted(error) => self.exhausted(lane, error),
+            Outcome::Refused(error) => self.refused(lane, error),
             Outcome::Failed(error) => self.finish(lane, End::Fault(error)),
             // More than was lent, or the answer to another call than the one that was made: a system that does so is broken, but its
             // user's connections end with an error, not with a panic.
@@ -452,19 +461,9 @@ impl<C> Model<C> {
     }
 
     /// The lane has come to its end, and all its operations with it (K4).
-    fn finish(&mut self, lane: LaneId, end: End) {
+    pub(crate) fn finish(&mut self, lane: LaneId, end: End) {
         self.conns[lane].end = Some(end);
         self.end_all(lane, |work| end.result(work));
-    }
-
-    /// Pauses a lane, twice as long each time in a row, from 1 ms to about a second (K5).
-    fn back_off(&mut self, lane: LaneId) {
-        self.displace(lane);
-        let state = &mut self.conns[lane];
-        let pause = 1 << state.backoffs;
-        state.backoffs = (state.backoffs + 1).min(BACKOFF_EXPONENT_MAX);
-        let at = Tick(self.now.tick_ceil().0 + pause);
-        state.place = Place::BackingOff(self.timers.arm(at, Owner::Lane(lane).into()));
     }
 
     /// The descriptor is closed: the connection is gone.
@@ -475,6 +474,7 @@ impl<C> Model<C> {
             self.end(closer, Ok(Done::Closed));
         }
         self.remove_conn(lane.conn());
+        self.on_descriptor_closed();
     }
 }
 

@@ -9,9 +9,11 @@ use alloc::format;
 use alloc::string::String;
 use core::fmt;
 
+use crate::backoff::Want;
 use crate::conn::{Conn, Phase};
 use crate::id::Key;
 use crate::lane::{Direction, Gate, Lane, LaneId, Place};
+use crate::list::List;
 use crate::model::Model;
 use crate::op::{Op, Stage, Work};
 use crate::owner::Owner;
@@ -63,6 +65,7 @@ struct Found {
     /// Operations that carry a buffer.
     carried: usize,
     timers: u32,
+    backing_off: u32,
 }
 
 impl<C> Model<C> {
@@ -86,6 +89,8 @@ impl<C> Model<C> {
         ensure(placed == standing, "K6", "lane-stands", || {
             format!("{placed} lanes say that they stand in a list, {standing} do")
         })?;
+        let (counted, pausing) = (self.backing_off, found.backing_off);
+        ensure(counted == pausing, "K5", "pausing-count", || format!("{counted} counted, {pausing} pause"))?;
         for (key, op) in self.ops.iter() {
             self.check_cargo(key, op, &mut found)?;
             self.check_timer(op.timer, || Owner::Op(key.index()), &mut found)?;
@@ -120,15 +125,31 @@ impl<C> Model<C> {
         let held = |served| (Place::Held { served }, if served { self.held_served } else { self.held });
         let lists = [(Place::Running, self.run), held(false), held(true)].into_iter().chain(parked);
         for (place, list) in lists {
-            ensure(list.is_whole(&self.conns), "K6", "lane-list", || format!("{place:?} lanes: {list:?}"))?;
-            for lane in list.iter(&self.conns).map(LaneId::from_index) {
-                let said = self.conns[lane].place;
-                ensure(said == place, "K6", "lane-place", || {
-                    format!("{lane:?} is {said:?} but stands in the list {place:?}")
-                })?;
-            }
-            found.standing += list.len();
+            self.check_list(list, |said| said == place, &place, found)?;
         }
+        for (served, list) in [(false, self.short), (true, self.short_served)] {
+            let wants = Want::Descriptor { served };
+            let stands = |said| matches!(said, Place::BackingOff { want, .. } if want == wants);
+            self.check_list(list, stands, &wants, found)?;
+        }
+        Ok(())
+    }
+
+    fn check_list(
+        &self,
+        list: List,
+        stands: impl Fn(Place) -> bool,
+        name: &dyn fmt::Debug,
+        found: &mut Found,
+    ) -> Checked {
+        ensure(list.is_whole(&self.conns), "K6", "lane-list", || format!("{name:?} lanes: {list:?}"))?;
+        for lane in list.iter(&self.conns).map(LaneId::from_index) {
+            let said = self.conns[lane].place;
+            ensure(stands(said), "K6", "lane-place", || {
+                format!("{lane:?} is {said:?} but stands in the list {name:?}")
+            })?;
+        }
+        found.standing += list.len();
         Ok(())
     }
 
@@ -158,7 +179,9 @@ impl<C> Model<C> {
         found.queued += lane.ops.len();
         match lane.place {
             Place::Idle => Ok(()),
-            Place::BackingOff(timer) => {
+            Place::BackingOff { timer, want } => {
+                found.backing_off += 1;
+                found.placed += u32::from(want != Want::Time);
                 let owner = || Owner::Lane(LaneId::new(key.index(), direction));
                 self.check_timer(Some(timer), owner, found)
             }

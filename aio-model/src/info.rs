@@ -82,7 +82,7 @@ pub enum LanePlace {
     Parked,
     /// Waits for a free connection or credit to accept with.
     Held,
-    /// Pauses, because the system ran out of something.
+    /// Pauses, because the system ran out of something, or refused.
     BackingOff,
 }
 
@@ -191,7 +191,7 @@ impl From<Place> for LanePlace {
             Place::Running => LanePlace::Running,
             Place::Parked(_) => LanePlace::Parked,
             Place::Held { .. } => LanePlace::Held,
-            Place::BackingOff(_) => LanePlace::BackingOff,
+            Place::BackingOff { .. } => LanePlace::BackingOff,
         }
     }
 }
@@ -307,6 +307,8 @@ impl<C: fmt::Debug> Model<C> {
             run,
             held,
             held_served,
+            short,
+            short_served,
             sleeping,
             ended,
             round,
@@ -317,7 +319,7 @@ impl<C: fmt::Debug> Model<C> {
         } = self;
         let pools = self.pools.iter().map(|pool| (pool.parked, pool.free_len(), pool.outstanding()));
         let pools: alloc::vec::Vec<_> = pools.collect();
-        let lists = (run, held, held_served, sleeping, ended, pools);
+        let lists = (run, held, held_served, short, short_served, sleeping, ended, pools);
         alloc::format!("{:?}", (conns, ops, cargos, timers, lists, round, now, shut_down, waited))
     }
 }

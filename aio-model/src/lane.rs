@@ -15,8 +15,9 @@
 //! ```
 //!
 //! Parked: the pool has no buffer. Held: connections or credits are at their limit. `BackingOff`: the system
-//! ran out of something that comes back without an event.
+//! ran out of something that comes back without an event, or refused.
 
+use crate::backoff::{Row, Want};
 use crate::completion::{Done, OpError};
 use crate::conn::Conn;
 use crate::error::SystemError;
@@ -74,8 +75,8 @@ pub(crate) struct Lane {
     pub(crate) gate: Gate,
     /// Nothing more can come of this direction (K4).
     pub(crate) end: Option<End>,
-    /// How often in a row the system was exhausted.
-    pub(crate) backoffs: u8,
+    /// How often in a row the system was short of something, or refused.
+    pub(crate) row: Row,
     /// Bytes that went through, ever.
     pub(crate) bytes: u64,
 }
@@ -90,8 +91,11 @@ pub(crate) enum Place {
         /// Whether it was the last to get a place, or one of the last: those who got none come first (K6).
         served: bool,
     },
-    /// In none, until the timer fires.
-    BackingOff(TimerId),
+    /// Until the timer fires.
+    BackingOff {
+        timer: TimerId,
+        want: Want,
+    },
 }
 
 /// What is believed of the kernel.
@@ -160,7 +164,7 @@ impl Lane {
             end_hinted: false,
             gate: Gate::Open,
             end: None,
-            backoffs: 0,
+            row: Row::NONE,
             bytes: 0,
         }
     }
@@ -190,7 +194,7 @@ impl Lane {
         if moved.short && rearm == Rearm::OnArrival && !self.end_hinted {
             self.belief = Belief::Blocked;
         }
-        self.backoffs = 0;
+        self.end_row();
         self.bytes += moved.count as u64;
     }
 

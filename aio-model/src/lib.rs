@@ -12,6 +12,7 @@ extern crate alloc;
 extern crate std;
 
 mod attempt;
+mod backoff;
 mod buffer;
 mod cargo;
 mod check;

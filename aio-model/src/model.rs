@@ -14,7 +14,7 @@ use crate::buffer::Buffer;
 use crate::cargo::{Cargo, Cargos};
 use crate::completion::{Completion, Done, OpError};
 use crate::conn::{Conn, Phase};
-use crate::error::{IdError, Limit, OpenError};
+use crate::error::{IdError, Limit, OpenError, SystemError};
 use crate::id::{ConnId, OpId};
 use crate::lane::{Direction, Gate, LaneId, Place};
 use crate::lease::{Home, Lease, Returned};
@@ -56,6 +56,14 @@ pub struct Model<C> {
     pub(crate) held: List,
     /// Those of them that have had one since the others came to wait.
     pub(crate) held_served: List,
+    /// The lanes that back off for want of a descriptor.
+    pub(crate) short: List,
+    /// Those of them that have had one since the others came to wait.
+    pub(crate) short_served: List,
+    /// The lanes that back off, for want of whatever.
+    pub(crate) backing_off: u32,
+    /// The last shortage that lasts, and was not told.
+    pub(crate) shortage: Option<(ConnId, SystemError)>,
     /// The operations that wait for nothing but time.
     pub(crate) sleeping: List,
     /// The operations that have ended, in the order in which they did.
@@ -96,6 +104,10 @@ impl<C> Model<C> {
             run: List::EMPTY,
             held: List::EMPTY,
             held_served: List::EMPTY,
+            short: List::EMPTY,
+            short_served: List::EMPTY,
+            backing_off: 0,
+            shortage: None,
             sleeping: List::EMPTY,
             ended: List::EMPTY,
             round: Round::OVER,
@@ -180,7 +192,7 @@ impl<C> Model<C> {
                         self.end_early(index, OpError::Deadline);
                     }
                 }
-                Owner::Lane(lane) => self.come_back(lane),
+                Owner::Lane(lane) => self.on_pause_over(lane),
                 Owner::Conn(index) => {
                     self.conns[index].end_timer = None;
                     self.cut_short(index);
@@ -391,7 +403,7 @@ impl<C> Model<C> {
     }
 
     /// What a lane waited for is here, and it is in no list any more: it goes where its state belongs.
-    fn come_back(&mut self, lane: LaneId) {
+    pub(crate) fn come_back(&mut self, lane: LaneId) {
         self.conns[lane].place = Place::Idle;
         self.settle(lane);
     }
@@ -402,8 +414,9 @@ impl<C> Model<C> {
         let place = core::mem::replace(&mut state.place, Place::Idle);
         let list = match place {
             Place::Idle => return,
-            Place::BackingOff(timer) => {
+            Place::BackingOff { timer, want } => {
                 self.timers.cancel(timer);
+                self.end_pause(lane, want);
                 return;
             }
             Place::Running => &mut self.run,

@@ -149,7 +149,9 @@ impl<C> Operation<C> for Send {
 
 /// Accepts connections from a listener. Each ends with `Accepted`, which names the new connection.
 ///
-/// Accepting pauses by itself while connections are at their limit or descriptors run out.
+/// Accepting pauses by itself while connections are at their limit or descriptors run out. What the system refuses four
+/// times in a row (EPERM, ENOSYS: a filter) ends with its error; the listener stays, and accepts that are submitted
+/// later are tried anew.
 #[derive(Debug)]
 #[must_use = "submit it"]
 pub struct Accept {
@@ -229,7 +231,7 @@ impl<C> Operation<C> for Shutdown {
 /// left to that target, or the local address is another machine's), `DescriptorsExhausted` and `OutOfMemory`,
 /// which are the caller's to deal with, and
 /// `SelfConnected`: on a local port without a listener, TCP may connect a socket to itself. A Unix listener whose
-/// queue is full is tried again until there is room.
+/// queue is full is tried again until there is room, every 32 ms at the latest.
 ///
 /// ```
 /// use std::net::SocketAddr;

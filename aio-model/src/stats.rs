@@ -26,6 +26,9 @@ pub struct Stats {
     pub lanes_parked: u32,
     /// Accepts that wait for a free connection or credit.
     pub lanes_held: u32,
+    /// Lanes that pause, because the system was short of something for their last call, or refused it. A shortage that
+    /// lasts is one of which this gauge tells again and again.
+    pub lanes_backing_off: u32,
     /// Lanes that have something to attempt.
     pub lanes_runnable: u32,
     /// Timers that are armed: deadlines, pauses, ends of flushing.
@@ -120,6 +123,8 @@ pub struct Counters {
     pub interrupts: u64,
     /// Attempts for which the system was short of something.
     pub exhaustions: u64,
+    /// Accepts that the system refused, for no shortage.
+    pub accepts_refused: u64,
     /// Events for connections that live.
     pub events: u64,
     /// Events for connections that are gone: dropped.
@@ -163,6 +168,7 @@ impl<C> Model<C> {
             leases: self.outstanding(),
             lanes_parked: self.pools.iter().map(|pool| pool.parked.len()).sum(),
             lanes_held: self.held_len(),
+            lanes_backing_off: self.backing_off,
             lanes_runnable: self.run.len(),
             timers: self.timers.len(),
             counters: self.stats,

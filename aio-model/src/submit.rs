@@ -539,7 +539,7 @@ impl<C> Model<C> {
             (Place::Parked(pool), Some(Work::RecvPooled { pool: wanted })) => pool == *wanted,
             (Place::Held { .. }, Some(Work::Accept { many })) => !self.may_accept(many.is_some()),
             (Place::Parked(_) | Place::Held { .. }, _) => false,
-            (Place::Idle | Place::Running | Place::BackingOff(_), _) => true,
+            (Place::Idle | Place::Running | Place::BackingOff { .. }, _) => true,
         }
     }
 

@@ -114,9 +114,13 @@ pub enum Outcome {
     /// is wrong with the connection that was to be accepted).
     Interrupted,
     /// The system is short of something that comes back by itself, without an event: try again later (EMFILE,
-    /// ENFILE, ENOBUFS, ENOMEM; at an accept, anything that does not mean that the listener is broken; at a connect
-    /// only that the other's queue is full: everything else is [`Failed`](Outcome::Failed), for the user to know).
+    /// ENFILE, ENOBUFS, ENOMEM; at a connect only that the other's queue is full: everything else is
+    /// [`Failed`](Outcome::Failed), for the user to know).
     Exhausted(SystemError),
+    /// At an accept: it failed for a reason that is no shortage, and says neither that the listener is broken nor that
+    /// it was about the one connection (EPERM, ENOSYS: a filter). Perhaps the next one is let pass, perhaps none ever
+    /// will be. At any other call, the same as [`Failed`](Outcome::Failed).
+    Refused(SystemError),
     /// It failed, and will fail again.
     Failed(SystemError),
 }

@@ -29,7 +29,7 @@ pub(crate) fn outcome(errno: Errno) -> Outcome {
 ///
 /// Most of its errors are the early end of the *connection* that would have been accepted; accept(2) asks for
 /// those of TCP/IP to be ignored. A listener outlives them all: only an error that is about the listener itself
-/// ends it, and one that nobody has thought of makes accepting pause, not end and not spin.
+/// ends it. One that nobody has thought of, or a filter's, is a refusal: perhaps of this connection, perhaps of all.
 pub(crate) fn accept_outcome(errno: Errno) -> Outcome {
     match errno {
         Errno::CONNABORTED
@@ -43,7 +43,7 @@ pub(crate) fn accept_outcome(errno: Errno) -> Outcome {
         | Errno::TIMEDOUT => Outcome::Interrupted,
         Errno::BADF | Errno::FAULT | Errno::INVAL | Errno::NOTSOCK => Outcome::Failed(from_errno(errno)),
         _ => match outcome(errno) {
-            Outcome::Failed(error) => Outcome::Exhausted(error),
+            Outcome::Failed(error) => Outcome::Refused(error),
             other => other,
         },
     }
@@ -121,7 +121,10 @@ mod tests {
         assert_eq!(accept_outcome(Errno::MFILE), exhausted(Kind::DescriptorsExhausted, Errno::MFILE));
         assert_eq!(accept_outcome(Errno::NFILE), exhausted(Kind::DescriptorsExhausted, Errno::NFILE));
         assert_eq!(accept_outcome(Errno::NOBUFS), exhausted(Kind::OutOfMemory, Errno::NOBUFS));
-        assert_eq!(accept_outcome(Errno::PERM), exhausted(Kind::PermissionDenied, Errno::PERM));
+        for (errno, kind) in [(Errno::PERM, Kind::PermissionDenied), (Errno::NOSYS, Kind::Other)] {
+            let refused = Outcome::Refused(SystemError::new(kind, errno.raw_os_error()));
+            assert_eq!(accept_outcome(errno), refused);
+        }
         assert_eq!(accept_outcome(Errno::INVAL), failed(Kind::InvalidInput, Errno::INVAL));
         assert_eq!(accept_outcome(Errno::BADF), failed(Kind::InvalidInput, Errno::BADF));
     }

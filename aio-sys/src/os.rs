@@ -263,7 +263,11 @@ impl Os {
             Ok(()) => Outcome::Done,
             Err((error, fd)) => {
                 platform::never_wait_in_close(fd.as_fd());
-                errno::refusal(error)
+                match errno::refusal(error) {
+                    // It is the connection that can not be watched; the listener goes on, if others can.
+                    Outcome::Failed(error) => Outcome::Refused(error),
+                    other => other,
+                }
             }
         }
     }

@@ -90,8 +90,19 @@ const ACCEPTS: &[Accept] = &[
 pub(crate) fn accept(listener: BorrowedFd<'_>) -> Result<OwnedFd> {
     // What can be wrong with the descriptor, the accept says.
     let _ = rustix::io::ioctl_fionbio(listener, true);
-    const BEST: Accept = ACCEPTS[ACCEPTS.len() - 1];
-    BEST(listener)
+    accept_by(ACCEPTS, listener)
+}
+
+/// Accepts in the last of these ways; where a filter forbids that call, or the kernel has none, in the one before it.
+fn accept_by(ways: &[Accept], listener: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let mut outcome = Err(Errno::NOSYS);
+    for way in ways.iter().rev() {
+        outcome = way(listener);
+        if !matches!(outcome, Err(Errno::NOSYS | Errno::PERM)) {
+            break;
+        }
+    }
+    outcome
 }
 
 /// [`accept`] where no call does it all. Until it has returned, a process forked by another thread may inherit
@@ -100,7 +111,8 @@ fn accept_in_steps(listener: BorrowedFd<'_>) -> Result<OwnedFd> {
     use std::os::fd::AsFd;
     let accepted = rustix::net::accept(listener)?;
     // Darwin refuses to set options once the peer has gone. That is the connection's end, not the listener's.
-    prepare(accepted.as_fd()).map_err(|_| Errno::CONNABORTED)?;
+    prepare(accepted.as_fd())
+        .map_err(|errno| if errno == Errno::INVAL { Errno::CONNABORTED } else { errno })?;
     Ok(accepted)
 }
 
@@ -234,6 +246,23 @@ mod tests {
             assert_eq!(rustix::io::fcntl_getfd(&accepted), Ok(FdFlags::CLOEXEC));
             let error = TcpStream::from(accepted).read(&mut [0]).unwrap_err();
             assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+        }
+    }
+
+    #[test]
+    fn k5_where_one_way_to_accept_is_forbidden_another_is_taken() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        for (errno, falls_back) in [(Errno::NOSYS, true), (Errno::PERM, true), (Errno::MFILE, false)] {
+            let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let forbidden: Accept = match errno {
+                Errno::NOSYS => |_| Err(Errno::NOSYS),
+                Errno::PERM => |_| Err(Errno::PERM),
+                _ => |_| Err(Errno::MFILE),
+            };
+            let accepted = accept_by(&[accept_in_steps, forbidden], listener.as_fd());
+            assert_eq!(accepted.is_ok(), falls_back, "{errno}");
+            assert_eq!(accept_by(&[forbidden], listener.as_fd()).unwrap_err(), errno);
         }
     }
 }

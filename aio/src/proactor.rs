@@ -284,6 +284,9 @@ impl<C, S: System> Proactor<C, S> {
         let mut system = Traced { system: &mut self.system, spans: &mut self.spans };
         let waited: Result<(), SystemError> = turn(&mut self.model, &mut system, until);
         waited?;
+        if let Some((conn, error)) = self.model.take_shortage() {
+            self.spans.warn_of_shortage(conn, error);
+        }
         let delivered = self.deliver(batch);
         Ok(delivered || !self.model.is_drained())
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aio_model::{ConnId, Instant, Kind, Outcome, Readiness, Rearm, Syscall, System, SystemError};
-use tracing::{Level, Span, debug_span, enabled, trace};
+use tracing::{Level, Span, debug_span, enabled, trace, warn};
 
 /// What every span and event is filtered by.
 pub(crate) const TARGET: &str = "aio";
@@ -34,6 +34,19 @@ impl Spans {
         if !self.open.is_empty() {
             self.open.remove(&conn);
         }
+    }
+
+    /// The system is short of something, and has been for a while.
+    #[cold]
+    pub(crate) fn warn_of_shortage(&self, conn: ConnId, error: SystemError) {
+        self.open.get(&conn).unwrap_or(&Span::none()).in_scope(|| {
+            warn!(
+                target: TARGET,
+                %conn,
+                %error,
+                "the system has been short of something for a while; trying on, up to a second apart"
+            );
+        });
     }
 
     /// Runs `event` in the span of a connection, if anybody listens at TRACE.

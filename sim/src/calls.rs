@@ -3,7 +3,9 @@
 use aio_model::{ConnId, Outcome, SLICES_MAX, Syscall, SystemError};
 
 use crate::engine::Direction;
-use crate::errno::{EBADF, ECONNRESET, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC, ETIMEDOUT};
+use crate::errno::{
+    EBADF, ECONNRESET, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC, ENOSYS, EPERM, ETIMEDOUT,
+};
 use crate::faults::Fault;
 use crate::link::{Family, Handshake, Refusal, Side};
 use crate::names::Known;
@@ -253,6 +255,9 @@ impl World {
     fn accept(&mut self, listener: SocketId, seat: Seat) -> Outcome {
         if self.dice.strikes(Fault::Interrupted) {
             return Outcome::Interrupted;
+        }
+        if self.dice.strikes(Fault::AcceptRefused) {
+            return Outcome::Refused(*self.dice.choice.pick(&[EPERM, ENOSYS]));
         }
         if self.dice.strikes(Fault::AcceptDescriptors) {
             return Outcome::Exhausted(*self.dice.choice.pick(&[EMFILE, ENFILE]));

@@ -2,6 +2,7 @@
 
 use aio_model::{SystemError, SystemErrorKind as Kind};
 
+pub(crate) const EPERM: SystemError = SystemError::new(Kind::PermissionDenied, 1);
 pub(crate) const EBADF: SystemError = SystemError::new(Kind::InvalidInput, 9);
 pub(crate) const EAGAIN: SystemError = SystemError::new(Kind::Other, 11);
 pub(crate) const ENOMEM: SystemError = SystemError::new(Kind::OutOfMemory, 12);
@@ -10,6 +11,7 @@ pub(crate) const ENFILE: SystemError = SystemError::new(Kind::DescriptorsExhaust
 pub(crate) const EMFILE: SystemError = SystemError::new(Kind::DescriptorsExhausted, 24);
 pub(crate) const ENOSPC: SystemError = SystemError::new(Kind::OutOfMemory, 28);
 pub(crate) const EPIPE: SystemError = SystemError::new(Kind::BrokenPipe, 32);
+pub(crate) const ENOSYS: SystemError = SystemError::new(Kind::Other, 38);
 pub(crate) const ECONNRESET: SystemError = SystemError::new(Kind::ConnectionReset, 104);
 pub(crate) const ENOBUFS: SystemError = SystemError::new(Kind::OutOfMemory, 105);
 pub(crate) const ENOTCONN: SystemError = SystemError::new(Kind::NotConnected, 107);

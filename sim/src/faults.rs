@@ -74,6 +74,8 @@ faults! {
     accept_descriptors AcceptDescriptors,
     /// An accept meets ENOBUFS or ENOMEM.
     accept_memory AcceptMemory,
+    /// An accept is refused by a filter: EPERM or ENOSYS.
+    accept_refused AcceptRefused,
     /// The connection to be accepted has been aborted (ECONNABORTED).
     accept_aborted AcceptAborted,
     /// The accepted connection can not be registered, and is lost: ENOMEM or ENOSPC.

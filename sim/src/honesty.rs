@@ -88,7 +88,7 @@ impl User {
                 }
                 Outcome::WouldBlock => (echo.readable, echo.hints_end) = (false, false),
                 Outcome::Interrupted | Outcome::Exhausted(_) => {}
-                Outcome::Failed(_) | Outcome::Done => echo.over = true,
+                Outcome::Failed(_) | Outcome::Refused(_) | Outcome::Done => echo.over = true,
             }
         }
         if echo.writable && !echo.unsent.is_empty() {
@@ -99,7 +99,9 @@ impl User {
                 }
                 Outcome::WouldBlock => echo.writable = false,
                 Outcome::Interrupted | Outcome::Exhausted(_) => {}
-                Outcome::Failed(_) | Outcome::Done | Outcome::Partial(_) => echo.over = true,
+                Outcome::Failed(_) | Outcome::Refused(_) | Outcome::Done | Outcome::Partial(_) => {
+                    echo.over = true
+                }
             }
         }
         self.check(conn);
@@ -233,6 +235,7 @@ fn no_mixture_of_faults_makes_the_system_lie() {
             &Fault::AcceptWouldBlock,
             &Fault::AcceptDescriptors,
             &Fault::AcceptMemory,
+            &Fault::AcceptRefused,
             &Fault::AcceptAborted,
             &Fault::AcceptRegister,
             &Fault::ConnectDelayed,

@@ -15,7 +15,7 @@ use crate::{Choice, Fault, Faults, Net, Odds};
 
 fn failure(outcome: Outcome) -> Option<SystemErrorKind> {
     match outcome {
-        Outcome::Failed(error) | Outcome::Exhausted(error) => Some(error.kind()),
+        Outcome::Failed(error) | Outcome::Exhausted(error) | Outcome::Refused(error) => Some(error.kind()),
         _ => None,
     }
 }
@@ -150,6 +150,7 @@ fn accepts_meet_their_faults() {
     };
     assert_eq!(failure(under(Fault::AcceptDescriptors)), Some(SystemErrorKind::DescriptorsExhausted));
     assert_eq!(failure(under(Fault::AcceptMemory)), Some(SystemErrorKind::OutOfMemory));
+    assert!(matches!(under(Fault::AcceptRefused), Outcome::Refused(_)));
     assert_eq!(under(Fault::Interrupted), Outcome::Interrupted);
     assert_eq!(under(Fault::AcceptAborted), Outcome::Interrupted);
     assert_eq!(failure(under(Fault::AcceptRegister)), Some(SystemErrorKind::OutOfMemory));

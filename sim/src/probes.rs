@@ -87,6 +87,7 @@ const GROUPS: [Group; 5] = [
             "interrupted",
             "exhausted",
             "failed",
+            "refused",
         ],
     },
     Group { name: "end", rows: TASKS, columns: RESULTS },
@@ -237,6 +238,7 @@ impl Probes {
             Outcome::Interrupted => 6,
             Outcome::Exhausted(_) => 7,
             Outcome::Failed(_) => 8,
+            Outcome::Refused(_) => 9,
         };
         self.hit(CALL, row, column);
     }

@@ -56,6 +56,9 @@ pub struct Reference {
     held: VecDeque<LaneName>,
     /// Those of them that got one since the others came: they come after them (K6).
     held_served: VecDeque<LaneName>,
+    /// The lanes that pause for want of a descriptor; and those of them that had one since the others came to wait.
+    short: VecDeque<LaneName>,
+    short_served: VecDeque<LaneName>,
     sleeping: Vec<Op>,
     ended: VecDeque<Completion>,
     /// The pools of the leases that were dropped since the last turn.
@@ -131,6 +134,8 @@ struct Lane {
     /// How often in a row the system was short of something, and until when the lane pauses for that.
     shortages: u32,
     pause: Option<Alarm>,
+    /// How often in a row the system refused.
+    refusals: u32,
 }
 
 #[derive(Debug)]
@@ -161,6 +166,8 @@ impl Reference {
             line: VecDeque::new(),
             held: VecDeque::new(),
             held_served: VecDeque::new(),
+            short: VecDeque::new(),
+            short_served: VecDeque::new(),
             sleeping: vec![],
             ended: VecDeque::new(),
             homeward: vec![],
@@ -261,6 +268,8 @@ impl Reference {
         self.line.retain(|other| *other != lane);
         self.held.retain(|other| *other != lane);
         self.held_served.retain(|other| *other != lane);
+        self.short.retain(|other| *other != lane);
+        self.short_served.retain(|other| *other != lane);
         self.pools.values_mut().for_each(|pool| pool.parked.retain(|other| *other != lane));
         self.lane_mut(lane).pause = None;
     }
@@ -325,6 +334,14 @@ impl Reference {
         while self.has_place()
             && let Some(lane) = self.held.pop_front().or_else(|| self.held_served.pop_front())
         {
+            self.stand(lane);
+        }
+    }
+
+    /// A descriptor was closed: whoever pauses for want of one tries again (K5).
+    fn descriptor_closed(&mut self) {
+        while let Some(&lane) = self.short.front().or_else(|| self.short_served.front()) {
+            self.step_aside(lane);
             self.stand(lane);
         }
     }

@@ -195,6 +195,7 @@ fn hash_outcome<H: Hasher>(outcome: Outcome, to: &mut H) {
         Outcome::Exhausted(error) => (4, 0, Some(error)),
         Outcome::Failed(error) => (5, 0, Some(error)),
         Outcome::Partial(count) => (6, count, None),
+        Outcome::Refused(error) => (7, 0, Some(error)),
     };
     (number, count, error).hash(to);
 }

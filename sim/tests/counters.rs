@@ -166,6 +166,24 @@ fn connections() {
 }
 
 #[test]
+fn accepts_that_are_refused() {
+    let mut story = Story::new();
+    let listener = story.open(Kind::Listener);
+    for _ in 0..2 {
+        story.submit(listener, Accept::one());
+        story.event(listener, Readiness::READABLE);
+        let refused = Outcome::Refused(SystemError::from_kind(SystemErrorKind::PermissionDenied));
+        for pausing in [1, 1, 1, 0] {
+            story.attempt(refused, |counts| counts.accepts_refused += 1);
+            assert_eq!(story.model.stats().lanes_backing_off, pausing);
+            story.pass(2000 * MS);
+            assert_eq!(story.model.stats().lanes_backing_off, 0);
+        }
+        story.take(1);
+    }
+}
+
+#[test]
 fn operations() {
     let mut story = Story::new();
     let (own, conn) = (story.model.own(), story.open(Kind::Stream));

@@ -14,8 +14,8 @@ use crate::lease::{Home, Returned};
 use crate::list::{Link, List};
 use crate::time::Tick;
 use crate::{
-    Close, Config, ConnId, Instant, Kind, Limits, OpId, Operation, Outcome, PoolSize, Post, Readiness, Rearm,
-    Recv, Sleep,
+    Accept, Close, Config, ConnId, Instant, Kind, Limits, OpId, Operation, Outcome, PoolSize, Post,
+    Readiness, Rearm, Recv, Sleep, SystemError, SystemErrorKind,
 };
 
 /// Breaks a model that is sound, and expects that check to say so.
@@ -268,6 +268,35 @@ fn a_timer_of_somebody_else() {
     canary("timer-owner", model, |model| {
         model.ops[sleep].timer = Some(model.timers.arm(Tick(1), Owner::Conn(sleep).into()));
     });
+}
+
+/// A listener that has no descriptor to accept with.
+fn short_of_descriptors() -> (Model<()>, u32) {
+    let mut model = model();
+    let listener = model.open(Kind::Listener).unwrap();
+    submit(&mut model, listener, Accept::one());
+    model.on_ready(listener, Readiness::READABLE);
+    let short = SystemError::from_kind(SystemErrorKind::DescriptorsExhausted);
+    round(&mut model, Outcome::Exhausted(short));
+    (model, listener.index())
+}
+
+#[test]
+fn a_lane_whose_pause_is_not_counted() {
+    let (model, _) = short_of_descriptors();
+    canary("pausing-count", model, |model| model.backing_off = 0);
+}
+
+#[test]
+fn a_lane_that_pauses_for_a_descriptor_and_stands_in_no_list() {
+    let (model, _) = short_of_descriptors();
+    canary("lane-stands", model, |model| model.short_served = List::EMPTY);
+}
+
+#[test]
+fn a_lane_that_pauses_among_those_who_had_nothing_and_had_something() {
+    let (model, _) = short_of_descriptors();
+    canary("lane-place", model, |model| core::mem::swap(&mut model.short, &mut model.short_served));
 }
 
 #[test]

@@ -6,3 +6,4 @@ mod connecting;
 mod operations;
 mod reentrancy;
 mod rules;
+mod shortages;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aio_model::{ConnId, Done, Instant, Kind, Outcome, Readiness, Rearm, Spin};
+use aio_model::{ConnId, Done, Instant, Kind, OpError, Outcome, Readiness, Rearm, Spin, SystemErrorKind};
 
 use super::{Conn, End, Oracle, Phase, RECEIVE, SEND, Task};
 
@@ -145,6 +145,7 @@ impl Oracle {
         let Some(state) = self.lane(conn, lane) else { return };
         let too_soon = state.pauses(now);
         state.pause = None;
+        (state.wants_descriptor, state.freed) = (false, false);
         self.ensure(!too_soon, "K5", "call-too-soon", || {
             format!("{call} on {conn} spins while the system is exhausted")
         });
@@ -153,18 +154,33 @@ impl Oracle {
     /// An attempt that moved nothing.
     pub(super) fn hindered(&mut self, conn: ConnId, lane: usize, outcome: Outcome) {
         let now = self.now;
+        let head = self.conns.get(&conn).and_then(|conn| conn.lanes[lane].queue.front().copied());
+        let task = head.and_then(|head| self.ops.get(&head)).map(|op| op.task);
         let Some(state) = self.lane(conn, lane) else { return };
+        if !matches!(outcome, Outcome::Refused(_)) {
+            state.refusals = 0;
+        }
         match outcome {
             Outcome::WouldBlock => {
                 state.ready = false;
                 state.end_hinted = false;
                 state.holds = None;
             }
-            Outcome::Exhausted(_) => {
-                state.fall_short(now);
+            Outcome::Exhausted(error) => {
+                state.fall_short(now, task == Some(Task::Connect));
+                state.wants_descriptor = error.kind() == SystemErrorKind::DescriptorsExhausted;
                 state.holds = None;
             }
-            Outcome::Failed(error) => self.finish(conn, lane, End::Fault(error)),
+            // It is tried four times; then nobody who accepts here is kept waiting (K5).
+            Outcome::Refused(error) if matches!(task, Some(Task::AcceptOne | Task::AcceptMany)) => {
+                state.refusals += 1;
+                if state.refusals < 4 {
+                    return state.fall_short(now, false);
+                }
+                state.refusals = 0;
+                self.end_lane(conn, lane, |_| Err(OpError::System(error)));
+            }
+            Outcome::Failed(error) | Outcome::Refused(error) => self.finish(conn, lane, End::Fault(error)),
             Outcome::Interrupted | Outcome::Done | Outcome::Transferred(_) | Outcome::Partial(_) => {}
         }
     }
@@ -254,7 +270,7 @@ impl Oracle {
             self.judge_places(listener, op);
         }
         if let Some(lane) = self.lane(listener, RECEIVE) {
-            lane.shortages = 0;
+            (lane.shortages, lane.refusals) = (0, 0);
         }
         let pool = self.conns.get(&listener).map_or(0, |listener| listener.pool);
         self.on_adopted(new, Kind::Stream, serial);
@@ -335,6 +351,16 @@ impl Oracle {
         });
         if let Some(closer) = state.closer {
             self.end(closer, Ok(Done::Closed));
+        }
+        self.descriptor_closed();
+    }
+
+    /// A descriptor is free: whoever pauses for want of one pauses no more (K5).
+    pub(super) fn descriptor_closed(&mut self) {
+        let lanes = self.conns.iter_mut().flat_map(|(_, conn)| &mut conn.lanes);
+        for lane in lanes.filter(|lane| lane.wants_descriptor && lane.pause.is_some()) {
+            lane.pause = None;
+            lane.freed = true;
         }
     }
 }

@@ -148,8 +148,13 @@ struct Lane {
     fin: bool,
     /// Until which millisecond it pauses, if the system was short of something, and no call was made since.
     pause: Option<u64>,
-    /// How often in a row it was.
+    /// How often in a row it was, or the system refused.
     shortages: u32,
+    /// How often in a row the system refused.
+    refusals: u32,
+    /// It pauses for want of a descriptor; and one was closed since.
+    wants_descriptor: bool,
+    freed: bool,
     /// Turns in a row in which it could have gone on, and was not served.
     turns_passed_over: usize,
     /// The receive that waits for a buffer, and since which turn.
@@ -456,9 +461,9 @@ impl Lane {
     }
 
     /// The system was short of something: a pause of 1 ms, and of twice as long each time in a row, up to about a
-    /// second (K5).
-    fn fall_short(&mut self, now: Instant) {
-        let span = 1 << self.shortages.min(10);
+    /// second; up to 32 ms for a connect (K5).
+    fn fall_short(&mut self, now: Instant, connects: bool) {
+        let span = 1 << self.shortages.min(if connects { 5 } else { 10 });
         self.shortages += 1;
         self.pause = Some(now.as_nanos().div_ceil(1_000_000) + span);
     }

@@ -196,6 +196,7 @@ impl Oracle {
         if state.ready || *head == Task::Shutdown {
             let what = format!("{head:?} on {id} could go on, but nobody tries");
             return Some(match head {
+                _ if state.freed => Broken::new("K5", "freed-descriptor-used", what),
                 Task::RecvPooled { .. } => Broken::new("B3", "parked-goes-on", what),
                 _ => Broken::new("K6", "ready-goes-on", what),
             });

@@ -43,6 +43,8 @@ impl Oracle {
         self.ensure(right, "C3", "connect-in-turn", || {
             format!("a connect as {conn}, whose turn is {task:?} of {found}")
         });
+        let was_known =
+            self.conns.get(&conn).is_some_and(|conn| conn.phase == (Phase::Connecting { known: true }));
         let known = match outcome {
             Outcome::Done => {
                 if let Some(state) = self.conns.get_mut(&conn) {
@@ -52,9 +54,12 @@ impl Oracle {
                 }
                 return self.end(context, Ok(Done::Connected));
             }
-            Outcome::Failed(error) => {
+            Outcome::Failed(error) | Outcome::Refused(error) => {
                 self.end(context, Err(OpError::System(error)));
                 self.conns.remove(&conn);
+                if was_known {
+                    self.descriptor_closed();
+                }
                 return;
             }
             Outcome::WouldBlock => Some(true),
@@ -64,6 +69,9 @@ impl Oracle {
         self.hindered(conn, SEND, outcome);
         if let (Some(known), Some(state)) = (known, self.conns.get_mut(&conn)) {
             state.phase = Phase::Connecting { known };
+            if was_known && !known {
+                self.descriptor_closed();
+            }
         }
     }
 

@@ -185,6 +185,7 @@ fn called(conn: ConnId, call: Call, outcome: Outcome) -> Mark {
         Outcome::WouldBlock => ("block", "would block".into()),
         Outcome::Interrupted => ("again", "interrupted".into()),
         Outcome::Exhausted(error) => ("again", format!("exhausted, {error:?}")),
+        Outcome::Refused(error) => ("again", format!("refused, {error:?}")),
         Outcome::Failed(error) => ("failed", format!("failed, {error:?}")),
     };
     let text = format!("{asked}: {answer}");

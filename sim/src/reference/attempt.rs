@@ -116,7 +116,8 @@ impl Reference {
         let conn = self.open(Kind::Stream, self.conns[&name.conn].pool);
         match world.perform(Call::Accept { listener, conn }).0 {
             Outcome::Done => {
-                self.lane_mut(name).shortages = 0;
+                let lane = self.lane_mut(name);
+                (lane.shortages, lane.refusals) = (0, 0);
                 if many && self.has_credit() {
                     self.complete_one_of_many(name, Ok(Done::Accepted(conn)));
                 } else {
@@ -155,6 +156,7 @@ impl Reference {
 
     fn connect(&mut self, name: LaneName, conn: Id, world: &mut impl World) {
         let outcome = world.perform(Call::Connect { conn }).0;
+        let had_descriptor = self.conns[&name.conn].phase == Phase::Connecting { known: true };
         let phase = match outcome {
             Outcome::Done => Phase::Open,
             Outcome::WouldBlock => Phase::Connecting { known: true },
@@ -168,13 +170,20 @@ impl Reference {
                 return self.complete_head(name, Ok(Done::Connected));
             }
             Outcome::WouldBlock | Outcome::Interrupted | Outcome::Exhausted(_) => {
-                return self.hindered(name, outcome);
+                self.hindered(name, outcome);
+                if had_descriptor && matches!(outcome, Outcome::Exhausted(_)) {
+                    self.descriptor_closed();
+                }
+                return;
             }
-            Outcome::Failed(error) => error,
+            Outcome::Failed(error) | Outcome::Refused(error) => error,
             _ => SystemError::from_kind(SystemErrorKind::Other),
         };
         self.complete_head(name, Err(OpError::System(error)));
         self.abort(name.conn, aio_model::CloseReason::Requested);
+        if had_descriptor {
+            self.descriptor_closed();
+        }
     }
 
     /// The calls of a connection that has no operations left.
@@ -206,6 +215,7 @@ impl Reference {
                     self.complete(closer, Ok(Done::Closed));
                 }
                 self.forget(name.conn);
+                self.descriptor_closed();
             }
         }
     }
@@ -227,21 +237,42 @@ impl Reference {
             Outcome::WouldBlock => {
                 let lane = self.lane_mut(name);
                 (lane.ready, lane.end_hinted) = (false, false);
+                lane.refusals = 0;
                 if self.keeps(Rule::B2) {
                     self.return_unused(name);
                 }
             }
-            Outcome::Interrupted => {}
-            Outcome::Exhausted(_) => {
+            Outcome::Interrupted => self.lane_mut(name).refusals = 0,
+            Outcome::Exhausted(error) => {
                 self.return_unused(name);
+                self.lane_mut(name).refusals = 0;
                 if self.keeps(Rule::K5) {
+                    let served = self.lane(name).shortages == 0;
                     self.pause(name);
+                    if error.kind() == SystemErrorKind::DescriptorsExhausted {
+                        let line = if served { &mut self.short_served } else { &mut self.short };
+                        line.push_back(name);
+                    }
                 }
             }
-            Outcome::Failed(error) => self.end(name, LaneEnd::Fault(error)),
+            // K5: an accept is tried four times in a row; then all that are queued are told.
+            Outcome::Refused(error) if self.accepts(name) => {
+                let refusals = self.lane(name).refusals + 1;
+                self.lane_mut(name).refusals = refusals % 4;
+                if refusals < 4 {
+                    self.pause(name);
+                } else {
+                    self.complete_all(name, |_| Err(OpError::System(error)));
+                }
+            }
+            Outcome::Failed(error) | Outcome::Refused(error) => self.end(name, LaneEnd::Fault(error)),
             // K7: what makes no sense is an error of the connection's, and of nobody else.
             _ => self.end(name, fault(SystemErrorKind::Other)),
         }
+    }
+
+    fn accepts(&self, name: LaneName) -> bool {
+        self.lane(name).ops.front().is_some_and(|head| matches!(head.work, Work::Accept { .. }))
     }
 
     /// B2: a buffer that nothing was received into goes home.

@@ -58,6 +58,7 @@ pub struct Gauges {
     pub leases: usize,
     pub lanes_parked: usize,
     pub lanes_held: usize,
+    pub lanes_backing_off: usize,
     pub lanes_runnable: usize,
     pub timers: usize,
     /// How often a dropped lease has woken the loop.
@@ -148,6 +149,7 @@ impl Reference {
             leases,
             lanes_parked: self.pools.values().map(|pool| pool.parked.len()).sum(),
             lanes_held: self.held.len() + self.held_served.len(),
+            lanes_backing_off: self.lanes().filter(|(_, lane)| lane.pause.is_some()).count(),
             lanes_runnable: self.line.len(),
             timers: self.timers(),
             wakes: self.wakes,

@@ -58,11 +58,13 @@ impl Reference {
         Alarm { at_ms, nth: self.alarms }
     }
 
-    /// K5: a lane pauses for 1 ms, and for twice as long each time in a row, up to about a second.
+    /// K5: a lane pauses for 1 ms, and for twice as long each time in a row, up to about a second; if it connects, up
+    /// to 32 ms.
     pub(super) fn pause(&mut self, name: LaneName) {
         self.step_aside(name);
         let lane = self.lane_mut(name);
-        let span = 1 << lane.shortages.min(10);
+        let connects = lane.ops.front().is_some_and(|head| head.work == Work::Connect);
+        let span = 1 << lane.shortages.min(if connects { 5 } else { 10 });
         lane.shortages += 1;
         let alarm = self.alarm_in_ms(self.now.as_nanos().div_ceil(MS) + span);
         self.lane_mut(name).pause = Some(alarm);
@@ -108,7 +110,7 @@ impl Reference {
             match *due {
                 Due::Op(op) => self.end_early(op, OpError::Deadline),
                 Due::Pause(lane) => {
-                    self.lane_mut(lane).pause = None;
+                    self.step_aside(lane);
                     self.settle(lane.conn);
                 }
                 Due::End(conn) => {

@@ -146,6 +146,7 @@ pub(crate) fn gauges(aio: &Proactor<u32, Os>) -> Gauges {
         leases: stats.leases as usize,
         lanes_parked: stats.lanes_parked as usize,
         lanes_held: stats.lanes_held as usize,
+        lanes_backing_off: stats.lanes_backing_off as usize,
         lanes_runnable: stats.lanes_runnable as usize,
         timers: stats.timers as usize,
         wakes: aio.system().waker.0.load(Ordering::Relaxed),

@@ -113,6 +113,8 @@ pub(crate) enum Answer {
     WouldBlock,
     Interrupted,
     Exhausted,
+    NoDescriptor,
+    Refused,
     Failed,
     /// To more bytes than there are.
     TooMany,
@@ -284,6 +286,8 @@ fn answer() -> impl Strategy<Value = Answer> {
         20 => Just(Answer::WouldBlock),
         6 => Just(Answer::Interrupted),
         8 => Just(Answer::Exhausted),
+        6 => Just(Answer::NoDescriptor),
+        6 => Just(Answer::Refused),
         5 => Just(Answer::Failed),
         1 => Just(Answer::TooMany),
         1 => Just(Answer::Nonsense),

@@ -34,6 +34,8 @@ pub(crate) struct Scripted {
 }
 
 const ERROR: SystemError = SystemError::new(SystemErrorKind::ConnectionReset, 104);
+const NO_DESCRIPTOR: SystemError = SystemError::from_kind(SystemErrorKind::DescriptorsExhausted);
+const REFUSAL: SystemError = SystemError::from_kind(SystemErrorKind::PermissionDenied);
 const SHORTAGE: SystemError = SystemError::new(SystemErrorKind::OutOfMemory, 12);
 
 /// An id of the proactor's, in plain words.
@@ -126,6 +128,8 @@ fn hinder(answer: Answer) -> Outcome {
         Answer::WouldBlock => Outcome::WouldBlock,
         Answer::Interrupted => Outcome::Interrupted,
         Answer::Exhausted => Outcome::Exhausted(SHORTAGE),
+        Answer::NoDescriptor => Outcome::Exhausted(NO_DESCRIPTOR),
+        Answer::Refused => Outcome::Refused(REFUSAL),
         _ => Outcome::Failed(ERROR),
     }
 }

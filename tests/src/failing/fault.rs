@@ -273,6 +273,9 @@ impl Fault {
             (Effect::Passes, errno, Call::Accept) if PASSES_WITH_ITS_CONNECTION.contains(&errno) => {
                 Outcome::Interrupted
             }
+            (Effect::Passes, Errno::OPNOTSUPP | Errno::PERM | Errno::IO, Call::Accept) => {
+                Outcome::Refused(error)
+            }
             (Effect::Passes | Effect::Drops, _, _) => Outcome::Exhausted(error),
             _ => Outcome::Failed(error),
         }

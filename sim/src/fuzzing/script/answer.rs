@@ -17,6 +17,8 @@ pub(super) enum Answer {
     Interrupted,
     Exhausted,
     Failed,
+    /// At an accept; everything else fails.
+    Refused,
     /// More bytes than were lent.
     TooMany,
     /// The answer to another kind of call.
@@ -24,6 +26,8 @@ pub(super) enum Answer {
 }
 
 const RESET: SystemError = SystemError::from_kind(SystemErrorKind::ConnectionReset);
+const REFUSED: SystemError = SystemError::from_kind(SystemErrorKind::PermissionDenied);
+const NO_DESCRIPTOR: SystemError = SystemError::from_kind(SystemErrorKind::DescriptorsExhausted);
 const SHORT: SystemError = SystemError::from_kind(SystemErrorKind::OutOfMemory);
 
 impl Answer {
@@ -48,6 +52,15 @@ impl Answer {
             Answer::TooMany => Outcome::Partial(1),
             Answer::Wrong => Outcome::Transferred(1),
             other => other.to_hindrance(),
+        }
+    }
+
+    /// The outcome of an accept.
+    pub(super) fn to_accept(self) -> Outcome {
+        match self {
+            Answer::Refused => Outcome::Refused(REFUSED),
+            Answer::Exhausted => Outcome::Exhausted(NO_DESCRIPTOR),
+            other => other.to_control(),
         }
     }
 

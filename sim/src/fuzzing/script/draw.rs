@@ -33,7 +33,7 @@ fn due(choice: &mut Choice) -> Due {
 
 fn answer(choice: &mut Choice) -> Answer {
     let part = byte(choice, 9);
-    match choice.below(16) {
+    match choice.below(17) {
         0..=3 => Answer::All,
         4..=6 => Answer::Some(part),
         7 => Answer::Partial(part),
@@ -42,6 +42,7 @@ fn answer(choice: &mut Choice) -> Answer {
         12 => Answer::Interrupted,
         13 => Answer::Exhausted,
         14 => Answer::Failed,
+        15 => Answer::Refused,
         _ => *choice.pick(&[Answer::TooMany, Answer::Wrong]),
     }
 }

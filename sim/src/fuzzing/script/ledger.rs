@@ -130,12 +130,13 @@ impl Ledger {
                 return Outcome::Done;
             }
             Syscall::Accept { conn: new, .. } => {
-                let outcome = answer.to_control();
+                let outcome = answer.to_accept();
                 if outcome == Outcome::Done {
                     account.accepted.push_back(new);
                     self.opened(new);
                 }
-                (RECEIVE, outcome, outcome == Outcome::Done || hinders(outcome))
+                let refused = matches!(outcome, Outcome::Refused(_));
+                (RECEIVE, outcome, outcome == Outcome::Done || refused || hinders(outcome))
             }
         };
         self.note_end(conn, direction, goes_on);

@@ -224,6 +224,7 @@ fn outcome_name(call: &str, outcome: Outcome) -> &'static str {
         Outcome::WouldBlock => "would block",
         Outcome::Interrupted => "interrupted",
         Outcome::Exhausted(_) => "exhausted",
+        Outcome::Refused(_) => "refused",
         Outcome::Failed(_) => "failed",
     }
 }

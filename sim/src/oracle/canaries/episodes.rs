@@ -178,6 +178,23 @@ fn a_send_that_is_not_tried() {
 }
 
 #[test]
+fn a_descriptor_that_became_free_and_is_not_used() {
+    let mut episode = calm();
+    let listener = episode.model.open(Kind::Listener).expect("there is room");
+    episode.oracle.on_adopted(listener, Kind::Listener, None);
+    pretend(&mut episode, listener, Task::AcceptOne, &[]);
+    episode.oracle.on_event(listener, Readiness::READABLE);
+    let new = episode.model.open(Kind::Stream).expect("there is room");
+    episode.oracle.on_accept(listener, new, None, Outcome::Exhausted(crate::errno::EMFILE));
+    episode.model.unopen(new);
+    rest(&mut episode);
+    canary("freed-descriptor-used", episode, |episode| {
+        episode.oracle.descriptor_closed();
+        rest(episode);
+    });
+}
+
+#[test]
 fn an_event_that_was_lost() {
     let (mut episode, conn, peer) = connected();
     pretend(&mut episode, conn, Task::Recv, &[0; 8]);
