@@ -100,7 +100,7 @@ impl User {
                 Outcome::WouldBlock => echo.writable = false,
                 Outcome::Interrupted | Outcome::Exhausted(_) => {}
                 Outcome::Failed(_) | Outcome::Refused(_) | Outcome::Done | Outcome::Partial(_) => {
-                    echo.over = true
+                    echo.over = true;
                 }
             }
         }

@@ -139,7 +139,7 @@ fn child() {
         match batch.pop().map(|done| (done.result, done.more)) {
             Some((Ok(Done::Accepted(_)), true)) => return println!("child: accepted"),
             Some((Err(OpError::System(error)), false)) => {
-                println!("child: refused {:?} {tries}", error.kind())
+                println!("child: refused {:?} {tries}", error.kind());
             }
             other => println!("child: nothing {other:?}"),
         }

@@ -125,7 +125,7 @@ impl Ids {
 /// The kind of error that an outcome failed with.
 pub(crate) fn failure(outcome: Outcome) -> SystemErrorKind {
     match outcome {
-        Outcome::Failed(error) => error.kind(),
+        Outcome::Failed(error) | Outcome::Refused(error) => error.kind(),
         other => panic!("{other:?} is no failure"),
     }
 }
