@@ -226,3 +226,32 @@ fn whatever_ends_the_waiting_for_a_buffer_the_next_in_line_gets_it() {
         }
     }
 }
+
+/// As README and `Proactor` have it: neither the peer's end nor its reset ends a receive that waits for a buffer, a
+/// deadline does, and sends are told of a reset meanwhile.
+#[test]
+fn b3_a_receive_that_waits_for_a_buffer_is_not_told_of_the_peers_end() {
+    let (mut ledger, conns, mut peers, lease) = in_line(Family::Tcp, 4, 5);
+    peers[1].fall_silent();
+    peers.remove(2).reset();
+    ledger.until_stuck();
+    assert!(ledger.is_settled(), "neither is told");
+    ledger.submit(conns[2], Send::new("x"), 20);
+    let done = ledger.completion();
+    let reset = matches!(done.result, Err(OpError::System(error)) if error.kind() == SystemErrorKind::ConnectionReset);
+    assert!(done.context == 20 && reset, "{done:?}");
+    ledger.submit(conns[3], Recv::pooled().within(Duration::from_millis(5)), 30);
+    let done = ledger.completion();
+    assert_eq!((done.context, done.result), (30, Err(OpError::Deadline)));
+    drop(lease);
+    // One after the other: what had arrived comes first.
+    for nth in 1..4 {
+        let done = ledger.completion();
+        assert_eq!((done.context, done.result, done.bytes), (nth, BYTES, 5));
+    }
+    ledger.submit(conns[1], Recv::pooled(), 1);
+    let done = ledger.completion();
+    assert_eq!((done.context, done.result), (1, END));
+    drop(done);
+    ledger.finish();
+}
