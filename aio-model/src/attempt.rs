@@ -194,8 +194,8 @@ impl<C> Model<C> {
                 }
                 self.settle(lane);
             }
-            _ => {
-                perform(Syscall::Close { conn });
+            phase => {
+                perform(Syscall::Close { conn, reset: phase == Phase::Closing { reset: true } });
                 self.closed(lane);
             }
         }

@@ -218,7 +218,7 @@ impl<C> Model<C> {
             })?;
         }
         match conn.phase {
-            Phase::Closing => {
+            Phase::Closing { .. } => {
                 let stands = if direction == Direction::Receive { Place::Running } else { Place::Idle };
                 ensure(ops == 0, "K2", "closing-empty", || format!("closing with {ops} operations"))?;
                 return ensure(lane.place == stands, "K2", "closing-place", || {

@@ -3,7 +3,7 @@
 //! ```text
 //!   connect ─▶ Connecting ── failed, deadline, cancel ──▶ gone, or Closing if there is a descriptor
 //!                  │ connected
-//!                  ▼     close now; close flush with nothing queued
+//!                  ▼     close now, abort; close flush with nothing queued
 //! adopt, accept ─▶ Open ───────────────────────────────────────┐
 //!                  │ close flush, close linger                 ▼      close call
 //!                  ▼                                        Closing ─────────────▶ gone (the id is stale)
@@ -53,7 +53,10 @@ pub(crate) enum Phase {
     },
     /// No operations are left; the descriptor waits to be closed. Its receive lane stands in the run queue
     /// for that.
-    Closing,
+    Closing {
+        /// Whether closing resets the connection, because the bytes sent so far are not all that belongs together.
+        reset: bool,
+    },
 }
 
 impl Conn {

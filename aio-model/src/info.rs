@@ -179,7 +179,7 @@ impl From<Phase> for ConnPhase {
             Phase::Open => ConnPhase::Open,
             Phase::Flushing => ConnPhase::Flushing,
             Phase::Lingering { .. } => ConnPhase::Lingering,
-            Phase::Closing => ConnPhase::Closing,
+            Phase::Closing { .. } => ConnPhase::Closing,
         }
     }
 }

@@ -377,7 +377,7 @@ impl<C> Model<C> {
     #[inline(never)]
     fn settle_ending(&mut self, lane: LaneId) {
         let conn = &self.conns[lane.conn()];
-        if conn.phase == Phase::Closing {
+        if let Phase::Closing { .. } = conn.phase {
             return;
         }
         let runnable = conn.is_runnable(lane.direction());
@@ -508,7 +508,7 @@ impl<C> Model<C> {
     pub(crate) fn remove_conn(&mut self, index: u32) {
         let conn = self.conns.remove_at(index);
         debug_assert!(conn.lanes.iter().all(|lane| lane.ops.is_empty()));
-        debug_assert!(conn.closer == NIL || conn.phase == Phase::Closing);
+        debug_assert!(conn.closer == NIL || matches!(conn.phase, Phase::Closing { .. }));
         self.stats.closed += 1;
         self.release_held();
     }

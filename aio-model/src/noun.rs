@@ -284,6 +284,22 @@ impl<C> Operation<C> for Connect {
 /// comes from this connection after it.
 ///
 /// A close can not be cancelled. Use `close(conn)` when nobody needs to know.
+///
+/// # FIN or reset
+///
+/// A close ends the stream with a FIN, which tells the peer that it has all there is. So it does not where that is
+/// not true: if a send had been begun and will not be completed, the close resets the connection instead, and the
+/// peer's reads fail behind what has arrived. That is so whatever cuts the send off: its deadline, a cancel, an error
+/// of the system, this close, the end of its flushing, the shutdown or the drop of the proactor. After a
+/// [`resume`](crate::Model::resume) the bytes that were sent are the program's own to make sense of, and a close is
+/// clean again. Queued sends of which no byte was sent are no reason for a reset: what belongs together is sent as
+/// one operation, of several [`Parts`] if need be. [`Close::abort`] resets on purpose.
+///
+/// A reset is TCP's. Unix sockets have none: their peer sees the end of the stream, and only the protocol can tell it
+/// that something is missing. Nor does a close reset, or send FIN, while somebody else holds a duplicate of the
+/// descriptor: that happens when the last of them is closed.
+///
+/// [`Parts`]: crate::Parts
 #[derive(Debug, Clone)]
 #[must_use = "submit it"]
 pub struct Close {
@@ -296,6 +312,13 @@ impl Close {
     /// Closes at once: every queued operation ends with [`Closed`](crate::OpError::Closed).
     pub fn now() -> Close {
         Close::new(Manner::Now)
+    }
+
+    /// [`now`](Close::now), and breaks the connection off: it is reset, whether or not a send is under way. The peer
+    /// gets an error behind what has arrived; what is on its way to it may be lost. For a peer that is not to take
+    /// what it has for complete, or that is not to keep the kernel busy with the rest. A listener is just closed.
+    pub fn abort() -> Close {
+        Close::new(Manner::Abort)
     }
 
     /// Lets the queued sends finish first. Receives end at once; a deadline turns it into [`Close::now`].

@@ -84,6 +84,8 @@ pub(crate) enum Work<C> {
 pub(crate) enum Manner {
     /// At once.
     Now,
+    /// At once, and by a reset.
+    Abort,
     /// When its queued sends are done.
     Flush,
     /// When after that and a FIN the peer has ended too, or at the latest that many milliseconds later.
@@ -103,6 +105,7 @@ impl<C> fmt::Debug for Work<C> {
             Work::Connect { target } => write!(f, "connect({})", target.address()),
             Work::Shutdown => f.write_str("shutdown"),
             Work::Close { manner: Manner::Now, .. } => f.write_str("close"),
+            Work::Close { manner: Manner::Abort, .. } => f.write_str("close_abort"),
             Work::Close { manner: Manner::Flush, .. } => f.write_str("close_flush"),
             Work::Close { manner: Manner::Linger(span), .. } => write!(f, "close_linger({span} ms)"),
             Work::Sleep => f.write_str("sleep"),

@@ -9,7 +9,7 @@ use crate::completion::{CloseReason, Done, OpError};
 use crate::conn::{Conn, Phase};
 use crate::error::{IdError, Limit, OpIdError, ResumeError, SetPoolError, SubmitError, SubmitErrorKind};
 use crate::id::{ConnId, Key, OpId};
-use crate::lane::{Direction, Gate, LaneId, Place};
+use crate::lane::{Direction, End, Gate, LaneId, Place};
 use crate::list::Link;
 use crate::model::Model;
 use crate::op::{Manner, Op, Operation, Request, Stage, Work};
@@ -111,7 +111,7 @@ impl<C> Model<C> {
         match conn.phase {
             _ if self.shut_down => return Err(SubmitErrorKind::ShutDown),
             Phase::Open => {}
-            Phase::Connecting { .. } | Phase::Flushing | Phase::Lingering { .. } | Phase::Closing => {
+            Phase::Connecting { .. } | Phase::Flushing | Phase::Lingering { .. } | Phase::Closing { .. } => {
                 return Err(SubmitErrorKind::Closing);
             }
         }
@@ -404,6 +404,10 @@ impl<C> Model<C> {
                 self.flush(conn, reason, deadline);
             }
             Work::Close { manner: Manner::Now, reason } => self.abort(conn, reason),
+            Work::Close { manner: Manner::Abort, reason } => {
+                let reset = self.conns[conn].kind == Kind::Stream;
+                self.close_now(conn, reason, reset);
+            }
             _ => unreachable!("a close is begun"),
         }
     }
@@ -477,14 +481,18 @@ impl<C> Model<C> {
         self.conns[conn].end_timer = Some(self.timers.arm(tick, Owner::Conn(conn).into()));
     }
 
-    /// Ends everything of a connection and queues its descriptor to be closed.
+    /// Ends everything of a connection and queues its descriptor to be closed: by a reset, if that cuts a send (K2).
     pub(crate) fn abort(&mut self, conn: u32, reason: CloseReason) {
+        self.close_now(conn, reason, self.is_cut(conn));
+    }
+
+    fn close_now(&mut self, conn: u32, reason: CloseReason, reset: bool) {
         let known = match self.conns[conn].phase {
-            Phase::Closing => return,
+            Phase::Closing { .. } => return,
             Phase::Connecting { known } => known,
             _ => true,
         };
-        self.conns[conn].phase = Phase::Closing;
+        self.conns[conn].phase = Phase::Closing { reset };
         if let Some(timer) = self.conns[conn].end_timer.take() {
             self.timers.cancel(timer);
         }
@@ -544,7 +552,28 @@ impl<C> Model<C> {
     }
 
     fn head_is_partial_send(&self, lane: LaneId) -> bool {
-        let head = self.conns[lane].ops.front().map(|index| &self.ops[index]);
-        head.is_some_and(|op| matches!(op.work(), Work::Send) && self.moved(op) > 0)
+        let head = self.conns[lane].ops.front().and_then(|index| self.ops.at(index));
+        head.is_some_and(|op| matches!(op.stage, Stage::Queued(Work::Send)) && self.moved(op) > 0)
+    }
+
+    /// Whether the bytes sent so far end where no operation ends: in the middle of a send that is under way, that
+    /// tainted its lane, or that failed. A FIN behind them would tell the peer that it has all of them.
+    fn is_cut(&self, conn: u32) -> bool {
+        let lane = LaneId::new(conn, Direction::Send);
+        let state = &self.conns[lane];
+        let broken = matches!(state.end, Some(End::Fault(_)));
+        let cut = broken || state.gate == Gate::Tainted || self.head_is_partial_send(lane);
+        cut && self.conns[conn].kind == Kind::Stream
+    }
+
+    /// The connections that are to be closed by a reset, if they are closed now. Who drops a model with its
+    /// connections has the system do so first, or their peers take for complete what was cut off.
+    pub fn conns_to_reset(&self) -> impl Iterator<Item = ConnId> {
+        let conns = self.conns.iter().filter(|(key, conn)| match conn.phase {
+            Phase::Closing { reset } => reset,
+            Phase::Connecting { .. } => false,
+            Phase::Open | Phase::Flushing | Phase::Lingering { .. } => self.is_cut(key.index()),
+        });
+        conns.map(|(key, _)| ConnId::new(key, self.realm))
     }
 }

@@ -78,6 +78,10 @@ pub enum Syscall<'a> {
     Close {
         /// Which connection or listener.
         conn: ConnId,
+        /// Whether to reset the connection instead of ending it with a FIN: the peer gets an error behind what has
+        /// arrived, and what is on its way may be lost. Only ever of a stream. Where there are no resets (Unix sockets)
+        /// it makes no difference.
+        reset: bool,
     },
 }
 
@@ -92,7 +96,7 @@ impl Syscall<'_> {
             | Syscall::Send { conn, .. }
             | Syscall::SendVectored { conn, .. }
             | Syscall::ShutdownWrite { conn }
-            | Syscall::Close { conn } => *conn,
+            | Syscall::Close { conn, .. } => *conn,
             Syscall::Accept { listener, .. } => *listener,
         }
     }

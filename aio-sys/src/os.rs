@@ -282,6 +282,15 @@ impl Os {
         }
     }
 
+    /// Has the close of a connection reset it: `SO_LINGER` of zero seconds. Unix sockets accept the option and have no
+    /// resets; and if somebody else holds the open file, it is their close that resets.
+    fn reset_on_close(&self, conn: ConnId) {
+        if let Some(entry) = self.table.get(conn) {
+            // It fails only for what is no socket any more, which there is nothing to reset of.
+            let _ = rustix::net::sockopt::set_socket_linger(&entry.fd, Some(Duration::ZERO));
+        }
+    }
+
     fn close(&mut self, conn: ConnId) -> Outcome {
         // The entry's drop is close(2), whose errors mean nothing to anybody: the descriptor is gone either way.
         if let Some(entry) = self.table.remove(conn)
@@ -303,7 +312,12 @@ impl Os {
             Syscall::SendVectored { conn, slices } => self.send_vectored(conn, slices),
             Syscall::Accept { listener, conn } => self.accept(listener, conn),
             Syscall::ShutdownWrite { conn } => self.shutdown_write(conn),
-            Syscall::Close { conn } => self.close(conn),
+            Syscall::Close { conn, reset } => {
+                if reset {
+                    self.reset_on_close(conn);
+                }
+                self.close(conn)
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use std::{fmt, io};
 use aio_model::{
     Completion, Config, ConnId, ConnInfo, Deadline, Home, IdError, Instant, Limits, Model, OpId, OpIdError,
     OpInfo, Operation, PoolId, PoolSize, ResumeError, Returned, SetPoolError, Spin, Stats, SubmitError,
-    System, SystemError, turn,
+    Syscall, System, SystemError, turn,
 };
 use aio_sys::Os;
 use tracing::trace;
@@ -31,8 +31,9 @@ const BATCH_DEFAULT: usize = 256;
 /// call, so it is legal anywhere and never blocks. The next turn tries every send at once; a receive waits until
 /// its connection is readable.
 ///
-/// Dropping a proactor closes its connections and drops the operations that had not ended. Leases that are still
-/// out there stay valid.
+/// Dropping a proactor closes its connections and drops the operations that had not ended: a connection in the
+/// middle of a send is reset (see [`Close`](crate::Close)), also when the drop is part of a panic. Leases that are
+/// still out there stay valid.
 ///
 /// ```
 /// use std::io::{Read, Write};
@@ -364,8 +365,8 @@ impl<C, S: System> Proactor<C, S> {
     }
 
     /// Closes a connection or listener at once: every queued operation ends with
-    /// [`OpError::Closed`](crate::OpError::Closed), and the next turn closes the descriptor. Returns whether it
-    /// was there to be closed. A connection that flushes because of a [`Close`](crate::Close) is cut off, one that
+    /// [`OpError::Closed`](crate::OpError::Closed), and the next turn closes the descriptor, by a reset if that cuts
+    /// off a send in the middle (see [`Close`](crate::Close)). Returns whether it was there to be closed. A connection that flushes because of a [`Close`](crate::Close) is cut off, one that
     /// does because of [`shut_down_within`](Proactor::shut_down_within) is not. Closing what is closed, or
     /// belongs to another proactor, does
     /// nothing. Submit a [`Close`](crate::Close) instead to flush first, or to know when it is done.
@@ -476,6 +477,10 @@ impl<C, S: System> Drop for Proactor<C, S> {
     fn drop(&mut self) {
         // Leases that come home from now on have none: they free their memory.
         self.mailbox.close();
+        // The system closes what is left, with a FIN. A send that is cut off by that must not seem complete (K2).
+        for conn in self.model.conns_to_reset() {
+            self.system.perform(Syscall::Close { conn, reset: true });
+        }
     }
 }
 

@@ -135,7 +135,8 @@ impl<S: System> Traced<'_, S> {
             Syscall::Send { .. } | Syscall::SendVectored { .. } => ("send", None, None),
             Syscall::Accept { conn, .. } => ("accept", Some(*conn), None),
             Syscall::ShutdownWrite { .. } => ("shutdown", None, None),
-            Syscall::Close { conn } => ("close", None, Some(*conn)),
+            Syscall::Close { conn, reset: false } => ("close", None, Some(*conn)),
+            Syscall::Close { conn, reset: true } => ("reset", None, Some(*conn)),
         };
         let outcome = self.system.perform(call);
         self.spans.trace(conn, || trace!(target: TARGET, call = name, ?outcome, "attempt"));

@@ -119,7 +119,7 @@ impl Episode {
 
     pub(crate) fn submit_shut(&mut self) {
         let context = self.context();
-        let (manner, close) = match self.choose(|choice| choice.below(6)) {
+        let (manner, close) = match self.choose(|choice| choice.below(7)) {
             0 | 4 | 5 => {
                 let request = Shutdown::write().into_request();
                 return self.submit(Task::Shutdown, request, context, Vec::new());
@@ -129,6 +129,7 @@ impl Episode {
                 let millis = u32::try_from(self.choose(|choice| choice.magnitude(5_000))).unwrap_or(0);
                 (Manner::Linger(millis), Close::linger(Duration::from_millis(millis.into())))
             }
+            6 => (Manner::Abort, Close::abort()),
             _ => (Manner::Now, Close::now()),
         };
         let reason = self.reason();

@@ -31,7 +31,7 @@ impl Call {
             Syscall::SendVectored { slices, .. } => Call::Send(slices.len()),
             Syscall::Accept { conn, .. } => Call::Accept(*conn),
             Syscall::ShutdownWrite { .. } => Call::ShutdownWrite,
-            Syscall::Close { .. } => Call::Close,
+            Syscall::Close { reset, .. } => Call::Close { reset: *reset },
         }
     }
 }
@@ -65,7 +65,7 @@ impl World {
             match self.check(poller, conn, call) {
                 Ok(socket) => self.answer(socket, syscall),
                 // It can not fail, whatever it was given.
-                Err(_) if call == Call::Close => Outcome::Done,
+                Err(_) if matches!(call, Call::Close { .. }) => Outcome::Done,
                 Err(error) => Outcome::Failed(error),
             }
         };
@@ -91,14 +91,15 @@ impl World {
         let fits = match call {
             Call::Recv(_) | Call::Discard | Call::Send(_) | Call::ShutdownWrite => end.is_some(),
             Call::Accept(_) => end.is_none(),
-            Call::Close | Call::Connect => true,
+            Call::Close { reset } => end.is_some() || !reset,
+            Call::Connect => true,
         };
         if !fits {
             self.violate(Violation::WrongKind { conn, call });
             return Err(EINVAL);
         }
         let early = end.is_some_and(|end| self.link(end).handshake != Handshake::Made);
-        if early && call != Call::Close {
+        if early && !matches!(call, Call::Close { .. }) {
             self.violate(Violation::BeforeConnected { conn, call });
             return Err(EINVAL);
         }
@@ -121,8 +122,11 @@ impl World {
 
     fn answer(&mut self, socket: SocketId, syscall: Syscall<'_>) -> Outcome {
         match (syscall, self.socket(socket)) {
-            (Syscall::Close { conn }, &Socket { seat, .. }) => {
+            (Syscall::Close { conn, reset }, &Socket { seat, .. }) => {
                 debug_assert!(seat.is_none_or(|seat| seat.conn == conn));
+                if reset {
+                    self.reset_on_close(socket);
+                }
                 match seat {
                     Some(seat) => self.forget(seat, socket),
                     None => self.destroy(socket),

@@ -39,7 +39,7 @@ impl Drop for SimOs {
         let mut world = self.net.world_mut();
         let open: Vec<ConnId> = world.pollers[self.poller].names.open().map(|(conn, _)| conn).collect();
         for conn in open {
-            world.perform(self.poller, Syscall::Close { conn });
+            world.perform(self.poller, Syscall::Close { conn, reset: false });
         }
     }
 }

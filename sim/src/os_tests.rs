@@ -44,10 +44,39 @@ fn calls_that_make_no_sense_are_recorded_and_answered() {
         Violation::EmptyBuffer { conn, call: Call::Send(0) },
         Violation::WrongKind { conn: listener, call: Call::Send(1) },
         Violation::NameTaken { conn },
-        Violation::ClosedConn { conn, call: Call::Close },
+        Violation::ClosedConn { conn, call: Call::Close { reset: false } },
         Violation::NameTaken { conn },
     ];
     assert_eq!(rig.net.violations(), expected);
+}
+
+#[test]
+fn a_close_by_a_reset_is_an_error_to_the_peer_of_tcp_alone() {
+    for family in [Family::Tcp, Family::Unix] {
+        let net = Net::calm();
+        net.set_family(family);
+        let mut rig = Rig::new(net, EngineKind::Epoll);
+        let (peer, socket) = rig.net.pair().unwrap();
+        let conn = rig.adopt(socket);
+        rig.send(conn, b"a part");
+        assert_eq!(rig.os.perform(Syscall::Close { conn, reset: true }), Outcome::Done);
+        let state = rig.net.peer_state(peer);
+        assert_eq!((state.readable, rig.net.peer_read(peer)), (6, b"a part".to_vec()), "what has arrived");
+        assert!(rig.net.peer_state(peer).ended && rig.net.descriptors() == 0);
+        let error = rig.net.world_mut().link_mut(peer.end()).take_error(peer.side());
+        let reset = (family == Family::Tcp).then_some(crate::errno::ECONNRESET);
+        assert_eq!(error, reset, "{family:?}");
+    }
+}
+
+#[test]
+fn a_listener_is_not_reset() {
+    let mut rig = Rig::new(Net::calm(), EngineKind::Epoll);
+    let socket = rig.net.listen(1).unwrap();
+    let conn = rig.adopt(socket);
+    rig.os.perform(Syscall::Close { conn, reset: true });
+    let call = Call::Close { reset: true };
+    assert_eq!(rig.net.violations(), [Violation::WrongKind { conn, call }]);
 }
 
 #[test]

@@ -110,7 +110,9 @@ enum Phase {
         reason: CloseReason,
         fin_due: Option<u32>,
     },
-    Closing,
+    Closing {
+        reset: bool,
+    },
 }
 
 /// A connection's place, and a direction of it.
@@ -233,7 +235,7 @@ impl Reference {
     fn wants_attempt(&self, name: LaneName) -> bool {
         let lane = self.lane(name);
         match (self.conns[&name.conn].phase, name.direction) {
-            (Phase::Closing, direction) => direction == Direction::Receive,
+            (Phase::Closing { .. }, direction) => direction == Direction::Receive,
             (Phase::Lingering { fin_due, .. }, Direction::Receive) => fin_due.is_some() || lane.ready,
             // A FIN needs no room: with nothing left before it, it is not waited with (K3).
             _ => !lane.ops.is_empty() && (lane.ready || lane.ops[0].work == Work::Shutdown),

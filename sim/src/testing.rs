@@ -63,7 +63,7 @@ impl Rig {
     }
 
     pub(crate) fn close(&mut self, conn: ConnId) -> Outcome {
-        self.os.perform(Syscall::Close { conn })
+        self.os.perform(Syscall::Close { conn, reset: false })
     }
 
     /// The events at hand.

@@ -29,7 +29,10 @@ pub enum Call {
     /// Shut down for sending.
     ShutdownWrite,
     /// Close.
-    Close,
+    Close {
+        /// By a reset.
+        reset: bool,
+    },
 }
 
 /// Something that happened.

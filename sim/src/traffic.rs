@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::faults::Fault;
-use crate::link::{Change, Link, News, Side};
+use crate::link::{Change, Family, Link, News, Side};
 use crate::socket::{Endpoint, SocketId, What};
 use crate::timing;
 use crate::trace::TraceEntry;
@@ -140,6 +140,15 @@ impl World {
                     self.reset_end(Endpoint { link, side: Side::Server });
                 }
             }
+        }
+    }
+
+    /// Has the close of a stream reset the connection, as `SO_LINGER` of zero seconds does. Not of a Unix socket.
+    pub(crate) fn reset_on_close(&mut self, socket: SocketId) {
+        if let Some(end) = self.socket(socket).stream()
+            && self.link(end).family == Family::Tcp
+        {
+            self.reset_end(end);
         }
     }
 

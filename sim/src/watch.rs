@@ -104,10 +104,10 @@ impl System for Watched<'_> {
                 self.oracle.on_shutdown(conn, outcome);
                 outcome
             }
-            Syscall::Close { conn } => {
+            Syscall::Close { conn, reset } => {
                 let outcome = self.os.perform(call);
                 self.probes.answered(8, 0, outcome);
-                self.oracle.on_close(conn);
+                self.oracle.on_close(conn, reset);
                 outcome
             }
         }

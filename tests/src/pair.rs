@@ -171,6 +171,22 @@ impl Peer {
         }
     }
 
+    /// Hears what there is of a stream that the other side broke off after so many bytes: over TCP a reset says that
+    /// it was, and may overtake some of them; a Unix socket just ends.
+    ///
+    /// # Panics
+    ///
+    /// When it ends otherwise.
+    pub fn hear_break(&mut self, family: Family, sent: u64) {
+        let end = self.hear_all(4096);
+        if family.is_tcp() {
+            let reset = end.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionReset);
+            assert!(reset && self.heard <= sent, "{end:?} after {} of {sent} bytes", self.heard);
+        } else {
+            assert_eq!(end.unwrap(), sent);
+        }
+    }
+
     /// The bytes heard since the stream began.
     pub fn heard(&self) -> u64 {
         self.heard

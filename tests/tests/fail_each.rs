@@ -91,8 +91,8 @@ fn a_wrong_expectation_is_noticed() {
     assert_eq!(broken("accept-many", "Accept:EMFILE:1", Effect::FailsTurn), Check::TurnFails);
     assert_eq!(broken("call-tcp", "Connect:ECONNREFUSED:1", Effect::Drops), Check::RightError);
     assert_eq!(broken("vectored", "Adopt:ENOMEM:1", Effect::Drops), Check::GivenBack);
-    // An hour's jump, somewhere, ends what flushes, and its peer hears an end, but too early.
+    // An hour's jump, somewhere, ends what flushes, and over a Unix socket its peer hears an end, but too early.
     let mut jumps =
-        (1..80).map(|nth| expect("deadlines", &format!("Clock:an hour's jump:{nth}"), Effect::Passes));
+        (1..80).map(|nth| expect("closes", &format!("Clock:an hour's jump:{nth}"), Effect::Passes));
     assert!(jumps.any(|played| matches!(played, Err(Check::Passes))));
 }

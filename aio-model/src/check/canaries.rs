@@ -154,7 +154,7 @@ fn an_operation_in_a_lane_that_is_tainted() {
 #[test]
 fn an_operation_on_a_connection_that_closes() {
     let (model, conn) = receiving(1);
-    canary("closing-empty", model, |model| model.conns[conn].phase = Phase::Closing);
+    canary("closing-empty", model, |model| model.conns[conn].phase = Phase::Closing { reset: false });
 }
 
 #[test]

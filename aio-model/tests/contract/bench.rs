@@ -49,6 +49,8 @@ pub(crate) enum Asked {
     Connect(ConnId),
     Shutdown(ConnId),
     Close(ConnId),
+    /// A close by a reset.
+    Reset(ConnId),
 }
 
 pub(crate) fn limits() -> Limits {
@@ -194,6 +196,7 @@ fn answer(call: Syscall<'_>, outcomes: &mut VecDeque<Outcome>) -> (Asked, Outcom
         }
         Syscall::Accept { listener, .. } => (Asked::Accept(listener), next()),
         Syscall::ShutdownWrite { conn } => (Asked::Shutdown(conn), next()),
-        Syscall::Close { conn } => (Asked::Close(conn), Outcome::Done),
+        Syscall::Close { conn, reset: false } => (Asked::Close(conn), Outcome::Done),
+        Syscall::Close { conn, reset: true } => (Asked::Reset(conn), Outcome::Done),
     }
 }

@@ -2,6 +2,7 @@
 //! rule that it pins.
 
 mod bench;
+mod broken_off;
 mod connecting;
 mod operations;
 mod reentrancy;

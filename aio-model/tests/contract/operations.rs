@@ -289,7 +289,7 @@ fn k2_what_is_broken_or_over_does_not_linger() {
     bench.round(NO_TIME, &[Transferred(2)]);
     bench.submit(conn, Close::linger(MS), "close");
     bench.model.cancel(op).unwrap();
-    assert_eq!(bench.round(NO_TIME, &[]), [Asked::Close(conn)]);
+    assert_eq!(bench.round(NO_TIME, &[]), [Asked::Reset(conn)]);
     // A FIN that was sent before is not sent again.
     let conn = bench.stream();
     bench.submit(conn, Shutdown::write(), "fin");

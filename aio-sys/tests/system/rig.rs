@@ -63,7 +63,7 @@ impl Rig {
     }
 
     pub(crate) fn close(&mut self, conn: ConnId) {
-        assert_eq!(self.os.perform(Syscall::Close { conn }), Outcome::Done);
+        assert_eq!(self.os.perform(Syscall::Close { conn, reset: false }), Outcome::Done);
     }
 
     /// Tries a call until it does not block, waiting for an event whenever it does.

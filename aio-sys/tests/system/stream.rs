@@ -199,6 +199,22 @@ fn closing_ends_the_stream_and_the_descriptor() {
 }
 
 #[test]
+fn closing_by_a_reset_is_an_error_to_the_peer_behind_what_has_arrived() {
+    let mut rig = Rig::new();
+    let (conn, mut peer) = rig.accepted();
+    assert_eq!(rig.send(conn, b"a part"), Outcome::Transferred(6));
+    assert_eq!(rig.os.perform(Syscall::Close { conn, reset: true }), Outcome::Done);
+    let mut received = Vec::new();
+    let error = peer.read_to_end(&mut received).unwrap_err();
+    assert_eq!((error.kind(), received), (std::io::ErrorKind::ConnectionReset, b"a part".to_vec()));
+    // Unix sockets have no resets, and what is not there can not be reset.
+    let (conn, mut peer) = rig.pair();
+    assert_eq!(rig.os.perform(Syscall::Close { conn, reset: true }), Outcome::Done);
+    assert_eq!(peer.read(&mut [0; 8]).unwrap(), 0);
+    assert_eq!(rig.os.perform(Syscall::Close { conn, reset: true }), Outcome::Done);
+}
+
+#[test]
 fn dropping_the_system_closes_everything() {
     let mut rig = Rig::new();
     let (_, mut tcp_peer) = rig.accepted();

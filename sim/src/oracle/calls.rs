@@ -56,7 +56,7 @@ impl Oracle {
             return;
         }
         let due = |conn: &Conn| match conn.phase {
-            Phase::Closing => true,
+            Phase::Closing { .. } => true,
             // Unless the system was short of something for it (K5).
             Phase::Lingering { fin_due: Some(_), .. } => !conn.lanes[RECEIVE].pauses(self.now),
             _ => false,
@@ -121,7 +121,7 @@ impl Oracle {
             self.breaks("K1", "call-on-known", || format!("{call} on {conn}, which does not exist"));
             return None;
         };
-        if state.phase == Phase::Closing {
+        if let Phase::Closing { .. } = state.phase {
             self.breaks("K2", "call-after-close", || format!("{call} on {conn}, which is closed"));
             return None;
         }
@@ -340,14 +340,20 @@ impl Oracle {
     }
 
     /// A close was made.
-    pub fn on_close(&mut self, conn: ConnId) {
+    pub fn on_close(&mut self, conn: ConnId, reset: bool) {
         self.turn.calls += 1;
         let Some(state) = self.conns.remove(&conn) else {
             self.breaks("K2", "closed-once", || format!("{conn} is closed twice, or was never there"));
             return;
         };
-        self.ensure(state.phase == Phase::Closing, "K2", "close-asked-for", || {
-            format!("{conn} is closed, and nobody asked for it")
+        let Phase::Closing { reset: due } = state.phase else {
+            return self
+                .breaks("K2", "close-asked-for", || format!("{conn} is closed, and nobody asked for it"));
+        };
+        self.ensure(reset == due, "K2", "broken-off-is-reset", || {
+            format!(
+                "{conn} is closed, by a reset: {reset}; a send was broken off, or that was asked for: {due}"
+            )
         });
         if let Some(closer) = state.closer {
             self.end(closer, Ok(Done::Closed));

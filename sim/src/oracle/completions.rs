@@ -146,6 +146,10 @@ impl Oracle {
                     self.flush(conn, reason, Some(millis), due);
                 }
                 Task::Close { manner: Manner::Now, reason } => self.abort(conn, reason),
+                Task::Close { manner: Manner::Abort, reason } => {
+                    let stream = self.conns.get(&conn).is_some_and(|conn| conn.kind == Kind::Stream);
+                    self.close_now(conn, reason, stream);
+                }
                 _ => unreachable!("{task:?} queues in a lane"),
             };
         };

@@ -88,7 +88,7 @@ fn account(conn: &Conn) -> ConnAccount {
         Phase::Open => "Open",
         Phase::Flushing { .. } => "Flushing",
         Phase::Lingering { .. } => "Lingering",
-        Phase::Closing => "Closing",
+        Phase::Closing { .. } => "Closing",
     };
     ConnAccount { phase, lanes: [lane_account(&conn.lanes[0]), lane_account(&conn.lanes[1])] }
 }

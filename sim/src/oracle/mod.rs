@@ -125,7 +125,10 @@ enum Phase {
         fin_due: Option<u32>,
         until: Option<(u64, u64)>,
     },
-    Closing,
+    /// Whether by a reset.
+    Closing {
+        reset: bool,
+    },
 }
 
 impl Conn {
@@ -252,6 +255,8 @@ pub enum Task {
 pub enum Manner {
     /// At once.
     Now,
+    /// At once, and by a reset.
+    Abort,
     /// After the queued sends.
     Flush,
     /// When then the peer has ended too, or at the latest that many milliseconds later.
@@ -434,11 +439,23 @@ impl Oracle {
         self.flushed(conn);
     }
 
-    /// Everything of a connection ends, and its descriptor is to be closed (K2).
+    /// Everything of a connection ends, and its descriptor is to be closed (K2): by a reset if that breaks off a send.
     fn abort(&mut self, conn: ConnId, reason: CloseReason) {
+        self.close_now(conn, reason, self.is_broken_off(conn));
+    }
+
+    /// Whether a send of a connection was begun and will not be completed.
+    fn is_broken_off(&self, conn: ConnId) -> bool {
+        let Some(Conn { kind: Kind::Stream, lanes, .. }) = self.conns.get(&conn) else { return false };
+        let send = &lanes[SEND];
+        let begun = send.queue.iter().filter_map(|op| self.ops.get(op)).any(|op| op.moved > 0);
+        begun || send.tainted || matches!(send.end, Some(End::Fault(_)))
+    }
+
+    fn close_now(&mut self, conn: ConnId, reason: CloseReason, reset: bool) {
         let before = match self.conns.get_mut(&conn) {
-            None | Some(Conn { phase: Phase::Closing, .. }) => return,
-            Some(conn) => std::mem::replace(&mut conn.phase, Phase::Closing),
+            None | Some(Conn { phase: Phase::Closing { .. }, .. }) => return,
+            Some(conn) => std::mem::replace(&mut conn.phase, Phase::Closing { reset }),
         };
         for lane in [RECEIVE, SEND] {
             self.end_lane(conn, lane, |_| Err(OpError::Closed(reason)));

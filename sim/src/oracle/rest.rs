@@ -1,5 +1,7 @@
 //! What must be true when a turn is over.
 
+use std::collections::BTreeSet;
+
 use aio_model::{ConnId, Kind, LanePlace, Model, OpError};
 
 use super::{Broken, Conn, Lane, Oracle, Phase, RECEIVE, SEND, Task};
@@ -12,7 +14,7 @@ impl Oracle {
         let ops = self.ops.values().filter(|op| op.verdict.is_none()).filter_map(|op| op.due);
         let flushes = self.conns.values().filter_map(|conn| match conn.phase {
             Phase::Flushing { until, .. } | Phase::Lingering { until, .. } => until,
-            Phase::Connecting { .. } | Phase::Open | Phase::Closing => None,
+            Phase::Connecting { .. } | Phase::Open | Phase::Closing { .. } => None,
         });
         ops.chain(flushes)
     }
@@ -29,7 +31,7 @@ impl Oracle {
             let op = op.map(|(context, _)| *context);
             let is_due = |conn: &Conn| match conn.phase {
                 Phase::Flushing { until, .. } | Phase::Lingering { until, .. } => until == Some(due),
-                Phase::Connecting { .. } | Phase::Open | Phase::Closing => false,
+                Phase::Connecting { .. } | Phase::Open | Phase::Closing { .. } => false,
             };
             let flush = self.conns.iter().find(|(_, conn)| is_due(conn)).map(|(id, conn)| (*id, conn.phase));
             match (op, flush) {
@@ -53,6 +55,7 @@ impl Oracle {
         self.ensure(counts == expected, "C1", "credit-count", || {
             format!("connections and credits {counts:?}, not {expected:?}")
         });
+        self.judge_broken_off(model);
         self.judge_fairness(model.outstanding() as usize);
         self.judge_parking(model);
         self.note_held(model);
@@ -82,6 +85,19 @@ impl Oracle {
         }
     }
 
+    /// A proactor that is dropped now has its system reset what that breaks off (K2).
+    fn judge_broken_off<C>(&mut self, model: &Model<C>) {
+        let due = self.conns.iter().filter(|(id, conn)| match conn.phase {
+            Phase::Closing { reset } => reset,
+            _ => self.is_broken_off(**id),
+        });
+        let due: BTreeSet<ConnId> = due.map(|(id, _)| *id).collect();
+        let found: BTreeSet<ConnId> = model.conns_to_reset().collect();
+        self.ensure(found == due, "K2", "drop-resets", || {
+            format!("a drop would reset {found:?}; a send is broken off on {due:?}")
+        });
+    }
+
     /// Whether a lane waits for something else than an event: a buffer, a place, a credit, or time.
     fn waits(&self, lane: &Lane, head: Task, outstanding: usize) -> bool {
         let places_taken = self.places_taken();
@@ -108,7 +124,7 @@ impl Oracle {
                 let placed = self.turn.place_free || !matches!(head, Task::AcceptOne | Task::AcceptMany);
                 let could = placed
                     && lane.ready
-                    && conn.phase != Phase::Closing
+                    && !matches!(conn.phase, Phase::Closing { .. })
                     && !self.waits(lane, head, outstanding);
                 passed_over.push((*id, index, could && !served));
             }
@@ -175,7 +191,7 @@ impl Oracle {
 
     /// Why a lane will never go on, if it will not.
     fn stuck(&self, id: ConnId, conn: &Conn, lane: usize, net: &Net, outstanding: usize) -> Option<Broken> {
-        if conn.phase == Phase::Closing {
+        if let Phase::Closing { .. } = conn.phase {
             let what = format!("{id} is to be closed, and nothing is left to do");
             return Some(Broken::new("K2", "close-goes-on", what));
         }

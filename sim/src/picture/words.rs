@@ -74,6 +74,7 @@ pub(crate) fn task(op: &OpAccount<'_>) -> String {
         Task::Connect => "connect".into(),
         Task::Shutdown => "shutdown".into(),
         Task::Close { manner: Manner::Now, .. } => "close".into(),
+        Task::Close { manner: Manner::Abort, .. } => "close_abort".into(),
         Task::Close { manner: Manner::Flush, .. } => "close_flush".into(),
         Task::Close { manner: Manner::Linger(millis), .. } => format!("close_linger {millis} ms"),
         Task::Sleep => "sleep".into(),
@@ -175,7 +176,8 @@ fn called(conn: ConnId, call: Call, outcome: Outcome) -> Mark {
         Call::Send(bytes) => ([false, true], format!("send of {bytes} on {conn}")),
         Call::Connect => ([false, true], format!("connect of {conn}")),
         Call::ShutdownWrite => ([false, true], format!("shutdown of {conn}")),
-        Call::Close => ([true, true], format!("close of {conn}")),
+        Call::Close { reset: false } => ([true, true], format!("close of {conn}")),
+        Call::Close { reset: true } => ([true, true], format!("close of {conn} by a reset")),
     };
     let (class, answer) = match outcome {
         Outcome::Transferred(0) => ("done", "end of stream".into()),

@@ -209,8 +209,8 @@ impl Reference {
                 }
                 _ => self.abort(name.conn, reason),
             },
-            _ => {
-                world.perform(Call::Close { conn });
+            phase => {
+                world.perform(Call::Close { conn, reset: phase == Phase::Closing { reset: true } });
                 if let Some(closer) = self.conn_mut(name.conn).closer.take() {
                     self.complete(closer, Ok(Done::Closed));
                 }

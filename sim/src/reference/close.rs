@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use aio_model::{CloseReason, Deadline, Instant, Kind, OpError};
+use aio_model::{CloseReason, Deadline, Instant, Kind, LaneEnd, OpError};
 
-use super::{LaneName, Manner, Op, Phase, Reference, Rule, Work};
+use super::{Conn, LaneName, Manner, Op, Phase, Reference, Rule, Work};
 use crate::Direction;
 
 impl Reference {
@@ -40,6 +40,7 @@ impl Reference {
         self.conn_mut(conn).closer = Some(op);
         match manner {
             Manner::Now => self.abort(conn, reason),
+            Manner::Abort => self.close_now(conn, reason, self.conns[&conn].kind == Kind::Stream),
             // K2: what is queued is sent first.
             _ if !self.keeps(Rule::K2) => self.abort(conn, reason),
             Manner::Flush => self.flush(conn, reason, None, deadline),
@@ -82,11 +83,32 @@ impl Reference {
 
     /// Ends everything of a connection; its descriptor is next in line to be closed, if the system knows it.
     pub(super) fn abort(&mut self, conn: u32, reason: CloseReason) {
+        self.close_now(conn, reason, self.is_broken_off(&self.conns[&conn]));
+    }
+
+    /// K2: what was sent ends in the middle of something, and nothing will follow.
+    fn is_broken_off(&self, conn: &Conn) -> bool {
+        let send = conn.lane(Direction::Send);
+        let broken = matches!(send.end, Some(LaneEnd::Fault(_)));
+        conn.kind == Kind::Stream
+            && (broken || send.tainted || send.ops.iter().any(|op| self.is_cut_short(op)))
+    }
+
+    /// The connections that a program which goes away now leaves to be reset.
+    pub fn conns_to_reset(&self) -> Vec<super::Id> {
+        let to_reset = self.conns.values().filter(|conn| match conn.phase {
+            Phase::Closing { reset } => reset,
+            _ => self.is_broken_off(conn),
+        });
+        to_reset.map(|conn| conn.id).collect()
+    }
+
+    fn close_now(&mut self, conn: u32, reason: CloseReason, reset: bool) {
         let phase = self.conns[&conn].phase;
-        if phase == Phase::Closing {
+        if let Phase::Closing { .. } = phase {
             return;
         }
-        self.conn_mut(conn).phase = Phase::Closing;
+        self.conn_mut(conn).phase = Phase::Closing { reset };
         self.conn_mut(conn).ends = None;
         for lane in LaneName::both(conn) {
             self.step_aside(lane);

@@ -84,7 +84,7 @@ impl Reference {
             Phase::Open => ConnPhase::Open,
             Phase::Flushing { .. } => ConnPhase::Flushing,
             Phase::Lingering { .. } => ConnPhase::Lingering,
-            Phase::Closing => ConnPhase::Closing,
+            Phase::Closing { .. } => ConnPhase::Closing,
         };
         let [receive, send] = LaneName::both(conn.id.index).map(|name| (name, self.lane(name)));
         let look = |(name, lane): (LaneName, &Lane)| LaneLook {

@@ -32,7 +32,7 @@ pub enum Call {
     Accept { listener: Id, conn: Id },
     Connect { conn: Id },
     ShutdownWrite { conn: Id },
-    Close { conn: Id },
+    Close { conn: Id, reset: bool },
 }
 
 impl Reference {

@@ -92,6 +92,7 @@ pub enum Work {
 #[expect(missing_docs, reason = "the words are those of `aio_model::Close`")]
 pub enum Manner {
     Now,
+    Abort,
     Flush,
     Linger { ms: u32 },
 }

@@ -30,6 +30,7 @@ pub(crate) fn operation(request: &reference::Request, buffer: Buffer) -> Request
         Work::Close { manner, reason } => {
             let close = match manner {
                 Manner::Now => Close::now(),
+                Manner::Abort => Close::abort(),
                 Manner::Flush => Close::flush(),
                 Manner::Linger { ms } => Close::linger(std::time::Duration::from_millis(ms.into())),
             };

@@ -293,6 +293,8 @@ impl Player {
             compare("operation", found, expected)?;
         }
         compare("operations", &found.len(), &expected.len())?;
+        let found: Vec<_> = self.aio.model().conns_to_reset().map(plain).collect();
+        compare("to be reset if dropped", &found, &self.reference.conns_to_reset())?;
         compare("gauges", &plain::gauges(&self.aio), &self.reference.gauges())
     }
 
@@ -364,6 +366,7 @@ impl Player {
             What::Close(how, code) => {
                 let manner = match *how {
                     How::Now => Manner::Now,
+                    How::Abort => Manner::Abort,
                     How::Flush => Manner::Flush,
                     How::Linger(ms) => Manner::Linger { ms },
                 };

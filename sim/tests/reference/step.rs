@@ -171,6 +171,7 @@ pub(crate) enum What {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum How {
     Now,
+    Abort,
     Flush,
     Linger(u32),
 }
@@ -311,7 +312,8 @@ fn what() -> impl Strategy<Value = What> {
     let lens = || prop::collection::vec(0..6_usize, 0..4);
     let lease = || prop::option::weighted(0.3, pick());
     let little = || prop_oneof![3 => Just(0_usize), 1 => 0..4_usize];
-    let how = prop_oneof![Just(How::Now), Just(How::Flush), (0..10_u32).prop_map(How::Linger)];
+    let how =
+        prop_oneof![Just(How::Now), Just(How::Abort), Just(How::Flush), (0..10_u32).prop_map(How::Linger)];
     prop_oneof![
         7 => (len(), any::<bool>()).prop_map(|(len, exact)| What::Recv { len, exact }),
         20 => prop_oneof![4 => Just(None), 4 => Just(Some(0_u16)), 2 => Just(Some(1)), 1 => Just(Some(2))].prop_map(What::RecvPooled),

@@ -233,7 +233,7 @@ impl System for Os {
                 self.scripted.answer(Call::Connect { conn }).0
             }
             Syscall::ShutdownWrite { .. } => self.scripted.answer(Call::ShutdownWrite { conn }).0,
-            Syscall::Close { .. } => self.scripted.answer(Call::Close { conn }).0,
+            Syscall::Close { reset, .. } => self.scripted.answer(Call::Close { conn, reset }).0,
         }
     }
 

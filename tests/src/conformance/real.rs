@@ -142,7 +142,7 @@ impl Player<'_> {
             }
             Deed::Close(conn) => {
                 let conn = self.conns[conn].id.take().expect("it is open");
-                Seen::Outcome(self.caller.system.perform(Syscall::Close { conn }))
+                Seen::Outcome(self.caller.system.perform(Syscall::Close { conn, reset: false }))
             }
             Deed::PeerWrite(conn, bytes) => Seen::Peer(self.peer_write(conn, bytes)),
             Deed::PeerRead(conn, bytes) => Seen::Peer(self.peer_read(conn, bytes)),
@@ -210,7 +210,7 @@ impl Player<'_> {
             }
             Deed::Unlisten => {
                 if let Some((conn, ..)) = self.listener.take() {
-                    self.caller.system.perform(Syscall::Close { conn });
+                    self.caller.system.perform(Syscall::Close { conn, reset: false });
                 }
             }
             Deed::PeerConnect(_) => {

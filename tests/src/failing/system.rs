@@ -217,7 +217,7 @@ impl Failing {
     /// Closes what the system does not know any more after a failure.
     fn forget(&mut self, conn: ConnId) {
         self.connecting.remove(&conn);
-        self.os.perform(Syscall::Close { conn });
+        self.os.perform(Syscall::Close { conn, reset: false });
     }
 
     /// What comes after a call that was made: registration, which may fail in turn.

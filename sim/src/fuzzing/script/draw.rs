@@ -87,7 +87,8 @@ fn what(choice: &mut Choice) -> What {
         22..=24 => What::AcceptMany,
         25..=26 => What::Connect,
         27 => What::Shutdown,
-        28 => What::CloseNow,
+        28 if choice.below(2) == 0 => What::CloseNow,
+        28 => What::CloseAbort,
         29 => What::CloseFlush,
         30 => What::CloseLinger(byte(choice, 10)),
         _ => match choice.below(2) {

@@ -38,6 +38,13 @@ struct Account {
     connecting: bool,
     /// The completion of its close was taken.
     over: bool,
+    /// Whether it was closed by a reset.
+    reset: bool,
+    /// It was asked for that.
+    aborts: bool,
+    /// A send or a shutdown ended with an error of the system: none can follow.
+    broken: bool,
+    listens: bool,
     /// How often its send lane was resumed.
     resumes: u32,
     /// How often it had been when the last send that was cut short was submitted: a later send may only follow it
@@ -67,6 +74,11 @@ impl Ledger {
     /// The system did not adopt it.
     pub(super) fn unopened(&mut self, conn: ConnId) {
         self.conns.remove(&conn);
+    }
+
+    /// It is a listener.
+    pub(super) fn listens(&mut self, conn: ConnId) {
+        self.conns.entry(conn).or_default().listens = true;
     }
 
     /// The user resumed the send lane.
@@ -125,8 +137,8 @@ impl Ledger {
                 let outcome = answer.to_control();
                 (SEND, outcome, hinders(outcome))
             }
-            Syscall::Close { .. } => {
-                account.closed = true;
+            Syscall::Close { reset, .. } => {
+                (account.closed, account.reset) = (true, reset);
                 return Outcome::Done;
             }
             Syscall::Accept { conn: new, .. } => {
@@ -208,9 +220,9 @@ impl Ledger {
                     ensure!(first == Some(*new), "{conn} accepted {first:?}, the completion says {new}");
                 }
             }
-            Kind::Close => {
+            Kind::Close { aborts } => {
                 ensure!(account.closed, "{conn} is said to be closed, and is not");
-                account.over = true;
+                (account.over, account.aborts) = (true, *aborts);
             }
             Kind::Shutdown => {
                 let shut = account.ended[SEND] || result.is_err();
@@ -220,7 +232,9 @@ impl Ledger {
             Kind::Sleep | Kind::Post => {}
         }
         if let Err(OpError::System(_) | OpError::UnexpectedEof) = result {
-            let direction = usize::from(matches!(kind, Kind::Send(_) | Kind::Shutdown));
+            let sends = matches!(kind, Kind::Send(_) | Kind::Shutdown);
+            account.broken |= sends;
+            let direction = usize::from(sends);
             ensure!(account.ended[direction], "{context} ended with {result:?}, which nobody said");
         }
         Ok(())
@@ -239,6 +253,13 @@ impl Ledger {
                 ensure!(moved == taken, "{conn} moved {moved} bytes, and its completions tell of {taken}");
             }
             ensure!(account.accepted.is_empty(), "nobody was told of {:?}", account.accepted);
+            let cut = account.tainted.is_some_and(|tainted| account.resumes <= tainted);
+            let due = (account.aborts || account.broken || cut) && !account.listens;
+            let reset = account.reset;
+            ensure!(
+                reset == due,
+                "{conn} was reset: {reset}; a send was broken off, or that was asked: {due}"
+            );
         }
         Ok(())
     }

@@ -206,6 +206,7 @@ fn submitted(what: &What) -> &'static str {
         What::Connect | What::ConnectThere => "submit: `Connect`",
         What::Shutdown => "submit: `Shutdown`",
         What::CloseNow => "submit: `Close::now`",
+        What::CloseAbort => "submit: `Close::abort`",
         What::CloseFlush => "submit: `Close::flush`",
         What::CloseLinger(_) => "submit: `Close::linger`",
         What::Sleep | What::SleepThere => "submit: `Sleep`",

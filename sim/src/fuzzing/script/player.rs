@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aio_model::{
-    Buffer, Completion, Config, ConnId, Deadline, Home, Instant, Kind as Socket, Lease, Limits, Model, OpId,
-    Outcome, PoolSize, Post, Readiness, Rearm,
+    Buffer, Completion, Config, ConnId, ConnInfo, ConnPhase, Deadline, Home, Instant, Kind as Socket, Lease,
+    Limits, Model, OpId, Outcome, PoolSize, Post, Readiness, Rearm,
 };
 
 use super::answer::Answer;
@@ -136,7 +136,11 @@ impl Player {
             Step::SetDeadline { op, due } => self.set_deadline(*op, *due),
             Step::CancelAll(conn) => drop(self.conn(*conn).map(|conn| self.model.cancel_all(conn))),
             Step::Resume(conn) => {
-                let resumed = self.conn(*conn).filter(|conn| self.model.resume(*conn).is_ok());
+                // What is to be closed is closed as was decided.
+                let closing = |info: ConnInfo| info.phase == ConnPhase::Closing;
+                let conn = self.conn(*conn);
+                let late = conn.is_some_and(|conn| self.model.conn_info(conn).is_ok_and(closing));
+                let resumed = conn.filter(|conn| self.model.resume(*conn).is_ok() && !late);
                 resumed.inspect(|conn| self.ledger.resumed(*conn));
             }
             Step::Close { conn, sure } => {
@@ -203,6 +207,9 @@ impl Player {
         let kind = if listener { Socket::Listener } else { Socket::Stream };
         if let Ok(conn) = self.model.open(kind) {
             self.ledger.opened(conn);
+            if listener {
+                self.ledger.listens(conn);
+            }
             if !adopted {
                 self.model.unopen(conn);
                 self.ledger.unopened(conn);

@@ -29,7 +29,10 @@ pub(super) enum Kind {
     },
     Connect,
     Shutdown,
-    Close,
+    Close {
+        /// By a reset.
+        aborts: bool,
+    },
     Sleep,
     Post,
 }
@@ -55,12 +58,12 @@ impl Promise {
             (Kind::Accept { .. }, Ok(Done::Accepted(_)))
             | (Kind::Connect, Ok(Done::Connected))
             | (Kind::Shutdown, Ok(Done::ShutDown))
-            | (Kind::Close, Ok(Done::Closed))
+            | (Kind::Close { .. }, Ok(Done::Closed))
             | (Kind::Sleep, Ok(Done::Elapsed))
             | (Kind::Post, Ok(Done::Posted)) => *bytes == 0,
             // Nothing moves the bytes of an exact receive back out of its buffer, whatever it ends with.
             (Kind::Receive { exact: true, room, .. }, Err(_)) => *bytes < *room as u64,
-            (Kind::Post | Kind::Close, Err(_)) | (_, Ok(_)) => false,
+            (Kind::Post | Kind::Close { .. }, Err(_)) | (_, Ok(_)) => false,
             (Kind::Sleep, Err(OpError::Deadline)) | (_, Err(OpError::UnexpectedEof)) => false,
             (Kind::Shutdown, Err(OpError::Tainted)) => *bytes == 0,
             (_, Err(OpError::Tainted)) => false,

@@ -49,10 +49,12 @@ impl Player {
             What::AcceptOne => into(Accept::one(), Kind::Accept { many: false }),
             What::AcceptMany => into(Accept::many(), Kind::Accept { many: true }),
             What::Shutdown => into(Shutdown::write(), Kind::Shutdown),
-            What::CloseNow => into(Close::now(), Kind::Close),
-            What::CloseFlush => into(Close::flush(), Kind::Close),
+            What::CloseNow => into(Close::now(), Kind::Close { aborts: false }),
+            What::CloseAbort => into(Close::abort(), Kind::Close { aborts: true }),
+            What::CloseFlush => into(Close::flush(), Kind::Close { aborts: false }),
             What::CloseLinger(ms) => {
-                into(Close::linger(Duration::from_millis((*ms).into())).code((*ms).into()), Kind::Close)
+                let close = Close::linger(Duration::from_millis((*ms).into())).code((*ms).into());
+                into(close, Kind::Close { aborts: false })
             }
             What::Scatter { lens, exact } => {
                 let lens = lens.map(|len| usize::from(len % 16));

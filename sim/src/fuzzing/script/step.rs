@@ -133,6 +133,7 @@ pub(super) enum What {
     AcceptMany,
     Shutdown,
     CloseNow,
+    CloseAbort,
     CloseFlush,
     CloseLinger(u8),
     /// Into several parts.

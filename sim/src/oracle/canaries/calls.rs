@@ -261,12 +261,12 @@ fn a_shutdown_before_the_send_in_front_of_it() {
 fn a_descriptor_that_is_closed_twice() {
     let (mut story, conn) = Story::stream();
     story.oracle.on_close_called(conn, CloseReason::Requested, true);
-    story.oracle.on_close(conn);
-    canary("closed-once", story, |story| story.oracle.on_close(conn));
+    story.oracle.on_close(conn, false);
+    canary("closed-once", story, |story| story.oracle.on_close(conn, false));
 }
 
 #[test]
 fn a_descriptor_that_is_closed_unasked() {
     let (story, conn) = Story::stream();
-    canary("close-asked-for", story, |story| story.oracle.on_close(conn));
+    canary("close-asked-for", story, |story| story.oracle.on_close(conn, false));
 }

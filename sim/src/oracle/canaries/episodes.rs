@@ -155,6 +155,19 @@ fn a_close_that_is_not_made() {
 }
 
 #[test]
+fn a_send_that_a_drop_would_cut_off_unseen() {
+    let (mut episode, conn, _) = connected();
+    let own = episode.model.own();
+    let id = episode.model.submit(own, Post::new(), 9, || Instant::ZERO).expect("there is room");
+    let task = Task::Send { start: 0, end: 2 };
+    let submission =
+        Submission { conn, task, context: 9, bytes: vec![b'x'; 2], lease: false, deadline: None };
+    episode.oracle.on_submitted(submission, Ok(id));
+    episode.oracle.on_send(conn, b"xx", Outcome::Transferred(1));
+    canary("drop-resets", episode, rest);
+}
+
+#[test]
 fn a_fin_that_is_not_sent() {
     let (mut episode, conn, _) = connected();
     let manner = Manner::Linger(100);
@@ -242,7 +255,7 @@ fn a_descriptor_that_outlives_the_end() {
 fn what_the_border_noticed_breaks_the_episode() {
     let mut episode = calm();
     let stranger = episode.model.open(Kind::Stream).expect("there is room");
-    aio_model::System::perform(&mut episode.os, Syscall::Close { conn: stranger });
+    aio_model::System::perform(&mut episode.os, Syscall::Close { conn: stranger, reset: false });
     episode.step();
     assert_eq!(episode.oracle.broken().map(|broken| broken.check), Some("border-known"));
 }

@@ -53,7 +53,7 @@ fn a_discard_again_at_once_although_the_system_is_exhausted() {
 fn a_close_that_the_system_is_short_of_something_for_and_that_is_made_all_the_same() {
     let (mut story, conn) = lingering();
     story.oracle.on_shutdown(conn, Outcome::Exhausted(crate::errno::ENOBUFS));
-    canary("close-asked-for", story, |story| story.oracle.on_close(conn));
+    canary("close-asked-for", story, |story| story.oracle.on_close(conn, false));
 }
 
 #[test]
@@ -77,4 +77,13 @@ fn a_discard_that_no_event_gave_a_reason_for() {
     let (mut story, conn) = lingering();
     story.oracle.on_shutdown(conn, Outcome::Done);
     canary("discard-when-ready", story, |story| story.oracle.on_discard(conn, Outcome::WouldBlock));
+}
+
+#[test]
+fn a_close_with_a_fin_in_the_middle_of_a_send() {
+    let (mut story, conn) = Story::stream();
+    story.submit_send(conn, 2);
+    story.oracle.on_send(conn, b"xx", Outcome::Transferred(1));
+    story.oracle.on_close_called(conn, CloseReason::Requested, true);
+    canary("broken-off-is-reset", story, |story| story.oracle.on_close(conn, false));
 }

@@ -136,7 +136,7 @@ impl Follower<'_> {
             self.relieve(conn);
         }
         (self.conns[conn].id, self.conns[conn].closed) = (None, true);
-        same(seen, self.caller.system.perform(Syscall::Close { conn: id }))
+        same(seen, self.caller.system.perform(Syscall::Close { conn: id, reset: false }))
     }
 }
 

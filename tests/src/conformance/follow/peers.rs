@@ -19,7 +19,7 @@ impl Follower<'_> {
             }
             Deed::Unlisten => {
                 if let Some((conn, _)) = self.listener.take() {
-                    self.caller.system.perform(Syscall::Close { conn });
+                    self.caller.system.perform(Syscall::Close { conn, reset: false });
                 }
                 let waiting = self.conns.iter_mut().filter(|conn| conn.id.is_none());
                 waiting.for_each(|conn| conn.closed = true);
