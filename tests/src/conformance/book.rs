@@ -64,7 +64,8 @@ impl Book {
             | Step::Send { at, .. }
             | Step::Fill { at, .. }
             | Step::Shutdown { at }
-            | Step::Close { at } => self.ours(*at, step)?,
+            | Step::Close { at }
+            | Step::Abort { at } => self.ours(*at, step)?,
             Step::PeerWrite { at, .. }
             | Step::PeerFill { at }
             | Step::PeerRead { at, .. }
@@ -79,7 +80,10 @@ impl Book {
         let known = |&conn: &Number| matches!(self.conns[conn].0, Ours::UnderWay | Ours::Open { .. });
         let conn = pick(at, (0..self.conns.len()).filter(known))?;
         let shut = match self.conns[conn].0 {
-            Ours::UnderWay if !matches!(step, Step::Close { .. }) => return Some(Deed::DialAgain(conn)),
+            Ours::UnderWay if matches!(step, Step::Close { .. } | Step::Abort { .. }) => {
+                return Some(Deed::Close(conn));
+            }
+            Ours::UnderWay => return Some(Deed::DialAgain(conn)),
             Ours::Open { shut } => shut,
             _ => false,
         };
@@ -90,6 +94,7 @@ impl Book {
             Step::Send { pieces, .. } => (!shut).then(|| Deed::Send(conn, pieces.clone()))?,
             Step::Fill { piece, .. } => (!shut).then(|| Deed::Send(conn, vec![*piece]))?,
             Step::Shutdown { .. } => (!shut).then_some(Deed::Shutdown(conn))?,
+            Step::Abort { .. } => Deed::Abort(conn),
             _ => Deed::Close(conn),
         })
     }
@@ -141,7 +146,8 @@ impl Book {
             }
             (Deed::Dial { .. }, _) => self.conns.push((Ours::Closed, Theirs::Absent)),
             (Deed::DialAgain(conn), Seen::Outcome(Outcome::Done)) => self.conns[*conn] = open,
-            (Deed::DialAgain(conn), Seen::Outcome(Outcome::Failed(_))) | (Deed::Close(conn), _) => {
+            (Deed::DialAgain(conn), Seen::Outcome(Outcome::Failed(_)))
+            | (Deed::Close(conn) | Deed::Abort(conn), _) => {
                 self.conns[*conn].0 = Ours::Closed;
             }
             (Deed::Shutdown(conn), Seen::Outcome(Outcome::Done)) => {

@@ -61,6 +61,8 @@ pub enum Deed {
     Shutdown(Number),
     /// A close.
     Close(Number),
+    /// A close with a reset.
+    Abort(Number),
     /// The peer writes so many bytes.
     PeerWrite(Number, usize),
     /// The peer reads up to so many bytes.
@@ -101,6 +103,7 @@ impl Deed {
             Deed::Send(..) => "send",
             Deed::Shutdown(_) => "shutdown",
             Deed::Close(_) => "close",
+            Deed::Abort(_) => "close, with a reset",
             Deed::PeerWrite(..) => "peer writes",
             Deed::PeerRead(..) => "peer reads",
             Deed::PeerShutdown(_) => "peer shuts down",

@@ -140,10 +140,8 @@ impl Player<'_> {
                 let conn = self.id(conn);
                 Seen::Outcome(self.caller.system.perform(Syscall::ShutdownWrite { conn }))
             }
-            Deed::Close(conn) => {
-                let conn = self.conns[conn].id.take().expect("it is open");
-                Seen::Outcome(self.caller.system.perform(Syscall::Close { conn, reset: false }))
-            }
+            Deed::Close(conn) => Seen::Outcome(self.close(conn, false)),
+            Deed::Abort(conn) => Seen::Outcome(self.close(conn, true)),
             Deed::PeerWrite(conn, bytes) => Seen::Peer(self.peer_write(conn, bytes)),
             Deed::PeerRead(conn, bytes) => Seen::Peer(self.peer_read(conn, bytes)),
             Deed::PeerShutdown(conn) => {
@@ -322,6 +320,11 @@ impl Player<'_> {
         self.conns[conn].sent += count(outcome) as u64;
         self.believe(conn, Direction::Send, bytes.len(), outcome);
         outcome
+    }
+
+    fn close(&mut self, conn: Number, reset: bool) -> Outcome {
+        let conn = self.conns[conn].id.take().expect("it is open");
+        self.caller.system.perform(Syscall::Close { conn, reset })
     }
 
     fn believe(&mut self, conn: Number, direction: Direction, bytes_max: usize, outcome: Outcome) {

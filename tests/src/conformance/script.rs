@@ -68,6 +68,11 @@ pub enum Step {
         /// Which connection.
         at: usize,
     },
+    /// The connection is closed with a reset.
+    Abort {
+        /// Which connection.
+        at: usize,
+    },
     /// The peer writes.
     PeerWrite {
         /// Which peer.
@@ -182,13 +187,14 @@ impl Script {
 /// What others do to this end.
 fn interference(choice: &mut Choice) -> Vec<Step> {
     let at = choice.index(4);
-    match choice.weighted(&[4, 2, 1, 2, 1, 6]) {
+    match choice.weighted(&[4, 2, 1, 2, 1, 6, 2]) {
         0 => vec![Step::Nap],
         1 => vec![Step::Stall { millis: choice.within(1..=2) }],
         2 => vec![Step::BlockListener],
         3 => vec![Step::Block { at }],
         4 => vec![Step::AskError { at }],
-        _ => told_once(choice, at),
+        5 => told_once(choice, at),
+        _ => vec![Step::Abort { at }],
     }
 }
 

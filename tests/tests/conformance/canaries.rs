@@ -103,6 +103,22 @@ fn canaries_of_errors_that_are_told_once() {
 }
 
 #[test]
+fn canary_of_a_close_with_a_reset() {
+    let reads = Step::PeerRead { at: 0, bytes: 8 };
+    let steps = [Step::Adopt, Step::Abort { at: 0 }, reads];
+    let silent = |_: &Deed, seen: &mut Seen| {
+        let is_reset = *seen == Seen::Peer(PeerSaw::Failed(SystemErrorKind::ConnectionReset));
+        if is_reset {
+            *seen = Seen::Peer(PeerSaw::Nothing);
+        }
+        is_reset
+    };
+    [false, true].into_iter().for_each(|narrow| {
+        is_noticed(Family::Tcp, narrow, "a reset that nobody hears of", &steps, &silent);
+    });
+}
+
+#[test]
 fn canaries_of_peers() {
     let drain = [Step::Adopt, Step::Send { at: 0, pieces: vec![5] }, Step::PeerDrain { at: 0 }];
     canary("a peer reads what was not sent", &drain, |_, seen| {

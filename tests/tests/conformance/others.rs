@@ -1,7 +1,7 @@
 //! What others do: an error that another call has consumed, and whoever shares a socket, interrupts or stalls this end.
 
 use aio_model::{Outcome, Readiness, SystemErrorKind};
-use tests::conformance::{Deed, History, Name, Script, Seen, Step};
+use tests::conformance::{Deed, History, Name, PeerSaw, Script, Seen, Step};
 use tests::pair::Family;
 
 use crate::{END, FIRST, answers, failure, recv, scene, scene_of, script, told, write};
@@ -198,5 +198,22 @@ fn a_listener_that_another_makes_blocking_makes_no_accept_block() {
         let expected = [Outcome::Done, Outcome::WouldBlock, Outcome::Done];
         assert_eq!(answers(&history, "accept"), expected, "{family:?}\n{history}");
         assert!(told(&history, 1, Name::Listener).wakes_receive(), "{family:?}\n{history}");
+    }
+}
+
+#[test]
+fn a_close_with_a_reset_is_one_to_the_peer_and_on_a_unix_socket_an_end() {
+    let read = Step::PeerRead { at: 0, bytes: 64 };
+    let steps = [Step::Adopt, send(), Step::Abort { at: 0 }, read.clone(), read.clone(), read];
+    for family in Family::ALL {
+        let history = scene(family, false, &steps);
+        let reads: Vec<_> = history.deeds.iter().filter(|(deed, _)| deed.kind() == "peer reads").collect();
+        let reads: Vec<_> = reads.into_iter().map(|(_, seen)| seen.clone()).collect();
+        let second = match family {
+            Family::Unix => PeerSaw::End,
+            _ => PeerSaw::Failed(SystemErrorKind::ConnectionReset),
+        };
+        let expected = [PeerSaw::Bytes(5), second, PeerSaw::End].map(Seen::Peer);
+        assert_eq!(reads, expected, "{family:?}\n{history}");
     }
 }

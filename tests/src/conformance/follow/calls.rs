@@ -124,7 +124,7 @@ impl Follower<'_> {
         same(seen, self.caller.system.perform(Syscall::ShutdownWrite { conn }))
     }
 
-    pub(super) fn close(&mut self, conn: Number, seen: Outcome) -> Followed {
+    pub(super) fn close(&mut self, conn: Number, reset: bool, seen: Outcome) -> Followed {
         let id = self.id(conn);
         if self.incoming(conn).1 == 0 || self.guesses.likely() {
             self.arrive(conn, usize::MAX);
@@ -136,7 +136,7 @@ impl Follower<'_> {
             self.relieve(conn);
         }
         (self.conns[conn].id, self.conns[conn].closed) = (None, true);
-        same(seen, self.caller.system.perform(Syscall::Close { conn: id, reset: false }))
+        same(seen, self.caller.system.perform(Syscall::Close { conn: id, reset }))
     }
 }
 
