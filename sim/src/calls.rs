@@ -14,7 +14,7 @@ use crate::socket::{Endpoint, Seat, Socket, SocketId, What};
 use crate::timing;
 use crate::trace::{Call, TraceEntry};
 use crate::violation::Violation;
-use crate::world::World;
+use crate::world::{World, condition};
 
 /// How much is thrown away at once, as by `aio-sys`.
 const DISCARD_BYTES: usize = 16 * 1024;
@@ -177,6 +177,9 @@ impl World {
             return self.short_of_memory();
         }
         self.strike_dead(end);
+        if self.link(end).sent_by(!end.side).arrived() > 0 && self.dice.strikes(Fault::RecvAtMark) {
+            return self.stop_at_mark(socket);
+        }
         if self.link(end).can_hold_back(end.side) {
             self.hold_back(end, buffer.len());
         }
@@ -194,6 +197,16 @@ impl World {
             }
             Err(refusal) => self.refuse(socket, Direction::Receive, refusal),
         }
+    }
+
+    /// Would block, whatever is there: no change will tell of it, so the socket is registered anew.
+    fn stop_at_mark(&mut self, socket: SocketId) -> Outcome {
+        if let Some(seat) = self.socket(socket).seat {
+            let condition = condition(&self.sockets, &self.connections, socket);
+            let (now, engine) = (self.clock.now(), &mut self.pollers[seat.poller].engine);
+            engine.register_anew(socket, Direction::Receive, condition, now, &mut self.dice);
+        }
+        Outcome::WouldBlock
     }
 
     /// Takes some of what has arrived out of a receive's reach. It arrives again, and that is a change.

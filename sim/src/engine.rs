@@ -11,6 +11,7 @@
 //! | then | it is gone | it is gone | the reported sides are disarmed |
 //! | registration | reports what is the case | the same | arms both sides |
 //! | an attempt that would block | | | arms its side |
+//! | to register anew | reports what is the case | the same | arms a side, and reports what is the case |
 //!
 //! Where real engines are more generous than their documentation (Linux takes a poll that saw no room as a
 //! request for an event, BSD announces every acknowledged byte, mio re-arms both sides for one), this one is
@@ -127,6 +128,23 @@ impl Engine {
             self.registrations.resize(socket.index() + 1, None);
         }
         self.registrations[socket.index()] = Some(Registration { owed: [false; 2], armed: [true; 2] });
+        self.report(socket, condition, now, dice);
+    }
+
+    /// Registers anew, for `direction` at least, what is registered: owes an event for what is the case.
+    pub(crate) fn register_anew(
+        &mut self,
+        socket: SocketId,
+        direction: Direction,
+        condition: Condition,
+        now: Instant,
+        dice: &mut Dice,
+    ) {
+        self.on_would_block(socket, direction);
+        self.report(socket, condition, now, dice);
+    }
+
+    fn report(&mut self, socket: SocketId, condition: Condition, now: Instant, dice: &mut Dice) {
         for &scope in self.scopes() {
             if self.compose(socket, scope, condition) != Readiness::NONE {
                 self.owe(socket, scope, now, dice);

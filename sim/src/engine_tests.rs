@@ -237,6 +237,27 @@ fn what_is_held_back_is_owed_again() {
 }
 
 #[test]
+fn bytes_behind_the_mark_of_urgent_data_are_there_and_are_told_of() {
+    for &engine in EngineKind::ALL {
+        let (mut rig, peer, conn) = Rig::connected(engine);
+        rig.net.peer_write(peer, b"abc");
+        told(&mut rig);
+        rig.net.set_faults(Faults { recv_at_mark: Odds::ALWAYS, ..Faults::NONE });
+        assert_eq!(rig.recv(conn, 9), Err(Outcome::WouldBlock), "{engine:?}");
+        assert!(rig.net.condition(conn).unwrap().arrived, "they are there all the same");
+        assert!(rig.net.edge_debt(conn, Direction::Receive));
+        rig.net.set_faults(Faults::NONE);
+        assert!(told(&mut rig).into_iter().any(Readiness::wakes_receive), "{engine:?}");
+        assert_eq!(told(&mut rig), [], "{engine:?}: once");
+        assert_eq!(rig.recv(conn, 9), Ok(b"abc".to_vec()));
+        // Where there is nothing there is no mark, either.
+        rig.net.set_faults(Faults { recv_at_mark: Odds::ALWAYS, ..Faults::NONE });
+        assert_eq!(rig.recv(conn, 9), Err(Outcome::WouldBlock));
+        assert_eq!(told(&mut rig), []);
+    }
+}
+
+#[test]
 fn pressure_on_a_send_is_followed_by_an_event() {
     for (faults, expected) in [
         (Faults { send_would_block: Odds::ALWAYS, ..Faults::NONE }, Outcome::WouldBlock),

@@ -52,6 +52,9 @@ faults! {
     recv_partial RecvPartial,
     /// A receive finds nothing of what has arrived; it arrives again.
     recv_would_block RecvWouldBlock,
+    /// A receive is told EAGAIN at the mark of urgent data, although there are bytes behind it: as by Linux, while a signal
+    /// waits. The connection is registered anew, as by `aio-sys`.
+    recv_at_mark RecvAtMark,
     /// A receive meets ENOBUFS or ENOMEM.
     recv_exhausted RecvExhausted,
     /// A send finds less room than there was, until the pressure is off.
