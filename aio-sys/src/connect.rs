@@ -100,3 +100,7 @@ pub(crate) fn finish(fd: BorrowedFd<'_>) -> Result<Progress, Refusal> {
     }
     Ok(Progress::Made)
 }
+
+#[cfg(test)]
+#[path = "connect_tests.rs"]
+mod tests;

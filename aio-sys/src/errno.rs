@@ -85,6 +85,10 @@ fn kind(errno: Errno) -> SystemErrorKind {
 }
 
 #[cfg(test)]
+#[path = "errno_tests.rs"]
+mod tests_of_every_number;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -7,6 +7,7 @@ mod ids;
 mod rig;
 
 mod adopt;
+mod connecting;
 mod identity;
 mod listener;
 mod others;
