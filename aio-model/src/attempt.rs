@@ -249,7 +249,10 @@ impl<C> Model<C> {
     /// A receive brought no bytes.
     fn nothing_received(&mut self, lane: LaneId, outcome: Outcome) {
         match outcome {
-            Outcome::Transferred(0) => self.finish(lane, End::EndOfStream),
+            Outcome::Transferred(0) => {
+                let sends = self.conns[LaneId::new(lane.conn(), Direction::Send)].end;
+                self.finish(lane, End::of_receives(sends));
+            }
             other => self.hindered(lane, other),
         }
     }

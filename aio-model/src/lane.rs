@@ -20,7 +20,7 @@
 use crate::backoff::{Row, Want};
 use crate::completion::{Done, OpError};
 use crate::conn::Conn;
-use crate::error::SystemError;
+use crate::error::{SystemError, SystemErrorKind};
 use crate::list::{Link, Links, List};
 use crate::op::{Op, Work};
 use crate::pool::PoolId;
@@ -216,6 +216,22 @@ impl Lane {
 }
 
 impl End {
+    /// What the receives of a connection end with when no more bytes come, given how its sends have ended.
+    ///
+    /// A kernel tells an error once, to whichever call comes first. After it was told to a send, a receive finds an end
+    /// of stream that the peer never sent. EPIPE and ENOTCONN are no such news: they are the state of the socket, and
+    /// the end behind them may be the peer's own.
+    pub(crate) fn of_receives(sends: Option<End>) -> End {
+        match sends {
+            Some(End::Fault(error))
+                if !matches!(error.kind(), SystemErrorKind::BrokenPipe | SystemErrorKind::NotConnected) =>
+            {
+                End::Fault(error)
+            }
+            _ => End::EndOfStream,
+        }
+    }
+
     /// What an operation ends with in a lane that has ended like this.
     pub(crate) fn result<C>(self, work: &Work<C>) -> Result<Done, OpError> {
         match (self, work) {

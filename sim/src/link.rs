@@ -304,7 +304,8 @@ impl Link {
         if self.is_dead(side) || self.is_closed(side) || over {
             return;
         }
-        let broken_pipe = self.sent_by(!side).has_ended() && !self.sent_by(side).is_shut();
+        let ended = self.sent_by(!side).has_ended() && !self.sent_by(side).is_shut();
+        let broken_pipe = ended && error == ECONNRESET;
         let end = self.end_mut(side);
         end.dead = true;
         end.error = Some(if broken_pipe { EPIPE } else { error });
@@ -349,6 +350,7 @@ impl Link {
 mod tests {
     use super::Side::{Client, Server};
     use super::*;
+    use crate::errno::ETIMEDOUT;
 
     fn link() -> Link {
         Link::new([Capacity::of(8); 2])
@@ -419,6 +421,18 @@ mod tests {
         link.send(Server, b"to nobody").unwrap();
         assert_eq!(flow(&mut link, Server), [(Server, Change::Dead)]);
         assert_eq!(receive(&mut link, Server), Ok(vec![]));
+        assert_eq!(link.send(Server, b"x"), failed(EPIPE));
+    }
+
+    /// As `tests/told_once.rs` has it of Linux.
+    #[test]
+    fn a_connection_that_is_given_up_after_the_end_is_so_to_sends_only() {
+        let mut link = link();
+        link.shut(Client, &mut News::new()).unwrap();
+        flow(&mut link, Client);
+        link.sever(Server, ETIMEDOUT, false, &mut News::new());
+        assert_eq!(receive(&mut link, Server), Ok(vec![]), "its peer has ended");
+        assert_eq!(link.send(Server, b"x"), failed(ETIMEDOUT));
         assert_eq!(link.send(Server, b"x"), failed(EPIPE));
     }
 

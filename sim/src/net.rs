@@ -248,6 +248,16 @@ impl Net {
         self.world().find_stream(conn).map(|end| PeerId::new(end.far()))
     }
 
+    /// Whether the peer's end of an open stream has arrived: that it sent all it ever will, and was not cut off.
+    pub fn peer_ended(&self, conn: ConnId) -> bool {
+        let world = self.world();
+        // A Unix socket that closes has sent all, too.
+        world.find_stream(conn).is_some_and(|end| {
+            let link = world.link(end);
+            link.sent_by(!end.side).has_ended() || (link.family == Family::Unix && link.is_closed(!end.side))
+        })
+    }
+
     /// What is the case at an open connection or listener: what its kernel knows, told or not.
     pub fn condition(&self, conn: ConnId) -> Option<Condition> {
         self.world().condition_of(conn)

@@ -24,6 +24,16 @@ pub(crate) struct Watched<'a> {
     pub(crate) asked: Option<Instant>,
 }
 
+impl Watched<'_> {
+    /// Tells the oracle whether the peer has sent the end that a receive found.
+    fn judge_end(&mut self, conn: ConnId, outcome: Outcome) {
+        if outcome == Outcome::Transferred(0) {
+            let ended = self.os.net().peer_ended(conn);
+            self.oracle.on_no_more(conn, ended);
+        }
+    }
+}
+
 impl System for Watched<'_> {
     type Socket = SimSocket;
     type Waker = SimWaker;
@@ -56,6 +66,7 @@ impl System for Watched<'_> {
                 let outcome = self.os.perform(Syscall::Recv { conn, buffer: &mut *buffer });
                 self.probes.answered(0, buffer.len(), outcome);
                 self.oracle.on_recv(conn, buffer.len(), outcome);
+                self.judge_end(conn, outcome);
                 outcome
             }
             Syscall::RecvVectored { conn, ref slices } => {
@@ -63,6 +74,7 @@ impl System for Watched<'_> {
                 let outcome = self.os.perform(call);
                 self.probes.answered(1, lent, outcome);
                 self.oracle.on_recv(conn, lent, outcome);
+                self.judge_end(conn, outcome);
                 outcome
             }
             Syscall::Discard { conn } => {

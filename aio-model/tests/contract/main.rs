@@ -8,3 +8,4 @@ mod operations;
 mod reentrancy;
 mod rules;
 mod shortages;
+mod told_once;

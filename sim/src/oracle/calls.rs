@@ -10,7 +10,24 @@ use super::{Conn, End, Oracle, Phase, RECEIVE, SEND, Task};
 const SPIN_MAX: Duration = Duration::from_micros(50);
 const SPINS_IN_VAIN_MAX: u32 = 10;
 
+/// What is behind the last byte: what a send was told, which is told once, unless it only says that nothing can be sent.
+fn behind(sends: Option<End>) -> End {
+    use SystemErrorKind::{BrokenPipe, NotConnected};
+    match sends {
+        Some(End::Fault(error)) if ![BrokenPipe, NotConnected].contains(&error.kind()) => End::Fault(error),
+        _ => End::EndOfStream,
+    }
+}
+
 impl Oracle {
+    /// A receive found no more bytes, and the peer has sent an end, or it has not: then nobody is to be told of one (K4).
+    pub fn on_no_more(&mut self, conn: ConnId, peer_ended: bool) {
+        let told = self.conns.get(&conn).and_then(|conn| conn.lanes[RECEIVE].end);
+        self.ensure(peer_ended || told != Some(End::EndOfStream), "K4", "end-was-sent", || {
+            format!("the receives of {conn} end as if its peer had, which has not")
+        });
+    }
+
     /// A turn begins.
     pub fn on_turn(&mut self) {
         let place_free = !self.places_taken();
@@ -218,7 +235,10 @@ impl Oracle {
             format!("a receive into {lent} bytes on {conn}, where {left} are free")
         });
         match outcome {
-            Outcome::Transferred(0) => self.finish(conn, RECEIVE, End::EndOfStream),
+            Outcome::Transferred(0) => {
+                let sends = self.conns.get(&conn).and_then(|conn| conn.lanes[SEND].end);
+                self.finish(conn, RECEIVE, behind(sends));
+            }
             Outcome::Transferred(count) | Outcome::Partial(count) => {
                 // A partial receive proves nothing: as if it had been whole.
                 let lent = if outcome == Outcome::Partial(count) { count } else { lent };

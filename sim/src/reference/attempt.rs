@@ -81,7 +81,7 @@ impl Reference {
         let space = head.buffer.in_one_call(filled, Buffer::space);
         let (outcome, received) = world.perform(Call::Recv { conn, space, parts });
         match outcome {
-            Outcome::Transferred(0) => self.end(name, LaneEnd::EndOfStream),
+            Outcome::Transferred(0) => self.end(name, self.behind(name.conn)),
             Outcome::Transferred(count) | Outcome::Partial(count) if (1..=space).contains(&count) => {
                 self.lane_mut(name).ops[0].buffer.put(filled, &received);
                 self.transferred(name, count, outcome == Outcome::Transferred(count) && count < space);
@@ -90,6 +90,17 @@ impl Reference {
                 }
             }
             other => self.hindered(name, other),
+        }
+    }
+
+    /// K4: what is behind the last byte that can be received. What a send was told is told nobody else by the system.
+    fn behind(&self, conn: u32) -> LaneEnd {
+        match self.lane(LaneName::send(conn)).end {
+            Some(LaneEnd::Fault(error)) => match error.kind() {
+                SystemErrorKind::BrokenPipe | SystemErrorKind::NotConnected => LaneEnd::EndOfStream,
+                _ => LaneEnd::Fault(error),
+            },
+            _ => LaneEnd::EndOfStream,
         }
     }
 

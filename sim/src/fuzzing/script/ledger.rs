@@ -38,8 +38,12 @@ struct Account {
     connecting: bool,
     /// The completion of its close was taken.
     over: bool,
+    /// The end of the stream was received before a send was told of an error: it is the peer's own.
+    peer_ended: bool,
     /// Whether it was closed by a reset.
     reset: bool,
+    /// A send was told of an error.
+    told: bool,
     /// It was asked for that.
     aborts: bool,
     /// A send or a shutdown ended with an error of the system: none can follow.
@@ -205,6 +209,14 @@ impl Ledger {
             Kind::Receive { .. } => {
                 let told: Vec<u8> = completion.buffer.chunks().flatten().copied().take(count).collect();
                 account.received.take(&told, count)?;
+                let ends = matches!(
+                    result,
+                    Ok(Done::Received { end_of_stream: true }) | Err(OpError::UnexpectedEof)
+                );
+                ensure!(
+                    !ends || account.peer_ended,
+                    "{context} ended with {result:?} after a send had failed"
+                );
             }
             Kind::Send(range) => {
                 account.sent.take(&range[..count], count)?;
@@ -269,6 +281,7 @@ impl Account {
     /// The direction, the outcome, and whether more calls may follow.
     fn receive(&mut self, buffer: &mut [u8], answer: Answer) -> (usize, Outcome, bool) {
         let outcome = answer.to_transfer(buffer.len());
+        self.peer_ended |= outcome == Outcome::Transferred(0) && !self.told;
         let moved = match outcome {
             Outcome::Transferred(count) | Outcome::Partial(count) if count <= buffer.len() => count,
             _ => 0,
@@ -282,6 +295,7 @@ impl Account {
 
     fn send(&mut self, bytes: &[u8], answer: Answer) -> (usize, Outcome, bool) {
         let outcome = answer.to_transfer(bytes.len());
+        self.told |= matches!(outcome, Outcome::Failed(_));
         let moved = match outcome {
             Outcome::Transferred(count) if count <= bytes.len() => count,
             _ => 0,

@@ -270,3 +270,13 @@ fn a_descriptor_that_is_closed_unasked() {
     let (story, conn) = Story::stream();
     canary("close-asked-for", story, |story| story.oracle.on_close(conn, false));
 }
+
+#[test]
+fn an_end_that_the_peer_has_not_sent() {
+    let (mut story, conn) = Story::stream();
+    story.submit_recv(conn, Task::Recv);
+    canary("end-was-sent", story, |story| {
+        story.oracle.on_recv(conn, 8, Outcome::Transferred(0));
+        story.oracle.on_no_more(conn, false);
+    });
+}
