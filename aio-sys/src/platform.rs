@@ -111,9 +111,13 @@ fn accept_in_steps(listener: BorrowedFd<'_>) -> Result<OwnedFd> {
     use std::os::fd::AsFd;
     let accepted = rustix::net::accept(listener)?;
     // Darwin refuses to set options once the peer has gone. That is the connection's end, not the listener's.
-    prepare(accepted.as_fd())
-        .map_err(|errno| if errno == Errno::INVAL { Errno::CONNABORTED } else { errno })?;
-    Ok(accepted)
+    match prepare(accepted.as_fd()) {
+        Ok(()) => Ok(accepted),
+        Err(errno) => {
+            never_wait_in_close(accepted.as_fd());
+            Err(if errno == Errno::INVAL { Errno::CONNABORTED } else { errno })
+        }
+    }
 }
 
 /// Makes a descriptor non-blocking, close-on-exec, and silent on a broken pipe.

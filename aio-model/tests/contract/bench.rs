@@ -142,6 +142,15 @@ impl Bench {
         asked
     }
 
+    /// Gives the buffers on this one's shelf to `other`, whose they are not.
+    pub(crate) fn hand_over(&mut self, other: &mut Bench) -> usize {
+        let buffers = std::mem::take(&mut *self.shelf.0.lock().unwrap());
+        let count = buffers.len();
+        buffers.into_iter().for_each(|buffer| other.model.give_back(buffer));
+        other.model.check().unwrap();
+        count
+    }
+
     pub(crate) fn fetch(&mut self) {
         let returned = std::mem::take(&mut *self.shelf.0.lock().unwrap());
         for buffer in returned {

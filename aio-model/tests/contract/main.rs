@@ -4,6 +4,7 @@
 mod bench;
 mod broken_off;
 mod connecting;
+mod foreign;
 mod operations;
 mod reentrancy;
 mod rules;
