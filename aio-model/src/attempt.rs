@@ -1,6 +1,8 @@
 //! The attempt: picks the next runnable lane, lends its operation's bytes for exactly one system call, and
 //! applies the outcome. An outcome can neither be forgotten nor given twice.
 
+use core::fmt;
+
 use crate::buffer::Buffer;
 use crate::cargo::{Cargo, CargoId};
 use crate::completion::{CloseReason, Done, OpError};
@@ -23,16 +25,41 @@ const CALL_BYTES_MAX: usize = 1 << 30;
 /// How much of the current turn is left (K6).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Round {
-    /// Lanes at the front of the run queue that have not been served.
-    lanes: u32,
+    /// Which round it is. Lanes that came into the run queue since it began, or were served, say so: they stand
+    /// behind those that are yet to be served, whoever leaves the queue meanwhile.
+    pub(crate) number: RoundNumber,
+    /// The lane at the front, when it was looked at last.
+    serving: u32,
     /// Attempts for all of them together.
     attempts: u32,
     /// Attempts for the lane at the front.
     lane_attempts: u32,
 }
 
+/// Tells the round under way from those before it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RoundNumber(u32);
+
+impl RoundNumber {
+    /// Of no round in particular.
+    pub(crate) const ANY: RoundNumber = RoundNumber(0);
+}
+
+/// Says nothing: between two rounds nothing depends on how many there were.
+impl fmt::Debug for RoundNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("..")
+    }
+}
+
 impl Round {
-    pub(crate) const OVER: Round = Round { lanes: 0, attempts: 0, lane_attempts: 0 };
+    pub(crate) const OVER: Round =
+        Round { number: RoundNumber(0), serving: NIL, attempts: 0, lane_attempts: 0 };
+
+    /// Counts on by so many rounds. Between two rounds only.
+    pub(crate) fn age(&mut self, rounds: u32) {
+        self.number = RoundNumber(self.number.0.wrapping_add(rounds));
+    }
 }
 
 impl<C> Model<C> {
@@ -40,9 +67,10 @@ impl<C> Model<C> {
     /// all together up to the turn's.
     pub fn begin_round(&mut self) {
         self.round = Round {
-            lanes: self.run.len(),
+            number: RoundNumber(self.round.number.0.wrapping_add(1)),
+            serving: NIL,
             attempts: self.limits.turn_attempts_max.get(),
-            lane_attempts: self.limits.lane_attempts_max.get(),
+            lane_attempts: 0,
         };
     }
 
@@ -50,13 +78,23 @@ impl<C> Model<C> {
     /// what it returns is applied. Returns whether it was.
     pub fn attempt(&mut self, perform: impl FnOnce(Syscall<'_>) -> Outcome) -> bool {
         let lane = loop {
-            if self.round.attempts == 0 || self.round.lanes == 0 {
+            if self.round.attempts == 0 {
                 return false;
             }
             let Some(lane) = self.run.front().map(LaneId::from_index) else {
                 return false;
             };
             let (key, conn) = self.conns.entry_mut(lane.conn());
+            if self.round.serving != lane.index() || self.round.lane_attempts == 0 {
+                let since = Place::Running { since: self.round.number };
+                if conn.lanes[lane.direction() as usize].place == since {
+                    return false;
+                }
+                // Whoever was at the front before may have left it because of an outcome or because of the user: what was
+                // left of its budget is not this one's.
+                self.round.serving = lane.index();
+                self.round.lane_attempts = self.limits.lane_attempts_max.get();
+            }
             let id = ConnId::new(key, self.realm);
             let Some(head) = conn.lanes[lane.direction() as usize].ops.front() else {
                 self.wind_up(lane, perform);
@@ -93,19 +131,12 @@ impl<C> Model<C> {
                     break lane;
                 }
             }
-            self.next_in_round();
         };
         self.stats.attempts += 1;
         self.round.attempts -= 1;
         self.round.lane_attempts -= 1;
         self.rotate(lane);
         true
-    }
-
-    #[inline]
-    fn next_in_round(&mut self) {
-        self.round.lanes -= 1;
-        self.round.lane_attempts = self.limits.lane_attempts_max.get();
     }
 
     /// A pool has no buffer for a lane: it steps aside until one comes home.
@@ -206,14 +237,11 @@ impl<C> Model<C> {
     /// is smaller than a lane's share of it.
     fn rotate(&mut self, lane: LaneId) {
         let at_front = self.run.front() == Some(lane.index());
-        if at_front && self.round.lane_attempts > 0 && self.round.attempts > 0 {
-            return;
-        }
-        if at_front {
+        if at_front && (self.round.lane_attempts == 0 || self.round.attempts == 0) {
             self.run.remove(&mut self.conns, lane.index());
             self.run.push_back(&mut self.conns, lane.index());
+            self.conns[lane].place = Place::Running { since: self.round.number };
         }
-        self.next_in_round();
     }
 
     /// Receives into a buffer of a pool, which the operation carries only once there is something in it (B2).

@@ -9,6 +9,7 @@ use alloc::format;
 use alloc::string::String;
 use core::fmt;
 
+use crate::attempt::RoundNumber;
 use crate::backoff::Want;
 use crate::conn::{Conn, Phase};
 use crate::id::Key;
@@ -123,9 +124,14 @@ impl<C> Model<C> {
         let parked =
             (0..).zip(&self.pools).map(|(id, pool)| (Place::Parked(crate::PoolId::new(id)), pool.parked));
         let held = |served| (Place::Held { served }, if served { self.held_served } else { self.held });
-        let lists = [(Place::Running, self.run), held(false), held(true)].into_iter().chain(parked);
+        let running = (Place::Running { since: RoundNumber::ANY }, self.run);
+        let lists = [running, held(false), held(true)].into_iter().chain(parked);
         for (place, list) in lists {
-            self.check_list(list, |said| said == place, &place, found)?;
+            let stands = |said| {
+                said == place
+                    || (matches!(place, Place::Running { .. }) && matches!(said, Place::Running { .. }))
+            };
+            self.check_list(list, stands, &place, found)?;
         }
         for (served, list) in [(false, self.short), (true, self.short_served)] {
             let wants = Want::Descriptor { served };
@@ -185,7 +191,7 @@ impl<C> Model<C> {
                 let owner = || Owner::Lane(LaneId::new(key.index(), direction));
                 self.check_timer(Some(timer), owner, found)
             }
-            Place::Running | Place::Parked(_) | Place::Held { .. } => {
+            Place::Running { .. } | Place::Parked(_) | Place::Held { .. } => {
                 found.placed += 1;
                 Ok(())
             }
@@ -219,11 +225,12 @@ impl<C> Model<C> {
         }
         match conn.phase {
             Phase::Closing { .. } => {
-                let stands = if direction == Direction::Receive { Place::Running } else { Place::Idle };
+                let stands = match direction {
+                    Direction::Receive => matches!(lane.place, Place::Running { .. }),
+                    Direction::Send => lane.place == Place::Idle,
+                };
                 ensure(ops == 0, "K2", "closing-empty", || format!("closing with {ops} operations"))?;
-                return ensure(lane.place == stands, "K2", "closing-place", || {
-                    format!("closing, yet {:?}", lane.place)
-                });
+                return ensure(stands, "K2", "closing-place", || format!("closing, yet {:?}", lane.place));
             }
             Phase::Connecting { .. } => {
                 let connects = u32::from(direction == Direction::Send);
@@ -282,7 +289,7 @@ impl<C> Model<C> {
         found.carried += 1;
         let Stage::Queued(Work::RecvPooled { .. }) = op.stage else { return Ok(()) };
         let lane = &self.conns[LaneId::new(op.conn.index(), Direction::Receive)];
-        let may_hold = (lane.place, lane.ops.front()) == (Place::Running, Some(key.index()));
+        let may_hold = matches!(lane.place, Place::Running { .. }) && lane.ops.front() == Some(key.index());
         ensure(may_hold, "B2", "lease-in-use", || format!("operation {key:?} holds a buffer it can not fill"))
     }
 

@@ -188,7 +188,7 @@ impl From<Place> for LanePlace {
     fn from(place: Place) -> LanePlace {
         match place {
             Place::Idle => LanePlace::Idle,
-            Place::Running => LanePlace::Running,
+            Place::Running { .. } => LanePlace::Running,
             Place::Parked(_) => LanePlace::Parked,
             Place::Held { .. } => LanePlace::Held,
             Place::BackingOff { .. } => LanePlace::BackingOff,
@@ -296,7 +296,7 @@ impl<C> fmt::Debug for QueuedOp<'_, C> {
 }
 
 impl<C: fmt::Debug> Model<C> {
-    /// All of the state, as text: two models with the same text do the same from then on. It is long, and meant for
+    /// All of the state between two turns, as text: two models with the same text do the same from then on. It is long, and meant for
     /// those who explore what a model can do; counters are left out, since nothing depends on them.
     pub fn dump(&self) -> alloc::string::String {
         let Model {
@@ -311,7 +311,6 @@ impl<C: fmt::Debug> Model<C> {
             short_served,
             sleeping,
             ended,
-            round,
             now,
             shut_down,
             waited,
@@ -320,6 +319,6 @@ impl<C: fmt::Debug> Model<C> {
         let pools = self.pools.iter().map(|pool| (pool.parked, pool.free_len(), pool.outstanding()));
         let pools: alloc::vec::Vec<_> = pools.collect();
         let lists = (run, held, held_served, short, short_served, sleeping, ended, pools);
-        alloc::format!("{:?}", (conns, ops, cargos, timers, lists, round, now, shut_down, waited))
+        alloc::format!("{:?}", (conns, ops, cargos, timers, lists, now, shut_down, waited))
     }
 }

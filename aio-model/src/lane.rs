@@ -17,6 +17,7 @@
 //! Parked: the pool has no buffer. Held: connections or credits are at their limit. `BackingOff`: the system
 //! ran out of something that comes back without an event, or refused.
 
+use crate::attempt::RoundNumber;
 use crate::backoff::{Row, Want};
 use crate::completion::{Done, OpError};
 use crate::conn::Conn;
@@ -85,7 +86,10 @@ pub(crate) struct Lane {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
     Idle,
-    Running,
+    Running {
+        /// In which round it came to stand where it stands: its turn is in the next one.
+        since: RoundNumber,
+    },
     Parked(PoolId),
     Held {
         /// Whether it was the last to get a place, or one of the last: those who got none come first (K6).

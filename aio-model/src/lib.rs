@@ -66,4 +66,4 @@ pub use spin::Spin;
 pub use stats::{Counters, Layout, Queued, Stats};
 pub use system::{Kind, Outcome, Readiness, Rearm, Syscall, System, Wake};
 pub use time::{Deadline, Instant, Tick};
-pub use turn::{Turn, turn};
+pub use turn::{Turn, TurnStage, turn};

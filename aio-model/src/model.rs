@@ -123,6 +123,18 @@ impl<C> Model<C> {
         }
     }
 
+    /// Makes it as old as if every place that is vacant now, or yet to be made, had been used so many times more, and as
+    /// many rounds taken: for tests of what happens late in a long life.
+    #[doc(hidden)]
+    pub fn age(&mut self, uses: u32) {
+        self.conns.age(uses);
+        self.ops.age(uses);
+        // No lane waits for its turn while that many are taken.
+        if self.run.is_empty() {
+            self.round.age(uses);
+        }
+    }
+
     /// Makes room for a connection that the system is about to adopt.
     ///
     /// # Errors
@@ -358,11 +370,11 @@ impl<C> Model<C> {
         let state = &mut conn.lanes[lane.direction() as usize];
         match (state.place, state.is_runnable()) {
             (Place::Idle, true) => {
-                state.place = Place::Running;
+                state.place = Place::Running { since: self.round.number };
                 state.link = self.run.next_link();
                 self.run.append(&mut self.conns, lane.index());
             }
-            (Place::Running, false) => {
+            (Place::Running { .. }, false) => {
                 state.place = Place::Idle;
                 let link = core::mem::replace(&mut state.link, Link::UNLINKED);
                 self.run.detach(&mut self.conns, lane.index(), link);
@@ -383,7 +395,7 @@ impl<C> Model<C> {
         let runnable = conn.is_runnable(lane.direction());
         match (self.conns[lane].place, runnable) {
             (Place::Idle, true) => {
-                self.conns[lane].place = Place::Running;
+                self.conns[lane].place = Place::Running { since: self.round.number };
                 self.run.push_back(&mut self.conns, lane.index());
             }
             (Place::Idle, false) | (_, true) => {}
@@ -419,7 +431,7 @@ impl<C> Model<C> {
                 self.end_pause(lane, want);
                 return;
             }
-            Place::Running => &mut self.run,
+            Place::Running { .. } => &mut self.run,
             Place::Held { served: false } => &mut self.held,
             Place::Held { served: true } => &mut self.held_served,
             Place::Parked(pool) => &mut self.pools[pool.index()].parked,

@@ -507,7 +507,7 @@ impl<C> Model<C> {
             return;
         }
         let lane = LaneId::new(conn, Direction::Receive);
-        self.conns[lane].place = Place::Running;
+        self.conns[lane].place = Place::Running { since: self.round.number };
         self.run.push_back(&mut self.conns, lane.index());
     }
 
@@ -547,7 +547,7 @@ impl<C> Model<C> {
             (Place::Parked(pool), Some(Work::RecvPooled { pool: wanted })) => pool == *wanted,
             (Place::Held { .. }, Some(Work::Accept { many })) => !self.may_accept(many.is_some()),
             (Place::Parked(_) | Place::Held { .. }, _) => false,
-            (Place::Idle | Place::Running | Place::BackingOff { .. }, _) => true,
+            (Place::Idle | Place::Running { .. } | Place::BackingOff { .. }, _) => true,
         }
     }
 

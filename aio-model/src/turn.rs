@@ -20,15 +20,21 @@ use crate::time::Instant;
 #[derive(Debug)]
 #[must_use = "step it until it is over"]
 pub struct Turn {
-    stage: Stage,
+    stage: TurnStage,
     until: Option<Instant>,
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Stage {
+/// What the next [`step`](Turn::step) of a turn does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TurnStage {
+    /// It waits for events, or only looks at the clock.
     Wait,
+    /// It makes an attempt, if one is left.
     Attempt,
+    /// It ends what has reached its deadline.
     Expire,
+    /// Nothing: the turn is over.
     Over,
 }
 
@@ -53,7 +59,12 @@ impl Turn {
     /// Begins a turn.
     pub fn begin<C>(model: &mut Model<C>, until: Option<Instant>) -> Turn {
         model.stats.turns += 1;
-        Turn { stage: Stage::Wait, until }
+        Turn { stage: TurnStage::Wait, until }
+    }
+
+    /// What the next step does.
+    pub fn stage(&self) -> TurnStage {
+        self.stage
     }
 
     /// Takes one step: the wait, one attempt, or the deadlines. Returns whether there is another.
@@ -63,21 +74,21 @@ impl Turn {
     /// When the wait fails; the turn is over then.
     pub fn step<C, S: System>(&mut self, model: &mut Model<C>, system: &mut S) -> Result<bool, SystemError> {
         match self.stage {
-            Stage::Wait => {
-                self.stage = Stage::Over;
+            TurnStage::Wait => {
+                self.stage = TurnStage::Over;
                 self.take_in(model, system)?;
-                self.stage = Stage::Attempt;
+                self.stage = TurnStage::Attempt;
             }
-            Stage::Attempt => {
+            TurnStage::Attempt => {
                 if !model.attempt(|call| system.perform(call)) {
-                    self.stage = Stage::Expire;
+                    self.stage = TurnStage::Expire;
                 }
             }
-            Stage::Expire => {
+            TurnStage::Expire => {
                 model.expire();
-                self.stage = Stage::Over;
+                self.stage = TurnStage::Over;
             }
-            Stage::Over => return Ok(false),
+            TurnStage::Over => return Ok(false),
         }
         Ok(true)
     }

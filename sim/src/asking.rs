@@ -4,13 +4,14 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use aio_model::{
-    Accept, Address, Buffer, Close, CloseReason, ConnId, Connect, Operation, Parts, PoolId, Post, Recv,
-    Request, Send, Shutdown, Sleep,
+    Accept, Address, Buffer, Close, CloseReason, ConnId, Connect, Deadline, Operation, Parts, PoolId, Post,
+    Recv, Request, Send, Shutdown, Sleep,
 };
 
 use crate::dial::Answer;
 use crate::episode::Episode;
 use crate::link::Side;
+use crate::odd;
 use crate::oracle::{Manner, Refused, Submission, Task};
 use crate::pattern;
 use crate::pieces;
@@ -85,7 +86,9 @@ impl Episode {
         };
         let bytes = all_bytes(&buffer);
         // Now and then a part of the buffer, or one that does not lie within it.
-        let (start, end) = self.choose(|choice| match choice.below(8) {
+        let (start, end) = self.choose(|choice| match choice.below(10) {
+            8 => (choice.index(bytes.len() + 2), usize::MAX),
+            9 => (usize::MAX - choice.index(2), usize::MAX),
             7 => (choice.index(bytes.len() + 2), choice.index(bytes.len() + 2)),
             _ => (0, bytes.len()),
         });
@@ -126,8 +129,11 @@ impl Episode {
             }
             1 => (Manner::Flush, Close::flush()),
             2 => {
-                let millis = u32::try_from(self.choose(|choice| choice.magnitude(5_000))).unwrap_or(0);
-                (Manner::Linger(millis), Close::linger(Duration::from_millis(millis.into())))
+                let span = self.choose(|choice| match choice.magnitude(5_000) {
+                    0 => odd::span(choice),
+                    millis => Duration::from_millis(millis),
+                });
+                (Manner::Linger(odd::in_millis(span)), Close::linger(span))
             }
             6 => (Manner::Abort, Close::abort()),
             _ => (Manner::Now, Close::now()),
@@ -157,7 +163,44 @@ impl Episode {
         }
     }
 
+    /// Submits so many sleeps that end around one instant, one of them at it: more than a list of timers holds.
+    pub(crate) fn submit_crowd(&mut self) {
+        let now = self.net.now();
+        let (at, unit) = self.choose(|choice| odd::boundary_of(choice, now));
+        for nth in 0..18 + self.choose(|choice| choice.below(16)) {
+            let context = self.context();
+            let deadline = self.choose(|choice| odd::around(choice, at, unit, nth));
+            let request = Sleep::new(Duration::MAX).into_request();
+            self.submit_by(Some(Deadline::At(deadline)), Task::Sleep, request, context, Vec::new());
+        }
+    }
+
+    /// What happens so seldom that it is no action, if it is to happen at all: places grow old, and crowds are armed.
+    pub(crate) fn now_and_then(&mut self) {
+        let (ages, crowds) = (self.plan.ages, self.plan.crowds);
+        if self.choose(|choice| choice.chance(ages)) {
+            let uses = self.choose(|choice| (1 << choice.pick(&[8, 16, 24, 31])) - 1 - choice.below(3));
+            self.note(|| format!("{uses} uses of each place go by"));
+            self.model.age(u32::try_from(uses).unwrap_or(0));
+        }
+        if self.choose(|choice| choice.chance(crowds)) {
+            self.submit_crowd();
+        }
+    }
+
     fn submit(&mut self, task: Task, request: Request<u64>, context: u64, bytes: Vec<u8>) {
+        let deadline = if task == Task::Post { None } else { self.deadline() };
+        self.submit_by(deadline, task, request, context, bytes);
+    }
+
+    fn submit_by(
+        &mut self,
+        deadline: Option<Deadline>,
+        task: Task,
+        request: Request<u64>,
+        context: u64,
+        bytes: Vec<u8>,
+    ) {
         let wrong = self.choose(|choice| choice.below(16)) == 15;
         let conn = match task {
             Task::Sleep | Task::Post | Task::Connect => Some(self.model.own()),
@@ -166,7 +209,6 @@ impl Episode {
             _ => self.pick_of_kind(wrong),
         };
         let Some(conn) = conn else { return };
-        let deadline = if task == Task::Post { None } else { self.deadline() };
         let request = match deadline {
             Some(deadline) => request.with_deadline(deadline),
             None => request,

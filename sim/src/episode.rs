@@ -6,14 +6,14 @@
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
 
-use aio_model::{Config, Instant, Model, Spin, System, Turn, Violation};
+use aio_model::{Config, Instant, Model, System, Turn, TurnStage, Violation};
 
-use crate::choice::Choice;
+use crate::choice::{Choice, Odds};
 use crate::engine::EngineKind;
 use crate::faults::Fault;
 use crate::net::Net;
+use crate::odd;
 use crate::oracle::{Broken, Oracle};
 use crate::os::SimOs;
 use crate::picture::{Recorder, Recording, Scene};
@@ -82,6 +82,9 @@ pub(crate) struct Episode {
 const TURNS_TO_SETTLE: u32 = 200_000;
 const TURNS_TO_DRAIN: u32 = 5_000;
 
+/// How often leases come home between two steps of a turn, beside what else the user does there.
+const INTERLUDE_FETCHES: u32 = 8;
+
 /// Runs an episode.
 pub fn run(choice: Choice, setup: Setup) -> Report {
     play(Episode::new(choice, setup)).0
@@ -121,10 +124,10 @@ impl Episode {
         let pools = plan.pools.iter().map(|pool| (pool.buffers_max, pool.buffer_bytes)).collect();
         let mut oracle = Oracle::new(plan.limits, pools, os.rearm());
         let mut model = Model::new(config, &home);
-        // Not a choice of its own: it changes no outcome, and tapes stay what they are.
-        oracle.spin =
-            [Spin::Off, Spin::Adaptive, Spin::For(Duration::from_micros(20))][(plan.actions % 3) as usize];
-        model.set_spin(oracle.spin);
+        model.age(plan.used);
+        net.set_clock(plan.start);
+        oracle.spin = plan.spin;
+        model.set_spin(plan.spin);
         let workload = Workload::default();
         let verbose = setup.verbose;
         let (probes, steps, actions, seen, recorder) = (Probes::default(), 0, Vec::new(), 0, None);
@@ -212,6 +215,7 @@ impl Episode {
             if !self.goes_on() {
                 return;
             }
+            self.now_and_then();
         }
     }
 
@@ -236,10 +240,12 @@ impl Episode {
     /// Takes a turn, for as long as the choices have it.
     pub(crate) fn turn(&mut self) {
         let now = self.net.now();
-        let until = self.net.choose(|choice| match choice.below(4) {
+        let until = self.net.choose(|choice| match choice.below(7) {
             0 | 1 => Some(Instant::ZERO),
             2 => Some(now + std::time::Duration::from_nanos(choice.magnitude(20_000_000_000))),
-            _ => None,
+            3 | 4 => None,
+            5 => Some(now + odd::span(choice)),
+            _ => Some(odd::boundary(choice, now)),
         });
         self.turn_until(until);
     }
@@ -249,13 +255,21 @@ impl Episode {
         self.note(|| format!("a turn until {until:?}"));
         self.oracle.on_turn();
         let mut turn = Turn::begin(&mut self.model, until);
-        loop {
+        while turn.stage() != TurnStage::Over {
+            self.interlude();
+            if !self.goes_on() {
+                return;
+            }
+            let stage = turn.stage();
             let (os, oracle, probes) = (&mut self.os, &mut self.oracle, &mut self.probes);
             let mut system = Watched { os, oracle, probes, asked: until };
-            if !turn.step(&mut self.model, &mut system).expect("a simulated wait does not fail") {
-                break;
+            turn.step(&mut self.model, &mut system).expect("a simulated wait does not fail");
+            match stage {
+                TurnStage::Wait => self.oracle.on_round(self.model.outstanding()),
+                TurnStage::Attempt if turn.stage() != stage => self.oracle.on_round_over(),
+                _ => {}
             }
-            self.oracle.on_turn_step();
+            self.oracle.on_turn_step(self.model.outstanding());
             self.step();
             if !self.goes_on() {
                 return;
@@ -266,6 +280,32 @@ impl Episode {
         let leases = self.workload.leases.len();
         self.oracle.on_rest(&self.model, &self.net, leases);
         self.picture(|recorder, scene| recorder.rest(scene, &self.net.take_trace()));
+    }
+
+    /// Between two steps of a turn: the user may do anything, and leases may come home (C7).
+    fn interlude(&mut self) {
+        let interludes = self.plan.interludes;
+        if !self.net.choose(|choice| choice.chance(interludes)) {
+            return;
+        }
+        let actions = &mut self.actions;
+        let mut weights = self.plan.weights.clone();
+        weights[0] = INTERLUDE_FETCHES;
+        let action = Action::ALL[self.net.choose(|choice| {
+            actions.push(choice.draws().len());
+            choice.weighted(&weights)
+        })];
+        match action {
+            Action::Turn => self.fetch(),
+            Action::SetPool
+                if self.plan.shut_down_at.is_some() && self.choose(|choice| choice.below(4)) == 3 =>
+            {
+                self.shut_down_early();
+            }
+            _ => self.act(action),
+        }
+        self.oracle.on_interlude(self.model.outstanding());
+        self.step();
     }
 
     /// Gives the leases back that were dropped.
@@ -282,6 +322,7 @@ impl Episode {
     /// Nothing goes wrong any more: everything that can end must.
     fn settle(&mut self) {
         self.note(|| "the faults heal".to_owned());
+        self.plan.interludes = Odds::NEVER;
         self.net.heal();
         self.picture(|recorder, scene| recorder.step(scene, &self.net.take_trace()));
         self.close_listeners();
@@ -306,6 +347,7 @@ impl Episode {
     }
 
     pub(crate) fn shut_down(&mut self) {
+        self.plan.interludes = Odds::NEVER;
         self.model.shut_down();
         self.note(|| "shuts down".to_owned());
         self.oracle.on_shut_down(None);

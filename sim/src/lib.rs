@@ -48,6 +48,7 @@ mod lender;
 mod link;
 mod names;
 mod net;
+mod odd;
 pub mod oracle;
 mod os;
 #[cfg(test)]

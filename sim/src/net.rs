@@ -109,6 +109,11 @@ impl Net {
         self.world_mut().capacity = capacity;
     }
 
+    /// Lets it be as late as that, if it is not later.
+    pub(crate) fn set_clock(&self, at: Instant) {
+        self.world_mut().clock.advance_to(at);
+    }
+
     /// What the connections made from now on are: TCP's, unless set.
     pub fn set_family(&self, family: Family) {
         self.world_mut().family = family;

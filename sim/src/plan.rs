@@ -1,10 +1,11 @@
 //! The plan of an episode: everything about it that is fixed before it begins, drawn from its choices.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
-use aio_model::{Limits, PoolSize};
+use aio_model::{Instant, Limits, PoolSize, Spin};
 
-use crate::choice::Choice;
+use crate::choice::{Choice, Odds};
 use crate::engine::EngineKind;
 use crate::faults::Faults;
 use crate::pipe::Capacity;
@@ -28,6 +29,17 @@ pub(crate) struct Plan {
     pub(crate) actions: u64,
     /// Before which of them the user shuts down, if it does before the end.
     pub(crate) shut_down_at: Option<u64>,
+    /// How often the user does something between two steps of a turn.
+    pub(crate) interludes: Odds,
+    /// How many times each place was used before, and what time it is.
+    pub(crate) used: u32,
+    pub(crate) start: Instant,
+    /// How often the places that are vacant grow older by a power of two, nearly.
+    pub(crate) ages: Odds,
+    /// How often a crowd of deadlines is armed.
+    pub(crate) crowds: Odds,
+    /// How the proactor polls before it sleeps.
+    pub(crate) spin: Spin,
     /// How often each [`Action`](crate::workload::Action) is taken, in relation to the others.
     pub(crate) weights: Vec<u32>,
     /// The largest buffer of the user's.
@@ -47,7 +59,7 @@ impl Plan {
     ) -> Plan {
         let engine = engine.unwrap_or_else(|| *choice.pick(EngineKind::ALL));
         let faults = Faults::swarm(choice);
-        let limits = draw_limits(choice);
+        let mut limits = draw_limits(choice);
         let pools = (0..=choice.below(2)).map(|_| draw_pool(choice)).collect();
         // One plan in four runs out of descriptors.
         let descriptors_max = if choice.below(4) == 3 { 1 + small(choice, 6) } else { 1 << 20 };
@@ -66,6 +78,15 @@ impl Plan {
         let actions = 1 + choice.magnitude(actions_max);
         // One in four shuts down in the middle of it.
         let shut_down_at = (choice.below(4) == 3).then(|| choice.below(actions));
+        // What is drawn last was thought of last: tapes that were kept go on meaning what they did, with 0s put in here.
+        let interludes =
+            *choice.pick(&[Odds::NEVER, Odds::NEVER, Odds::NEVER, Odds::one_in(20), Odds::one_in(3)]);
+        let used = *choice.pick(USED);
+        let start = *choice.pick(STARTS);
+        let ages = *choice.pick(&[Odds::NEVER, Odds::NEVER, Odds::NEVER, Odds::one_in(20)]);
+        let crowds = *choice.pick(&[Odds::NEVER, Odds::NEVER, Odds::NEVER, Odds::one_in(30)]);
+        let spin = draw_spin(choice, actions);
+        draw_odd_limits(choice, &mut limits);
         Plan {
             engine,
             faults,
@@ -75,6 +96,12 @@ impl Plan {
             capacity,
             actions,
             shut_down_at,
+            interludes,
+            used,
+            start,
+            ages,
+            crowds,
+            spin,
             weights,
             bytes_max,
         }
@@ -88,6 +115,64 @@ fn small(choice: &mut Choice, max: u64) -> u32 {
 fn draw_pool(choice: &mut Choice) -> PoolSize {
     let buffer_bytes = usize::try_from(1 + choice.magnitude(255)).unwrap_or(1);
     PoolSize { buffers_max: 1 + small(choice, 3), buffer_bytes }
+}
+
+/// How many times each place may have been used before: not at all, or almost until a byte, two of them, the sign, or
+/// all of the generation are used up.
+const USED: &[u32] =
+    &[0, 0, 0, 0, (1 << 8) - 3, (1 << 16) - 3, (1 << 24) - 3, (1 << 31) - 3, u32::MAX - 20, u32::MAX - 3];
+
+/// When a run may begin: a while after the origin, so that there is something to step back into, or shortly before as
+/// many milliseconds or nanoseconds as some number may hold no more. More than 290 years are left.
+const STARTS: &[Instant] = &[
+    START,
+    START,
+    START,
+    START,
+    before_ms(3 << 12),
+    before_ms(1 << 18),
+    before_ms(1 << 24),
+    before_ms(1 << 30),
+    before_ms(1 << 31),
+    before_ms(1 << 32),
+    before_ms(1 << 36),
+    before_ms(1 << 42),
+    Instant::from_nanos((1 << 63) - 100_000_000),
+];
+
+/// What the clock shows at first.
+const START: Instant = Instant::from_nanos(10_000_000_000);
+
+/// A tenth of a second before that many milliseconds after the origin.
+const fn before_ms(count: u64) -> Instant {
+    Instant::from_nanos((count - 100) * 1_000_000)
+}
+
+fn draw_spin(choice: &mut Choice, actions: u64) -> Spin {
+    match choice.below(6) {
+        // No choice of its own: it changes no outcome.
+        0..=2 => [Spin::Off, Spin::Adaptive, Spin::For(Duration::from_micros(20))][(actions % 3) as usize],
+        3 => Spin::For(Duration::ZERO),
+        4 => Spin::For(Duration::from_nanos(1)),
+        _ => Spin::For(Duration::MAX),
+    }
+}
+
+/// One plan in six has a limit that is as odd, or as high, as any number.
+fn draw_odd_limits(choice: &mut Choice, limits: &mut Limits) {
+    if choice.below(6) < 5 {
+        return;
+    }
+    let Limits { connections_max, ops_max, lane_ops_max, turn_attempts_max, lane_attempts_max } = limits;
+    for limit in [connections_max, ops_max, lane_ops_max, turn_attempts_max, lane_attempts_max] {
+        let odd = match choice.below(4) {
+            0 => continue,
+            1 => small(choice, 40),
+            2 => 63 + small(choice, 3),
+            _ => u32::MAX - small(choice, 1),
+        };
+        *limit = NonZeroU32::new(odd).unwrap_or(NonZeroU32::MIN);
+    }
 }
 
 /// Every limit is 1, a little more, or plenty.

@@ -43,6 +43,8 @@ impl World {
 
     /// Lets time pass until the engine has an event to deliver, or there is another reason to return.
     fn sleep(&mut self, poller: usize, until: Option<Instant>, awake: bool) -> Batch {
+        // The end of time is never reached.
+        let until = until.filter(|until| *until < Instant::MAX);
         let mut late = false;
         loop {
             let events = self.collect(poller);

@@ -8,6 +8,7 @@ use aio_model::{
 
 use crate::choice::Choice;
 use crate::episode::Episode;
+use crate::odd;
 use crate::peer::{Act, PeerId};
 use crate::socket::SocketId;
 
@@ -113,12 +114,15 @@ pub(crate) struct Workload {
 
 /// How many ids the user remembers: enough for some of them to be stale.
 const MEMORY: usize = 12;
+/// How many of them are never forgotten.
+const KEEPSAKES: usize = 2;
 /// How many connections a peer or user opens before old ones must do.
 const CONNECTIONS: usize = 8;
 
 pub(crate) fn remember<T>(memory: &mut Vec<T>, item: T) {
     if memory.len() == MEMORY {
-        memory.remove(0);
+        // The first ones stay for ever: their places are used again and again, and they must never fit.
+        memory.remove(KEEPSAKES);
     }
     memory.push(item);
 }
@@ -260,20 +264,25 @@ impl Episode {
 
     pub(crate) fn deadline(&self) -> Option<Deadline> {
         let now = self.net.now();
-        self.choose(|choice| match choice.below(10) {
+        self.choose(|choice| match choice.below(14) {
             0..=4 => None,
             5 => Some(Deadline::Within(Duration::from_millis(choice.magnitude(5_000)))),
             6 => Some(Deadline::Within(Duration::from_nanos(choice.magnitude(5_000_000)))),
             7 => Some(Deadline::At(Instant::from_nanos(choice.magnitude(now.as_nanos())))),
             8 => Some(Deadline::Within(Duration::from_secs(choice.magnitude(100_000)))),
-            _ => Some(Deadline::Within(Duration::MAX)),
+            9 => Some(Deadline::Within(Duration::MAX)),
+            10 | 11 => Some(Deadline::Within(odd::span(choice))),
+            12 => Some(Deadline::At(odd::boundary(choice, now))),
+            _ => Some(Deadline::At(odd::edge(choice, now))),
         })
     }
 
     /// Why the user closes something.
     pub(crate) fn reason(&self) -> CloseReason {
-        match self.choose(|choice| choice.below(4)) {
+        match self.choose(|choice| choice.below(6)) {
             3 => CloseReason::Code(7),
+            4 => CloseReason::Code(0),
+            5 => CloseReason::Code(u32::MAX),
             _ => CloseReason::Requested,
         }
     }
@@ -289,14 +298,17 @@ impl Episode {
 
     /// Shuts down in the middle of everything, at once or with time to flush.
     pub(crate) fn shut_down_early(&mut self) {
-        let deadline = match self.choose(|choice| choice.below(3)) {
+        let now = self.net.now();
+        let deadline = match self.choose(|choice| choice.below(5)) {
             0 => {
                 self.note(|| "shuts down".to_owned());
                 self.model.shut_down();
                 return self.oracle.on_shut_down(None);
             }
             1 => Deadline::Within(Duration::from_millis(self.choose(|choice| choice.magnitude(5_000)))),
-            _ => Deadline::At(Instant::MAX),
+            2 => Deadline::At(Instant::MAX),
+            3 => Deadline::Within(self.choose(odd::span)),
+            _ => Deadline::At(self.choose(|choice| odd::boundary(choice, now))),
         };
         let ((), until) = self.timed(Some(deadline), |model, clock| model.shut_down_by(deadline, clock));
         self.note(|| format!("shuts down by {until:?}"));

@@ -5,9 +5,9 @@ use std::thread;
 use std::time::Duration;
 
 use crate::bench::{Asked, Bench, MS, limits};
-use aio_model::Outcome::{Done, Exhausted, Failed, Interrupted, Transferred, WouldBlock};
+use aio_model::Outcome::{Exhausted, Failed, Interrupted, Transferred};
 use aio_model::{
-    Buffer, ConnId, Limits, OpError, OpId, OpIdError, Parts, Readiness, Recv, Send, SystemError,
+    Buffer, ConnId, Limits, OpError, OpId, OpIdError, Parts, Recv, Send, Syscall, SystemError,
     SystemErrorKind,
 };
 
@@ -35,25 +35,49 @@ fn c7_between_two_calls_of_a_turn_anything_may_be_done() {
     bench.submit(a, Send::new("again"), "again");
     bench.submit(d, Send::new("x"), "d");
     bench.model.check().unwrap();
-    let mut calls = Vec::new();
-    while bench.model.attempt(|call| {
-        calls.push(call.conn());
-        if call.conn() == c { Done } else { WouldBlock }
-    }) {
-        bench.model.check().unwrap();
-    }
-    assert_eq!(calls, [c, a], "the turn goes on with as many lanes as it had left");
-    bench.model.on_ready(a, Readiness::WRITABLE);
-    let asked = bench.round(NO_TIME, &[Transferred(1), Transferred(5)]);
-    assert_eq!(asked, [Asked::Send(d, 1), Asked::Send(a, 5)], "d was not served in that turn");
+    let more = bench.model.attempt(|call| unreachable!("{call:?}: a was served, the others came in between"));
+    assert!(!more, "the lanes that it had left have nothing to do any more");
+    let asked = bench.round(NO_TIME, &[Transferred(5), Transferred(1)]);
+    assert_eq!(asked, [Asked::Close(c), Asked::Send(a, 5), Asked::Send(d, 1)], "they are served in the next");
     let all = [
         ended("a", 5, "Sent"),
         ended("b", 0, "Cancelled"),
         ended("c", 0, "Closed(Requested)"),
-        ended("d", 1, "Sent"),
         ended("again", 5, "Sent"),
+        ended("d", 1, "Sent"),
     ];
     assert_eq!(bench.ended(), all);
+}
+
+#[test]
+fn k6_whoever_leaves_the_line_in_the_middle_of_a_turn_changes_nobodys_share() {
+    let mut bench = Bench::with(Limits { lane_attempts_max: NonZeroU32::new(2).unwrap(), ..limits() }, 2);
+    let [a, b, c] = [(); 3].map(|()| bench.stream());
+    let first = bench.submit(a, Send::new([0; 64].to_vec()), "a");
+    let behind = bench.submit(b, Send::new([0; 64].to_vec()), "b");
+    bench.submit(c, Send::new([0; 64].to_vec()), "c");
+    let calls = |bench: &mut Bench, most: usize| {
+        let mut calls = Vec::new();
+        let mut call = |call: Syscall<'_>| {
+            calls.push(call.conn());
+            Interrupted
+        };
+        for _ in 0..most {
+            if !bench.model.attempt(&mut call) {
+                break;
+            }
+        }
+        calls
+    };
+    // Whoever is at the front goes when it has made one of its two attempts: the next still has two.
+    bench.model.begin_round();
+    assert_eq!(calls(&mut bench, 1), [a]);
+    bench.model.cancel(first).unwrap();
+    assert_eq!(calls(&mut bench, 9), [b, b, c, c]);
+    // Whoever stands behind goes: the first does not get a second share.
+    bench.model.begin_round();
+    bench.model.cancel(behind).unwrap();
+    assert_eq!(calls(&mut bench, 9), [c, c]);
 }
 
 #[test]

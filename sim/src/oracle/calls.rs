@@ -35,8 +35,14 @@ impl Oracle {
         self.turn = super::TurnCounts { place_free, ..super::TurnCounts::default() };
     }
 
+    /// The user did something in the middle of the turn, which ends with so many buffers lent.
+    pub fn on_interlude(&mut self, outstanding: u32) {
+        self.note_short(outstanding);
+    }
+
     /// A step of a turn was taken, and it is not over: all its attempts and three steps more is what it may take (K6).
-    pub fn on_turn_step(&mut self) {
+    pub fn on_turn_step(&mut self, outstanding: u32) {
+        self.note_short(outstanding);
         self.turn.steps += 1;
         let (steps, most) = (self.turn.steps, self.limits.turn_attempts_max.get().saturating_add(3));
         self.ensure(steps <= most, "K6", "turn-ends", || {
@@ -180,17 +186,20 @@ impl Oracle {
         match outcome {
             Outcome::WouldBlock => {
                 state.ready = false;
+                state.due = false;
                 state.end_hinted = false;
                 state.holds = None;
             }
             Outcome::Exhausted(error) => {
                 state.fall_short(now, task == Some(Task::Connect));
                 state.wants_descriptor = error.kind() == SystemErrorKind::DescriptorsExhausted;
+                state.due = false;
                 state.holds = None;
             }
             // It is tried four times; then nobody who accepts here is kept waiting (K5).
             Outcome::Refused(error) if matches!(task, Some(Task::AcceptOne | Task::AcceptMany)) => {
                 state.refusals += 1;
+                state.due = false;
                 if state.refusals < 4 {
                     return state.fall_short(now, false);
                 }
@@ -207,6 +216,7 @@ impl Oracle {
         let drains = self.rearm == Rearm::OnArrival;
         if let Some(state) = self.lane(conn, lane) {
             state.ready &= !(drains && count < lent && !state.end_hinted);
+            state.due &= state.ready;
             state.shortages = 0;
         }
         let op = self.ops.get_mut(&serial);

@@ -127,6 +127,7 @@ impl Oracle {
         self.turn.place_free &= task != Task::Connect;
         let due = deadline.and_then(due_tick).map(|tick| (tick, self.armed));
         self.armed += 1;
+        self.note_generation(1, id.key());
         let op_due = if task.can_change() { due } else { None };
         self.ops.insert(
             context,

@@ -13,6 +13,7 @@ mod completions;
 mod look;
 mod rest;
 mod rows;
+mod shares;
 mod winding;
 
 pub use completions::{Refused, Submission};
@@ -21,7 +22,9 @@ pub(crate) use look::{LaneAccount, OpAccount};
 use std::collections::VecDeque;
 use std::fmt;
 
-use aio_model::{CloseReason, ConnId, Done, Instant, Kind, Limits, OpError, OpId, Rearm, Spin, SystemError};
+use aio_model::{
+    CloseReason, ConnId, Done, Instant, Key, Kind, Limits, OpError, OpId, Rearm, Spin, SystemError,
+};
 
 use self::rows::Rows;
 use crate::link::Side;
@@ -60,6 +63,8 @@ pub struct Oracle {
     ops: Rows<u64, Op>,
     /// Completions of accepts that go on: they hold credits until they are taken.
     accepted: u32,
+    /// Of each place for a connection, and for an operation, the generation of the last one that had it.
+    generations: [Vec<u32>; 2],
     /// The latest time that anybody told; steps back count as none.
     now: Instant,
     /// Counts everything that is armed with a deadline, so that those of one tick keep their order.
@@ -72,6 +77,8 @@ pub struct Oracle {
     /// The last of them that asked for events.
     asked: u64,
     turn: TurnCounts,
+    /// The millisecond until which everything that was due had ended when the last turn was over.
+    expired: u64,
     /// How the proactor was told to poll, and how often in a row it polled for nothing.
     pub(crate) spin: Spin,
     spun_in_vain: u32,
@@ -86,8 +93,21 @@ struct TurnCounts {
     /// had no other to lose the place to.
     place_free: bool,
     by_lane: Rows<(ConnId, usize), u32>,
+    /// Connects that were yet to be tried when the round of attempts began, and have not ended since.
+    untried: Vec<u64>,
+    /// Of places, of credits, or of buffers there was none left, at some time since then.
+    short: Short,
     /// To whom buffers were lent, of which pool, and since which turn they had waited.
     lent: Vec<(ConnId, usize, u64)>,
+}
+
+/// What there was none of.
+#[derive(Debug, Clone, Copy, Default)]
+struct Short {
+    places: bool,
+    credits: bool,
+    /// As many buffers were lent as the smallest pool that was empty may have.
+    buffers: u32,
 }
 
 #[derive(Debug)]
@@ -158,6 +178,8 @@ struct Lane {
     /// It pauses for want of a descriptor; and one was closed since.
     wants_descriptor: bool,
     freed: bool,
+    /// Since the round of attempts of this turn began there was something to attempt, and nothing to wait for.
+    due: bool,
     /// Turns in a row in which it could have gone on, and was not served.
     turns_passed_over: usize,
     /// The receive that waits for a buffer, and since which turn.
@@ -282,6 +304,11 @@ impl Task {
         !matches!(self, Task::Close { .. })
     }
 
+    /// Whether it may have to wait for something else than an event: a buffer, a place, a credit.
+    fn may_wait(self) -> bool {
+        matches!(self, Task::RecvPooled { .. } | Task::AcceptOne | Task::AcceptMany)
+    }
+
     fn is_recv(self) -> bool {
         matches!(self, Task::Recv | Task::RecvExact | Task::RecvPooled { .. } | Task::RecvOwnPool)
     }
@@ -302,6 +329,7 @@ impl Oracle {
             conns: Rows::default(),
             ops: Rows::default(),
             accepted: 0,
+            generations: [Vec::new(), Vec::new()],
             now: Instant::ZERO,
             armed: 0,
             lanes_max: 0,
@@ -309,6 +337,7 @@ impl Oracle {
             turns: 0,
             asked: 0,
             turn: TurnCounts::default(),
+            expired: 0,
             spin: Spin::Off,
             spun_in_vain: 0,
             broken: None,
@@ -345,7 +374,21 @@ impl Oracle {
         self.turn.place_free = false;
         let known = self.conns.contains_key(&conn);
         self.ensure(!known, "K1", "new-id", || format!("{conn} names two connections at once"));
+        self.note_generation(0, conn.key());
         self.conns.insert(conn, Conn::new(kind, serial));
+    }
+
+    /// Judges that an id is not one that was used up before: of those in one place, each is later than the last.
+    fn note_generation(&mut self, kind: usize, key: Key) {
+        let (place, generation) = (key.index() as usize, key.generation().get());
+        let generations = &mut self.generations[kind];
+        if generations.len() <= place {
+            generations.resize(place + 1, 0);
+        }
+        let before = std::mem::replace(&mut generations[place], generation);
+        self.ensure(before < generation, "K1", "ids-go-on", || {
+            format!("{key:?} is new, and its place was in use as generation {before} before")
+        });
     }
 
     /// Whether a connection exists, as far as the user can know.
@@ -385,6 +428,7 @@ impl Oracle {
             if lane.queue.is_empty() {
                 // What is submitted next is a try of the user's own.
                 lane.pause = None;
+                lane.due = false;
                 // And begins at the back of the line.
                 lane.turns_passed_over = 0;
                 lane.held = None;
@@ -429,6 +473,9 @@ impl Oracle {
             let elapsed = task == Task::Sleep && error == OpError::Deadline;
             return self.end(serial, if elapsed { Ok(Done::Elapsed) } else { Err(error) });
         };
+        if task.may_wait() && self.lane(conn, lane).is_some_and(|lane| lane.queue.front() == Some(&serial)) {
+            self.front_left(conn, lane);
+        }
         self.end(serial, Err(error));
         if matches!(task, Task::Send { .. }) && moved > 0 {
             self.end_lane(conn, lane, |_| Err(OpError::Tainted));
@@ -462,6 +509,7 @@ impl Oracle {
             // A close is never short of anything.
             if let Some(lane) = self.lane(conn, lane) {
                 lane.pause = None;
+                lane.due = false;
             }
         }
         if before == (Phase::Connecting { known: false }) {

@@ -26,6 +26,7 @@ impl Oracle {
             format!("{unasked} turns in a row asked for no events")
         });
         let now = self.now.as_nanos() / 1_000_000;
+        self.expired = now;
         while let Some(due) = self.due().filter(|(tick, _)| *tick <= now).min() {
             let op = self.ops.iter().find(|(_, op)| op.verdict.is_none() && op.due == Some(due));
             let op = op.map(|(context, _)| *context);
@@ -122,7 +123,9 @@ impl Oracle {
                 let served = self.turn.by_lane.contains_key(&(*id, index));
                 // A place that became free in this very turn may be taken by the user before the next.
                 let placed = self.turn.place_free || !matches!(head, Task::AcceptOne | Task::AcceptMany);
+                // What came in the middle of the turn is served in the next.
                 let could = placed
+                    && lane.due
                     && lane.ready
                     && !matches!(conn.phase, Phase::Closing { .. })
                     && !self.waits(lane, head, outstanding);

@@ -34,6 +34,7 @@ impl Oracle {
             let phase = Phase::Connecting { known: false };
             self.conns
                 .insert(conn, Conn { phase, far: Side::Server, lanes, ..Conn::new(Kind::Stream, None) });
+            self.note_generation(0, conn.key());
             if let Some(op) = self.ops.get_mut(&context) {
                 op.conn = conn;
             }
@@ -151,6 +152,8 @@ impl Oracle {
             if outcome == Outcome::Done {
                 *fin_due = None;
                 lanes[RECEIVE].shortages = 0;
+                // The FIN needed no readiness; throwing away does.
+                lanes[RECEIVE].due &= lanes[RECEIVE].ready;
             }
         }
         match outcome {

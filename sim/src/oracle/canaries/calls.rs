@@ -72,8 +72,8 @@ fn a_lane_that_is_served_too_often() {
 #[test]
 fn a_turn_that_does_not_end() {
     let mut story = Story::within(|limits| limits.turn_attempts_max = NonZeroU32::MIN);
-    (0..4).for_each(|_| story.oracle.on_turn_step());
-    canary("turn-ends", story, |story| story.oracle.on_turn_step());
+    (0..4).for_each(|_| story.oracle.on_turn_step(0));
+    canary("turn-ends", story, |story| story.oracle.on_turn_step(0));
 }
 
 #[test]

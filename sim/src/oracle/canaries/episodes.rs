@@ -120,8 +120,38 @@ fn a_lane_that_is_never_served() {
     canary("passed-over", episode, |episode| {
         for _ in 0..4 {
             episode.oracle.on_turn();
+            episode.oracle.on_round(0);
             rest(episode);
         }
+    });
+}
+
+/// A turn in which so many attempts of one are made for a send, none of which gets anywhere.
+fn serve(episode: &mut Episode, conn: ConnId, attempts: u32) {
+    episode.oracle.on_turn();
+    episode.oracle.on_round(0);
+    (0..attempts).for_each(|_| episode.oracle.on_send(conn, b"x", Outcome::Interrupted));
+    episode.oracle.on_round_over();
+}
+
+#[test]
+fn a_lane_that_gets_less_than_its_share() {
+    let (mut episode, conn, _) = connected();
+    pretend(&mut episode, conn, Task::Send { start: 0, end: 1 }, b"x");
+    let share = episode.plan.limits.lane_attempts_max.get();
+    serve(&mut episode, conn, share);
+    canary("lane-share", episode, |episode| serve(episode, conn, share - 1));
+}
+
+#[test]
+fn a_connect_that_gets_no_attempt() {
+    let mut episode = calm();
+    let own = episode.model.own();
+    pretend(&mut episode, own, Task::Connect, &[]);
+    canary("connect-share", episode, |episode| {
+        episode.oracle.on_turn();
+        episode.oracle.on_round(0);
+        episode.oracle.on_round_over();
     });
 }
 

@@ -87,3 +87,14 @@ fn a_close_with_a_fin_in_the_middle_of_a_send() {
     story.oracle.on_close_called(conn, CloseReason::Requested, true);
     canary("broken-off-is-reset", story, |story| story.oracle.on_close(conn, false));
 }
+
+#[test]
+fn an_id_that_was_used_before() {
+    let (mut story, conn) = Story::stream();
+    story.submit_send(conn, 1);
+    canary("ids-go-on", story, |story| {
+        let (id, ..) = story.told[0];
+        let again = story.submission(conn, Task::Send { start: 0, end: 1 }, b"x");
+        story.oracle.on_submitted(again, Ok(id));
+    });
+}
