@@ -168,6 +168,9 @@ impl Episode {
         let now = self.net.now();
         let (at, unit) = self.choose(|choice| odd::boundary_of(choice, now));
         for nth in 0..18 + self.choose(|choice| choice.below(16)) {
+            if self.oracle.broken().is_some() {
+                return;
+            }
             let context = self.context();
             let deadline = self.choose(|choice| odd::around(choice, at, unit, nth));
             let request = Sleep::new(Duration::MAX).into_request();
