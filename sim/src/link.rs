@@ -198,6 +198,13 @@ impl Link {
         self.end_mut(side).error.take()
     }
 
+    /// The error that a receive at `side` would be told.
+    pub(crate) fn error_of_receive(&self, side: Side) -> Option<SystemError> {
+        let incoming = self.sent_by(!side);
+        let first = incoming.arrived() > 0 || (incoming.has_ended() && self.family == Family::Tcp);
+        self.ends[side as usize].error.filter(|_| !first)
+    }
+
     /// Receives at `side`; 0 is the end of the stream.
     pub(crate) fn receive(&mut self, side: Side, buffer: &mut [u8]) -> Result<usize, Refusal> {
         let incoming = self.sent_by_mut(!side);

@@ -100,6 +100,8 @@ pub struct PeerState {
     pub ended: bool,
     /// The connection was reset, or timed out.
     pub reset: bool,
+    /// The error that a read will be told, once, instead of the end.
+    pub error: Option<SystemError>,
     /// It has closed its socket.
     pub closed: bool,
     /// All bytes that it has written, ever.
@@ -240,6 +242,7 @@ impl World {
             writable: if reset || closed || outgoing.is_shut() { 0 } else { outgoing.room() },
             ended: incoming.arrived() == 0 && (incoming.has_ended() || reset),
             reset,
+            error: link.error_of_receive(end.side),
             closed,
             sent: outgoing.sent(),
             received: incoming.received(),

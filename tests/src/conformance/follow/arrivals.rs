@@ -95,6 +95,18 @@ impl Follower<'_> {
         bytes.sum()
     }
 
+    /// Whether the peer is going to read an end that no error came before.
+    pub(super) fn hears_end(&self, conn: Number) -> bool {
+        let told = self.history.deeds[self.at..].iter().find_map(|(deed, seen)| match (deed, seen) {
+            (Deed::PeerRead(of, _) | Deed::PeerWrite(of, _), Seen::Peer(saw)) if *of == conn => match saw {
+                PeerSaw::Bytes(_) | PeerSaw::Nothing => None,
+                saw => Some(*saw),
+            },
+            _ => None,
+        });
+        told == Some(PeerSaw::End)
+    }
+
     /// The peer is about to close: what was sent to it has arrived. The end as well, or it could be a reset.
     pub(super) fn relieve_before_reset(&self, conn: Number) {
         let fate = self.fate(conn, self.at);

@@ -132,6 +132,9 @@ impl Follower<'_> {
         // The rest may be on its way for long; and if this is a reset, it is lost.
         if self.history.lags {
             self.deliver(conn, self.heard(conn).saturating_sub(self.net.incoming(self.peer(conn)).0));
+            if self.conns[conn].shut && self.outgoing(conn) == 0 && self.hears_end(conn) {
+                self.relieve(conn);
+            }
         } else {
             self.relieve(conn);
         }

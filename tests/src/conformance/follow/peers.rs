@@ -98,9 +98,12 @@ impl Follower<'_> {
                 self.net.act(Act::Read { peer, bytes_max: count, expects: None });
                 self.net.peer_state(peer).received == state.received + count as u64
             }
-            PeerSaw::End => state.ended,
-            // What has arrived comes first.
-            PeerSaw::Failed(_) => state.reset && state.readable == 0,
+            PeerSaw::End => state.ended && state.error.is_none(),
+            // What has arrived comes first; and it is told once.
+            PeerSaw::Failed(kind) => {
+                self.net.act(Act::Read { peer, bytes_max: 1, expects: None });
+                state.readable == 0 && state.error.is_some_and(|error| error.kind() == kind)
+            }
             PeerSaw::Nothing => state.readable == 0 && !state.ended,
         };
         peer_agrees(agrees, &self.net, peer)
