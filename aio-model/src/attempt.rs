@@ -6,7 +6,7 @@ use core::fmt;
 use crate::buffer::Buffer;
 use crate::cargo::{Cargo, CargoId};
 use crate::completion::{CloseReason, Done, OpError};
-use crate::conn::Phase;
+use crate::conn::{Fin, Phase};
 use crate::error::{SystemError, SystemErrorKind};
 use crate::id::ConnId;
 use crate::lane::{Belief, Direction, End, LaneId, Moved, Place};
@@ -194,42 +194,76 @@ impl<C> Model<C> {
         self.settle(lane);
     }
 
-    /// The calls of a connection that has no operations left: the last ones.
+    /// The calls of a connection that ends, which are of no operation.
     fn wind_up(&mut self, lane: LaneId, perform: impl FnOnce(Syscall<'_>) -> Outcome) {
         let index = lane.conn();
         let conn = self.conn_id(index);
         match self.conns[index].phase {
-            Phase::Lingering { fin_due: true } => {
-                let (reason, millis) = self.ending(index);
+            Phase::Lingering { fin: fin @ (Fin::Due | Fin::Tried) } => {
                 let outcome = perform(Syscall::ShutdownWrite { conn });
-                // The time runs from the first try: however often it takes, there is no more of it.
-                self.end_within(index, millis.unwrap_or(0));
-                match outcome {
-                    Outcome::Done => {
-                        self.conns[index].phase = Phase::Lingering { fin_due: false };
-                        self.conns[lane].end_row();
-                    }
-                    Outcome::Interrupted | Outcome::Exhausted(_) => self.hindered(lane, outcome),
-                    _ => self.abort(index, reason),
-                }
-                self.settle(lane);
+                self.last_fin(lane, fin, outcome);
             }
-            Phase::Lingering { fin_due: false } => {
-                let (reason, _) = self.ending(index);
-                match perform(Syscall::Discard { conn }) {
-                    Outcome::Transferred(1..) | Outcome::Partial(_) => self.conns[lane].end_row(),
-                    outcome @ (Outcome::WouldBlock | Outcome::Interrupted | Outcome::Exhausted(_)) => {
-                        self.hindered(lane, outcome);
-                    }
-                    _ => self.abort(index, reason),
-                }
-                self.settle(lane);
+            Phase::Flushing | Phase::Lingering { .. } => {
+                let outcome = perform(Syscall::Discard { conn });
+                self.discarded(lane, outcome);
             }
             phase => {
                 perform(Syscall::Close { conn, reset: phase == Phase::Closing { reset: true } });
                 self.closed(lane);
             }
         }
+    }
+
+    /// The FIN of a connection that lingers was answered.
+    fn last_fin(&mut self, lane: LaneId, fin: Fin, outcome: Outcome) {
+        let index = lane.conn();
+        if fin == Fin::Due {
+            // The time runs from the first try: however often it takes, there is no more of it.
+            self.put_off_end(index, self.now);
+        }
+        match outcome {
+            Outcome::Done => {
+                self.conns[index].phase = Phase::Lingering { fin: Fin::Sent };
+                self.conns[lane].end_row();
+            }
+            Outcome::Interrupted | Outcome::Exhausted(_) => {
+                self.conns[index].phase = Phase::Lingering { fin: Fin::Tried };
+                self.hindered(lane, outcome);
+            }
+            _ => self.abort(index, self.ending(index).reason),
+        }
+        self.settle(lane);
+    }
+
+    /// What was thrown away, of a connection that flushes or lingers, was answered. At the peer's end there is nothing
+    /// left to be thrown away: sends go on, but nothing lingers. An error is one of both directions: it would not be told
+    /// to a send again.
+    fn discarded(&mut self, lane: LaneId, outcome: Outcome) {
+        let index = lane.conn();
+        let end = match outcome {
+            Outcome::Transferred(1..) | Outcome::Partial(_) => {
+                self.conns[lane].end_row();
+                self.conns[lane].on_attempt();
+                return self.settle(lane);
+            }
+            Outcome::WouldBlock | Outcome::Interrupted | Outcome::Exhausted(_) => {
+                self.hindered(lane, outcome);
+                return self.settle(lane);
+            }
+            Outcome::Transferred(0) => End::EndOfStream,
+            Outcome::Failed(error) | Outcome::Refused(error) => End::Fault(error),
+            Outcome::Done => End::Fault(SystemError::from_kind(SystemErrorKind::Other)),
+        };
+        self.conns[lane].end = Some(end);
+        if self.conns[index].phase != Phase::Flushing {
+            return self.abort(index, self.ending(index).reason);
+        }
+        if let End::Fault(_) = end {
+            let sends = LaneId::new(index, Direction::Send);
+            self.finish(sends, end);
+            return self.abort(index, self.ending(index).reason);
+        }
+        self.settle(lane);
     }
 
     /// After an attempt: the lane stays at the front while it has work, and budget is left for it and for the
@@ -349,6 +383,7 @@ impl<C> Model<C> {
                     return;
                 }
                 self.conns[lane].on_transfer(moved, self.rearm);
+                return self.settle_moved(lane);
             }
             other => self.hindered(lane, other),
         }
@@ -369,7 +404,7 @@ impl<C> Model<C> {
         state.on_transfer(moved, self.rearm);
         state.ops.detach(&mut self.ops, head, link);
         self.ended.append(&mut self.ops, head);
-        self.settle_inline(lane);
+        self.settle_inline(lane, true);
     }
 
     fn accept(

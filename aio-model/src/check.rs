@@ -19,6 +19,7 @@ use crate::model::Model;
 use crate::op::{Op, Stage, Work};
 use crate::owner::Owner;
 use crate::slab::NIL;
+use crate::time::Instant;
 use crate::timers::TimerId;
 
 /// An invariant that does not hold: a bug of the model.
@@ -163,14 +164,26 @@ impl<C> Model<C> {
         self.check_lane(key, conn, Direction::Receive, found)?;
         self.check_lane(key, conn, Direction::Send, found)?;
         self.check_timer(conn.end_timer, || Owner::Conn(key.index()), found)?;
-        if conn.closer == NIL {
-            return Ok(());
+        if conn.closer != NIL {
+            found.queued += 1;
+            let closer = self.ops.at(conn.closer);
+            let closer = closer.filter(|op| matches!(op.stage, Stage::Queued(Work::Close { .. })));
+            ensure(closer.map(|op| op.conn) == Some(key), "K2", "closer", || {
+                format!("{key:?} is closed by operation {}", conn.closer)
+            })?;
         }
-        found.queued += 1;
-        let closer = self.ops.at(conn.closer);
-        let closer = closer.filter(|op| matches!(op.stage, Stage::Queued(Work::Close { .. })));
-        ensure(closer.map(|op| op.conn) == Some(key), "K2", "closer", || {
-            format!("{key:?} is closed by operation {}", conn.closer)
+        self.check_end_timer(key, conn)
+    }
+
+    /// What flushes or lingers for a span ends in time, whatever its peer does; nothing else is to end by itself.
+    fn check_end_timer(&self, key: Key, conn: &Conn) -> Checked {
+        let timed = conn.end_timer.is_some();
+        if !matches!(conn.phase, Phase::Flushing | Phase::Lingering { .. }) {
+            return ensure(!timed, "K2", "end-timer", || format!("{key:?} is to end by itself"));
+        }
+        let Some(span) = self.ending(key.index()).span else { return Ok(()) };
+        ensure(timed || self.now + span == Instant::MAX, "K2", "linger-timer", || {
+            format!("{key:?} waits for its peer for ever")
         })
     }
 

@@ -5,13 +5,16 @@
 //!                  │ connected
 //!                  ▼     close now, abort; close flush with nothing queued
 //! adopt, accept ─▶ Open ───────────────────────────────────────┐
-//!                  │ close flush, close linger                 ▼      close call
+//!                  │ close flush, close linger, shut_down_by   ▼      close call
 //!                  ▼                                        Closing ─────────────▶ gone (the id is stale)
-//!              Flushing ── sends done, deadline, close now ──▶ ▲
+//!              Flushing ── sends done, time up, close now ───▶ ▲
 //!                  │ sends done, if it is to linger            │
 //!                  ▼                                           │
 //!              Lingering ── peer ended, time up, close now ────┘
 //! ```
+//!
+//! While it flushes and while it lingers, the receive lane discards what comes: a peer that writes before it reads would
+//! otherwise never get to read.
 
 use crate::lane::{Direction, Lane};
 use crate::pool::PoolId;
@@ -29,7 +32,8 @@ pub(crate) struct Conn {
     pub(crate) pool: PoolId,
     /// The `Close` operation that completes when the connection is gone, or [`NIL`].
     pub(crate) closer: u32,
-    /// When flushing or lingering ends at the latest.
+    /// When flushing or lingering ends: for a lingering `Close`, that long after the peer was last seen to take
+    /// anything; without a `Close`, as the shutdown of the proactor says. The deadline of a `Close` is the operation's.
     pub(crate) end_timer: Option<TimerId>,
     pub(crate) opened_at: Instant,
 }
@@ -43,20 +47,28 @@ pub(crate) enum Phase {
     },
     /// Operations are welcome.
     Open,
-    /// No new operations; the queued sends go on, then it lingers or closes.
+    /// No new operations; the queued sends go on, then it lingers or closes. What the peer sends is thrown away; its
+    /// receive lane makes the calls for that, and backs off like any other.
     Flushing,
-    /// No operations are left; after a FIN, what the peer still sends is thrown away until it ends too, or time is
-    /// up. Its receive lane makes the calls for that, and backs off like any other.
-    Lingering {
-        /// Whether the FIN is yet to be sent.
-        fin_due: bool,
-    },
+    /// No operations are left; a FIN is sent, and what the peer sends is thrown away until it ends too, or time is up.
+    /// Its receive lane makes these calls.
+    Lingering { fin: Fin },
     /// No operations are left; the descriptor waits to be closed. Its receive lane stands in the run queue
     /// for that.
     Closing {
         /// Whether closing resets the connection, because the bytes sent so far are not all that belongs together.
         reset: bool,
     },
+}
+
+/// How far the FIN of a connection that lingers is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fin {
+    /// To be sent.
+    Due,
+    /// To be sent, and has been tried.
+    Tried,
+    Sent,
 }
 
 impl Conn {
@@ -76,7 +88,10 @@ impl Conn {
     pub(crate) fn is_runnable(&self, direction: Direction) -> bool {
         let lane = &self.lanes[direction as usize];
         match (self.phase, direction) {
-            (Phase::Lingering { fin_due }, Direction::Receive) => fin_due || lane.is_ready(),
+            (Phase::Lingering { fin: Fin::Due | Fin::Tried }, Direction::Receive) => true,
+            (Phase::Flushing | Phase::Lingering { .. }, Direction::Receive) => {
+                lane.is_ready() && lane.end.is_none()
+            }
             (_, _) => lane.is_runnable(),
         }
     }

@@ -197,11 +197,13 @@ impl<C> Model<C> {
             match Owner::from(owner) {
                 Owner::Op(index) => {
                     self.ops[index].timer = None;
-                    if matches!(self.ops[index].work(), Work::Sleep) {
-                        self.end(index, Ok(Done::Elapsed));
-                    } else {
-                        self.stats.expired += 1;
-                        self.end_early(index, OpError::Deadline);
+                    match self.ops[index].work() {
+                        Work::Sleep => self.end(index, Ok(Done::Elapsed)),
+                        Work::Close { .. } => self.cut_short(self.ops[index].conn.index()),
+                        _ => {
+                            self.stats.expired += 1;
+                            self.end_early(index, OpError::Deadline);
+                        }
                     }
                 }
                 Owner::Lane(lane) => self.on_pause_over(lane),
@@ -356,15 +358,21 @@ impl<C> Model<C> {
 
     /// Brings the place of a lane in line with its state. To be called after every change of either.
     pub(crate) fn settle(&mut self, lane: LaneId) {
-        self.settle_inline(lane);
+        self.settle_inline(lane, false);
     }
 
-    /// [`settle`](Model::settle), in place: where it is done for every message.
+    /// [`settle`](Model::settle), after bytes have moved in the lane.
+    pub(crate) fn settle_moved(&mut self, lane: LaneId) {
+        self.settle_inline(lane, true);
+    }
+
+    /// [`settle`](Model::settle), in place: where it is done for every message. `moved` says whether bytes have just
+    /// moved in the lane.
     #[inline(always)]
-    pub(crate) fn settle_inline(&mut self, lane: LaneId) {
+    pub(crate) fn settle_inline(&mut self, lane: LaneId, moved: bool) {
         let conn = &mut self.conns[lane.conn()];
         if conn.phase != Phase::Open {
-            self.settle_ending(lane);
+            self.settle_ending(lane, moved);
             return;
         }
         let state = &mut conn.lanes[lane.direction() as usize];
@@ -387,11 +395,16 @@ impl<C> Model<C> {
     /// [`settle`](Model::settle), of a connection that is being made, or ends.
     #[cold]
     #[inline(never)]
-    fn settle_ending(&mut self, lane: LaneId) {
-        let conn = &self.conns[lane.conn()];
-        if let Phase::Closing { .. } = conn.phase {
+    fn settle_ending(&mut self, lane: LaneId, moved: bool) {
+        let phase = self.conns[lane.conn()].phase;
+        if let Phase::Closing { .. } = phase {
             return;
         }
+        if phase == Phase::Flushing && moved {
+            // The kernel has taken bytes of a send: the peer takes what it is sent.
+            self.put_off_end(lane.conn(), self.now);
+        }
+        let conn = &self.conns[lane.conn()];
         let runnable = conn.is_runnable(lane.direction());
         match (self.conns[lane].place, runnable) {
             (Place::Idle, true) => {
@@ -409,8 +422,7 @@ impl<C> Model<C> {
     /// The time for flushing or lingering is up.
     fn cut_short(&mut self, conn: u32) {
         if let Phase::Flushing | Phase::Lingering { .. } = self.conns[conn].phase {
-            let (reason, _) = self.ending(conn);
-            self.abort(conn, reason);
+            self.abort(conn, self.ending(conn).reason);
         }
     }
 

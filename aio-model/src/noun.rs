@@ -323,15 +323,23 @@ impl Close {
 
     /// Lets the queued sends finish first. Receives end at once; a deadline turns it into [`Close::now`].
     ///
-    /// If bytes of the peer's are left unread, or still come, its kernel is told by a reset, and a reset may
-    /// overtake what was sent: see [`linger`](Close::linger).
+    /// While it flushes, what the peer sends is read and thrown away, so a peer that writes before it reads gets to read.
+    /// A peer that takes nothing is waited for until the deadline: without one, for ever.
+    ///
+    /// If the peer still sends when the last send is done, its kernel is told by a reset, and a reset may overtake what
+    /// was sent: see [`linger`](Close::linger).
     pub fn flush() -> Close {
         Close::new(Manner::Flush)
     }
 
     /// [`flush`](Close::flush), then sends FIN, and throws away what the peer still sends until it has ended its
-    /// side too, for at most `span` (in milliseconds, rounded up; 49 days at most) from the first try at FIN. So it
-    /// reads all of the last answer even if it was sending when that was given.
+    /// side too. So it reads all of the last answer even if it was sending when that was given.
+    ///
+    /// It waits at most `span` (in milliseconds, rounded up; 49 days at most) for a peer that takes nothing: `span` begins
+    /// when this is submitted, and anew whenever the kernel takes bytes of a send, and at the first try at FIN. What the
+    /// peer sends does not make it longer. A peer that goes on taking a little is waited for until the
+    /// [deadline](Close::within), if there is one; a server that talks to strangers sets both. What is not sent by then
+    /// ends with [`Closed`](crate::OpError::Closed).
     pub fn linger(span: Duration) -> Close {
         let millis = span.as_nanos().div_ceil(1_000_000);
         Close::new(Manner::Linger(u32::try_from(millis).unwrap_or(u32::MAX)))
@@ -348,14 +356,14 @@ impl Close {
         self
     }
 
-    /// Ends the flushing after that long: what is not sent by then ends with [`Closed`](crate::OpError::Closed). A close itself
-    /// always ends with `Closed`.
+    /// Ends flushing and lingering after that long, whatever the peer does: what is not sent by then ends with
+    /// [`Closed`](crate::OpError::Closed). A close itself always succeeds, as [`Done::Closed`](crate::Done::Closed).
     pub fn within(mut self, span: Duration) -> Close {
         self.deadline = Some(Deadline::Within(span));
         self
     }
 
-    /// Ends the flushing at `at`, as [`within`](Close::within) does.
+    /// Ends flushing and lingering at `at`, as [`within`](Close::within) does.
     pub fn deadline(mut self, at: Instant) -> Close {
         self.deadline = Some(Deadline::At(at));
         self

@@ -6,7 +6,7 @@ use core::time::Duration;
 use crate::buffer::Buffer;
 use crate::cargo::Cargo;
 use crate::completion::{CloseReason, Done, OpError};
-use crate::conn::{Conn, Phase};
+use crate::conn::{Conn, Fin, Phase};
 use crate::error::{IdError, Limit, OpIdError, ResumeError, SetPoolError, SubmitError, SubmitErrorKind};
 use crate::id::{ConnId, Key, OpId};
 use crate::lane::{Direction, End, Gate, LaneId, Place};
@@ -18,6 +18,16 @@ use crate::pool::PoolId;
 use crate::slab::NIL;
 use crate::system::Kind;
 use crate::time::{Deadline, Instant};
+
+/// How a connection ends that flushes or lingers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ending {
+    pub(crate) reason: CloseReason,
+    /// Whether it lingers, once it has flushed.
+    pub(crate) lingers: bool,
+    /// How long it waits for the peer to take anything.
+    pub(crate) span: Option<Duration>,
+}
 
 impl<C> Model<C> {
     /// Accepts an operation, and with it the duty of exactly one final completion (C1), or refuses it and gives
@@ -49,17 +59,33 @@ impl<C> Model<C> {
         if let Work::RecvOwnPool = request.work {
             request.work = Work::RecvPooled { pool };
         }
+        let Some(direction) = direction else {
+            return Ok(self.submit_close(conn, request, context, clock));
+        };
         let deadline = self.resolve(request.deadline, clock);
         let shuts = matches!(request.work, Work::Shutdown);
         let key = self.insert(request, context, conn.key(), link);
-        let Some(direction) = direction else {
-            self.begin_close(conn.index(), key.index(), deadline);
-            return Ok(OpId::new(key, self.realm));
-        };
         let lane = LaneId::new(conn.index(), direction);
         self.arm(key.index(), deadline);
         self.enqueue(lane, key.index(), shuts);
         Ok(OpId::new(key, self.realm))
+    }
+
+    /// [`submit`](Model::submit), of a `Close` that was admitted.
+    fn submit_close(
+        &mut self,
+        conn: ConnId,
+        request: Request<C>,
+        context: C,
+        clock: impl FnOnce() -> Instant,
+    ) -> OpId {
+        let lingers = matches!(request.work, Work::Close { manner: Manner::Linger(_), .. });
+        let is_relative = matches!(request.deadline, Some(Deadline::Within(_)));
+        let now = if lingers || is_relative { clock().max(self.now) } else { self.now };
+        let deadline = self.resolve(request.deadline, || now);
+        let key = self.insert(request, context, conn.key(), Link::UNLINKED);
+        self.begin_close(conn.index(), key.index(), deadline, now);
+        OpId::new(key, self.realm)
     }
 
     /// [`submit`](Model::submit), of what is of no connection.
@@ -229,7 +255,7 @@ impl<C> Model<C> {
         if let Some(end) = state.end {
             self.end_all(lane, |work| end.result(work));
         }
-        self.settle_inline(lane);
+        self.settle_inline(lane, false);
     }
 
     /// When a deadline falls due; never, if there is none.
@@ -337,8 +363,8 @@ impl<C> Model<C> {
 
     /// Closes a connection or listener at once: every queued operation ends with [`OpError::Closed`], the
     /// descriptor is closed in a coming turn, and then the id is stale. Closing what is being closed is fine; what
-    /// is flushing ends at once, unless it flushes because of a [`shut_down`](Model::shut_down): a user who
-    /// closes when a receive fails would otherwise cut off what the shutdown was to let finish.
+    /// is flushing or lingering ends at once, unless it does so because of a [`shut_down_by`](Model::shut_down_by): a user
+    /// who closes when a receive fails would otherwise cut off what the shutdown was to let finish.
     ///
     /// # Errors
     ///
@@ -362,8 +388,9 @@ impl<C> Model<C> {
 
     fn close_because(&mut self, conn: u32, reason: CloseReason) {
         let Conn { phase, closer, .. } = self.conns[conn];
-        if phase != Phase::Flushing || closer != NIL {
-            self.abort(conn, reason);
+        match phase {
+            Phase::Flushing | Phase::Lingering { .. } if closer == NIL => {}
+            _ => self.abort(conn, reason),
         }
     }
 
@@ -372,8 +399,10 @@ impl<C> Model<C> {
         self.end_everything(None);
     }
 
-    /// [`shut_down`](Model::shut_down), but sends that are queued may go on until `deadline`. Called again, it can
-    /// only make the end come sooner.
+    /// [`shut_down`](Model::shut_down), but streams end as by a lingering [`Close`](crate::Close) that has no span and this
+    /// deadline: sends that are queued go on, then a FIN is sent, and what peers still send is thrown away until they
+    /// have ended their side too, or until `deadline`. A `Close` that was submitted before goes on as it is, until
+    /// `deadline` at the latest. Called again, it can only make the end come sooner.
     pub fn shut_down_by(&mut self, deadline: Deadline, clock: impl FnOnce() -> Instant) {
         let until = self.resolve(Some(deadline), clock);
         self.end_everything(Some(until));
@@ -387,7 +416,7 @@ impl<C> Model<C> {
         for index in 0..self.conns.index_bound() {
             let Some(conn) = self.conns.at(index) else { continue };
             match (conn.phase, flush_until) {
-                (Phase::Open, Some(until)) => self.flush(index, CloseReason::ShutDown, until),
+                (Phase::Open, Some(until)) => self.flush(index, CloseReason::ShutDown, until, self.now),
                 (Phase::Flushing | Phase::Lingering { .. }, Some(until)) => {
                     self.end_sooner(index, until);
                 }
@@ -397,11 +426,11 @@ impl<C> Model<C> {
     }
 
     /// A `Close` operation was accepted.
-    fn begin_close(&mut self, conn: u32, op: u32, deadline: Instant) {
+    fn begin_close(&mut self, conn: u32, op: u32, deadline: Instant, now: Instant) {
         self.conns[conn].closer = op;
         match *self.ops[op].work() {
             Work::Close { manner: Manner::Flush | Manner::Linger(_), reason } => {
-                self.flush(conn, reason, deadline);
+                self.flush(conn, reason, deadline, now);
             }
             Work::Close { manner: Manner::Now, reason } => self.abort(conn, reason),
             Work::Close { manner: Manner::Abort, reason } => {
@@ -412,27 +441,29 @@ impl<C> Model<C> {
         }
     }
 
-    /// Why a connection flushes or lingers, and for how many milliseconds to linger, if it is to: as its `Close`
-    /// says; without one it is the proactor that is shut down.
-    pub(crate) fn ending(&self, conn: u32) -> (CloseReason, Option<u32>) {
+    /// How a connection flushes or lingers: as its `Close` says; without one it is the proactor that is shut down.
+    pub(crate) fn ending(&self, conn: u32) -> Ending {
         let Conn { closer, kind, .. } = self.conns[conn];
+        let is_stream = kind == Kind::Stream;
         match self.ops.at(closer).map(Op::work) {
-            Some(&Work::Close { manner: Manner::Linger(millis), reason }) if kind == Kind::Stream => {
-                (reason, Some(millis))
+            Some(&Work::Close { manner: Manner::Linger(millis), reason }) => {
+                Ending { reason, lingers: is_stream, span: Some(Duration::from_millis(millis.into())) }
             }
-            Some(&Work::Close { reason, .. }) => (reason, None),
-            _ => (CloseReason::ShutDown, None),
+            Some(&Work::Close { reason, .. }) => Ending { reason, lingers: false, span: None },
+            _ => Ending { reason: CloseReason::ShutDown, lingers: is_stream, span: None },
         }
     }
 
     /// Ends the receives of a connection, and lets its queued sends go on until `deadline`.
-    fn flush(&mut self, conn: u32, reason: CloseReason, deadline: Instant) {
+    fn flush(&mut self, conn: u32, reason: CloseReason, deadline: Instant, now: Instant) {
         self.conns[conn].phase = Phase::Flushing;
         self.end_sooner(conn, deadline);
-        let receive = LaneId::new(conn, Direction::Receive);
+        self.put_off_end(conn, now);
+        let [receive, send] = [Direction::Receive, Direction::Send].map(|lane| LaneId::new(conn, lane));
         self.displace(receive);
         self.end_all(receive, |_| Err(OpError::Closed(reason)));
-        self.settle(LaneId::new(conn, Direction::Send));
+        self.settle(receive);
+        self.settle(send);
     }
 
     /// No sends are left: if the connection flushes, it goes on to linger or to close.
@@ -440,37 +471,46 @@ impl<C> Model<C> {
         if self.conns[conn].phase != Phase::Flushing {
             return;
         }
-        let (reason, linger) = self.ending(conn);
+        let Ending { reason, lingers, .. } = self.ending(conn);
         let [receive, send] = &self.conns[conn].lanes;
         let alive = receive.end.is_none() && send.end.is_none() && send.gate != Gate::Tainted;
-        match linger {
-            Some(millis) if alive && !self.shut_down => self.linger(conn, millis),
-            _ => self.abort(conn, reason),
-        }
+        if lingers && alive { self.linger(conn) } else { self.abort(conn, reason) }
     }
 
     /// Sends FIN, unless that has been done, and waits for the peer's.
-    fn linger(&mut self, conn: u32, millis: u32) {
-        if let Some(timer) = self.conns[conn].end_timer.take() {
-            self.timers.cancel(timer);
-        }
+    fn linger(&mut self, conn: u32) {
         let fin_sent = self.conns[conn].lanes[Direction::Send as usize].gate == Gate::Shut;
-        self.conns[conn].phase = Phase::Lingering { fin_due: !fin_sent };
+        self.conns[conn].phase = Phase::Lingering { fin: if fin_sent { Fin::Sent } else { Fin::Due } };
         if fin_sent {
-            self.end_within(conn, millis);
+            self.put_off_end(conn, self.now);
         }
         self.settle(LaneId::new(conn, Direction::Receive));
     }
 
-    /// Ends lingering so many milliseconds from now.
-    pub(crate) fn end_within(&mut self, conn: u32, millis: u32) {
-        self.end_sooner(conn, self.now + Duration::from_millis(millis.into()));
+    /// Begins the span of a lingering `Close` anew, as of `now`: it ends no sooner than it would have.
+    pub(crate) fn put_off_end(&mut self, conn: u32, now: Instant) {
+        let Ending { lingers: true, span: Some(span), .. } = self.ending(conn) else { return };
+        let (end, timer) = (now + span, self.conns[conn].end_timer);
+        let tick = end.tick_ceil();
+        let armed = timer.and_then(|timer| self.timers.get(timer)).map(|(at, _)| at);
+        if end == Instant::MAX || armed.is_some_and(|at| at >= tick) {
+            return;
+        }
+        if let Some(timer) = timer {
+            self.timers.cancel(timer);
+        }
+        self.conns[conn].end_timer = Some(self.timers.arm(tick, Owner::Conn(conn).into()));
     }
 
-    /// Ends flushing or lingering at `deadline`, unless it ends earlier anyway.
+    /// Ends flushing and lingering at `deadline`, unless that ends earlier anyway. It is the deadline of the `Close`, if
+    /// there is one.
     fn end_sooner(&mut self, conn: u32, deadline: Instant) {
+        let Conn { closer, end_timer, .. } = self.conns[conn];
+        let (timer, owner) = match self.ops.at(closer) {
+            Some(closer_op) => (closer_op.timer, Owner::Op(closer)),
+            None => (end_timer, Owner::Conn(conn)),
+        };
         let tick = deadline.tick_ceil();
-        let timer = self.conns[conn].end_timer;
         let armed = timer.and_then(|timer| self.timers.get(timer)).map(|(at, _)| at);
         if deadline == Instant::MAX || armed.is_some_and(|at| at <= tick) {
             return;
@@ -478,7 +518,11 @@ impl<C> Model<C> {
         if let Some(timer) = timer {
             self.timers.cancel(timer);
         }
-        self.conns[conn].end_timer = Some(self.timers.arm(tick, Owner::Conn(conn).into()));
+        let timer = Some(self.timers.arm(tick, owner.into()));
+        match owner {
+            Owner::Op(op) => self.ops[op].timer = timer,
+            _ => self.conns[conn].end_timer = timer,
+        }
     }
 
     /// Ends everything of a connection and queues its descriptor to be closed: by a reset, if that cuts a send (K2).
@@ -492,23 +536,31 @@ impl<C> Model<C> {
             Phase::Connecting { known } => known,
             _ => true,
         };
-        self.conns[conn].phase = Phase::Closing { reset };
-        if let Some(timer) = self.conns[conn].end_timer.take() {
+        let conn_state = &mut self.conns[conn];
+        conn_state.phase = Phase::Closing { reset };
+        let deadline = match conn_state.closer {
+            NIL => None,
+            closer => self.ops[closer].timer.take(),
+        };
+        for timer in [conn_state.end_timer.take(), deadline].into_iter().flatten() {
             self.timers.cancel(timer);
         }
-        for direction in [Direction::Receive, Direction::Send] {
-            let lane = LaneId::new(conn, direction);
-            self.displace(lane);
-            self.end_all(lane, |_| Err(OpError::Closed(reason)));
+        let [receive, send] = [Direction::Receive, Direction::Send].map(|lane| LaneId::new(conn, lane));
+        // The receive lane makes the last call. If it stands in the run queue it keeps its place there.
+        let stands = known && matches!(self.conns[receive].place, Place::Running { .. });
+        if !stands {
+            self.displace(receive);
         }
+        self.end_all(receive, |_| Err(OpError::Closed(reason)));
+        self.displace(send);
+        self.end_all(send, |_| Err(OpError::Closed(reason)));
         if !known {
             // There is nothing to close.
             self.remove_conn(conn);
-            return;
+        } else if !stands {
+            self.conns[receive].place = Place::Running { since: self.round.number };
+            self.run.push_back(&mut self.conns, receive.index());
         }
-        let lane = LaneId::new(conn, Direction::Receive);
-        self.conns[lane].place = Place::Running { since: self.round.number };
-        self.run.push_back(&mut self.conns, lane.index());
     }
 
     /// Ends a queued operation before it is complete: its deadline came, or it was cancelled.

@@ -366,10 +366,10 @@ impl<C, S: System> Proactor<C, S> {
 
     /// Closes a connection or listener at once: every queued operation ends with
     /// [`OpError::Closed`](crate::OpError::Closed), and the next turn closes the descriptor, by a reset if that cuts
-    /// off a send in the middle (see [`Close`](crate::Close)). Returns whether it was there to be closed. A connection that flushes because of a [`Close`](crate::Close) is cut off, one that
-    /// does because of [`shut_down_within`](Proactor::shut_down_within) is not. Closing what is closed, or
-    /// belongs to another proactor, does
-    /// nothing. Submit a [`Close`](crate::Close) instead to flush first, or to know when it is done.
+    /// off a send in the middle (see [`Close`](crate::Close)). Returns whether it was there to be closed. A connection that
+    /// flushes or lingers because of a [`Close`](crate::Close) is cut off, one that does because of
+    /// [`shut_down_within`](Proactor::shut_down_within) is not. Closing what is closed, or belongs to another proactor,
+    /// does nothing. Submit a [`Close`](crate::Close) instead to flush first, or to know when it is done.
     pub fn close(&mut self, conn: ConnId) -> bool {
         self.model.close(conn).is_ok()
     }
@@ -424,8 +424,12 @@ impl<C, S: System> Proactor<C, S> {
         self.model.shut_down();
     }
 
-    /// [`shut_down`](Proactor::shut_down), but sends that are queued may go on for `span`; everything else ends
-    /// at once.
+    /// [`shut_down`](Proactor::shut_down), but gracefully: sends that are queued may go on, then a FIN is sent, and what the
+    /// peer still sends is thrown away until it has ended its side too, so that no reset overtakes the last answer. `span`
+    /// from now everything that is left ends, and with it the proactor: a peer that does not end holds it open for so
+    /// long. Receives, accepts, connects and sleeps end at once, and nothing is accepted any more.
+    ///
+    /// A [`Close`](crate::Close) that was submitted before goes on as it is (a lingering one lingers), for `span` at most.
     pub fn shut_down_within(&mut self, span: Duration) {
         self.model.shut_down_by(Deadline::Within(span), || self.system.now());
     }

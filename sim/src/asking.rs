@@ -217,7 +217,7 @@ impl Episode {
             None => request,
         };
         let lease = matches!(request.buffer(), Buffer::Lease(_));
-        let (answer, deadline) =
+        let (answer, deadline, at) =
             self.timed(deadline, |model, clock| model.submit(conn, request, context, clock));
         self.note(|| format!("submits {task:?} on {conn} as {context}, deadline {deadline:?}: {answer:?}"));
         if let Ok(id) = answer {
@@ -226,7 +226,7 @@ impl Episode {
                 self.workload.sleeps.push((id, context));
             }
         }
-        let submission = Submission { conn, task, context, bytes, lease, deadline };
+        let submission = Submission { conn, task, context, bytes, lease, deadline, at };
         if let Err(error) = &answer {
             self.probes.refused(task, error.kind);
         }

@@ -250,8 +250,15 @@ impl Run {
         let context = nth as u64;
         let answer = self.episode.model.submit(self.conn, request, context, || now);
         self.submitted[nth] = answer.as_ref().ok().copied();
-        let submission =
-            Submission { conn: self.conn, task, context, bytes: bytes.clone(), lease: false, deadline };
+        let submission = Submission {
+            conn: self.conn,
+            task,
+            context,
+            bytes: bytes.clone(),
+            lease: false,
+            deadline,
+            at: now,
+        };
         let answer = answer.map_err(|error| crate::oracle::Refused {
             kind: error.kind,
             context: error.context,

@@ -52,6 +52,8 @@ pub struct Reference {
     pools: BTreeMap<PoolId, Pool>,
     /// The lanes that have something to attempt.
     line: VecDeque<LaneName>,
+    /// How many of them are yet to be served in this turn.
+    round: usize,
     /// The accepting lanes that wait for a connection's place or a credit.
     held: VecDeque<LaneName>,
     /// Those of them that got one since the others came: they come after them (K6).
@@ -90,7 +92,8 @@ struct Conn {
     lanes: [Lane; 2],
     /// The close that completes when it is gone.
     closer: Option<Op>,
-    /// When flushing or lingering ends.
+    /// When flushing or lingering ends: the span of a lingering close, or as a shutdown says where there is no close. The
+    /// deadline of a close is its own.
     ends: Option<Alarm>,
 }
 
@@ -103,16 +106,36 @@ enum Phase {
     Open,
     Flushing {
         reason: CloseReason,
-        linger_ms: Option<u32>,
+        linger: Linger,
     },
-    /// If a FIN is due, for how long to linger after it.
     Lingering {
         reason: CloseReason,
-        fin_due: Option<u32>,
+        linger: Linger,
+        fin: Fin,
     },
     Closing {
         reset: bool,
     },
+}
+
+/// Whether a connection lingers once its sends are done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Linger {
+    No,
+    /// For so long after the peer took anything.
+    For {
+        ms: u32,
+    },
+    /// Until the end that the shutdown set.
+    ToTheEnd,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fin {
+    Due,
+    /// Due, and not for the first time.
+    Tried,
+    Sent,
 }
 
 /// A connection's place, and a direction of it.
@@ -166,6 +189,7 @@ impl Reference {
             conn_places: Places::default(),
             op_places: Places::default(),
             line: VecDeque::new(),
+            round: 0,
             held: VecDeque::new(),
             held_served: VecDeque::new(),
             short: VecDeque::new(),
@@ -236,7 +260,11 @@ impl Reference {
         let lane = self.lane(name);
         match (self.conns[&name.conn].phase, name.direction) {
             (Phase::Closing { .. }, direction) => direction == Direction::Receive,
-            (Phase::Lingering { fin_due, .. }, Direction::Receive) => fin_due.is_some() || lane.ready,
+            (Phase::Lingering { fin: Fin::Due | Fin::Tried, .. }, Direction::Receive) => true,
+            // What comes is thrown away, until it ends.
+            (Phase::Flushing { .. } | Phase::Lingering { .. }, Direction::Receive) => {
+                lane.ready && lane.end.is_none()
+            }
             // A FIN needs no room: with nothing left before it, it is not waited with (K3).
             _ => !lane.ops.is_empty() && (lane.ready || lane.ops[0].work == Work::Shutdown),
         }

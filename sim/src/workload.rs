@@ -246,20 +246,20 @@ impl Episode {
         }
     }
 
-    /// Asks the model for something that has a deadline, and tells when that is: the model looks at the clock, if it
-    /// is relative, and what it sees there is not what it was told last.
+    /// Asks the model for something that has a deadline, and tells when that is, and what time it was for the model: it
+    /// looks at the clock, if need be, and what it sees there is not what it was told last.
     pub(crate) fn timed<R>(
         &mut self,
         deadline: Option<Deadline>,
         ask: impl FnOnce(&mut Model<u64>, &mut dyn FnMut() -> Instant) -> R,
-    ) -> (R, Option<Instant>) {
+    ) -> (R, Option<Instant>, Instant) {
         let mut latest = self.model.now();
         let answer = ask(&mut self.model, &mut || {
             let read = self.os.now();
             latest = latest.max(read);
             read
         });
-        (answer, resolve(deadline, latest))
+        (answer, resolve(deadline, latest), latest)
     }
 
     pub(crate) fn deadline(&self) -> Option<Deadline> {
@@ -310,7 +310,7 @@ impl Episode {
             3 => Deadline::Within(self.choose(odd::span)),
             _ => Deadline::At(self.choose(|choice| odd::boundary(choice, now))),
         };
-        let ((), until) = self.timed(Some(deadline), |model, clock| model.shut_down_by(deadline, clock));
+        let ((), until, _) = self.timed(Some(deadline), |model, clock| model.shut_down_by(deadline, clock));
         self.note(|| format!("shuts down by {until:?}"));
         self.oracle.on_shut_down(until);
     }
@@ -345,7 +345,8 @@ impl Episode {
         let Some((op, context)) = self.pick(&self.workload.ops) else { return };
         let deadline = self.deadline();
         let place = self.model.op_info(op).ok().and_then(|info| info.place);
-        let (done, deadline) = self.timed(deadline, |model, clock| model.set_deadline(op, deadline, clock));
+        let (done, deadline, _) =
+            self.timed(deadline, |model, clock| model.set_deadline(op, deadline, clock));
         if done.is_ok() {
             self.probes.touched(1, place);
         }

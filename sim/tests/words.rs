@@ -182,7 +182,7 @@ fn deadlines_are_set_on_every_noun() {
     assert_eq!(model.next_deadline(), Some(at(3)));
     let second = model.open(Kind::Stream).unwrap();
     submit(&mut model, second, Send::new("x"));
-    submit(&mut model, second, Close::linger(MS).deadline(at(2)));
+    submit(&mut model, second, Close::linger(MS * 5).deadline(at(2)));
     assert_eq!(model.next_deadline(), Some(at(2)));
     model.shut_down_by(Deadline::At(at(1)), || unreachable!("it is not relative"));
     assert_eq!(model.next_deadline(), Some(at(1)));

@@ -9,6 +9,7 @@ use core::time::Duration;
 
 use super::*;
 use crate::cargo::Cargo;
+use crate::conn::Fin;
 use crate::lane::{Belief, End};
 use crate::lease::{Home, Returned};
 use crate::list::{Link, List};
@@ -174,7 +175,7 @@ fn a_connection_in_the_making_that_nobody_asked_for() {
 fn an_operation_on_a_connection_that_lingers() {
     let (model, conn) = receiving(1);
     canary("lingering-empty", model, |model| {
-        model.conns[conn].phase = Phase::Lingering { fin_due: false };
+        model.conns[conn].phase = Phase::Lingering { fin: Fin::Sent };
     });
 }
 
@@ -183,6 +184,25 @@ fn a_connection_that_flushes_with_nothing_to_send() {
     let (model, conn) = receiving(0);
     canary("flushing-sends", model, |model| {
         model.conns[conn].phase = Phase::Flushing;
+    });
+}
+
+#[test]
+fn a_connection_that_is_open_and_has_its_end_timed() {
+    let (model, conn) = receiving(0);
+    canary("end-timer", model, |model| {
+        model.conns[conn].end_timer = Some(model.timers.arm(Tick(1), Owner::Conn(conn).into()));
+    });
+}
+
+#[test]
+fn a_connection_that_lingers_for_ever() {
+    let (mut model, conn) = receiving(0);
+    let id = model.conn_id(conn);
+    submit(&mut model, id, Close::linger(Duration::from_secs(1)));
+    canary("linger-timer", model, |model| {
+        let timer = model.conns[conn].end_timer.take().unwrap();
+        model.timers.cancel(timer);
     });
 }
 

@@ -3,6 +3,7 @@
 
 mod bench;
 mod broken_off;
+mod closing;
 mod connecting;
 mod foreign;
 mod operations;

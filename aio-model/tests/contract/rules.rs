@@ -402,7 +402,9 @@ fn a_shut_down_with_a_deadline_lets_queued_sends_finish() {
     bench.model.shut_down_by(Deadline::At(bench.now + 5 * MS), || unreachable!());
     assert_eq!(bench.model.next_deadline(), Some(bench.now + 5 * MS), "the sooner end counts");
     bench.round(NO_TIME, &[Transferred(2), WouldBlock]);
-    assert_eq!(bench.round(5 * MS, &[]), [Asked::Close(quick)]);
+    bench.readable(quick);
+    let ends = [Asked::Shutdown(quick), Asked::Discard(quick), Asked::Close(quick)];
+    assert_eq!(bench.round(5 * MS, &[Done, Transferred(0)]), ends);
     assert_eq!(bench.round(NO_TIME, &[]), [Asked::Close(stuck)]);
     let closed = "Closed(ShutDown)";
     let received = [ended("recv", 0, closed), ended("recv", 0, closed)];

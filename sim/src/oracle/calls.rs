@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aio_model::{ConnId, Done, Instant, Kind, OpError, Outcome, Readiness, Rearm, Spin, SystemErrorKind};
 
-use super::{Conn, End, Oracle, Phase, RECEIVE, SEND, Task};
+use super::{Conn, End, Fin, Oracle, Phase, RECEIVE, SEND, Task};
 
 /// How long an adaptive proactor polls, and how often in a row without anything coming of it.
 const SPIN_MAX: Duration = Duration::from_micros(50);
@@ -81,7 +81,7 @@ impl Oracle {
         let due = |conn: &Conn| match conn.phase {
             Phase::Closing { .. } => true,
             // Unless the system was short of something for it (K5).
-            Phase::Lingering { fin_due: Some(_), .. } => !conn.lanes[RECEIVE].pauses(self.now),
+            Phase::Lingering { fin: Fin::Due | Fin::Tried, .. } => !conn.lanes[RECEIVE].pauses(self.now),
             _ => false,
         };
         let sleepy = self.conns.iter().find(|(_, conn)| due(conn)).map(|(conn, _)| *conn);
@@ -277,6 +277,7 @@ impl Oracle {
         match outcome {
             Outcome::Transferred(count) => {
                 let moved = self.transferred(conn, SEND, serial, count, bytes.len());
+                self.put_off(conn, self.now);
                 if moved == (end - start) as u64 {
                     self.end(serial, Ok(Done::Sent));
                 }

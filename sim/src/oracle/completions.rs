@@ -4,7 +4,7 @@ use aio_model::{
     Buffer, CloseReason, Completion, ConnId, Done, Instant, Kind, Limit, OpError, OpId, SubmitErrorKind,
 };
 
-use super::{Conn, End, Manner, Op, Oracle, Phase, RECEIVE, SEND, Task, due_tick};
+use super::{Conn, End, Op, Oracle, Phase, RECEIVE, SEND, Task, due_tick};
 use crate::pattern;
 use crate::pieces;
 
@@ -39,6 +39,8 @@ pub struct Submission {
     pub lease: bool,
     /// When its deadline is, if it has one.
     pub deadline: Option<Instant>,
+    /// What time it was for the model: the latest that it was told, or that it read for this.
+    pub at: Instant,
 }
 
 impl Oracle {
@@ -120,7 +122,7 @@ impl Oracle {
     }
 
     fn accepted(&mut self, submission: Submission, id: OpId) {
-        let Submission { conn, mut task, context, bytes, lease, deadline } = submission;
+        let Submission { conn, mut task, context, bytes, lease, deadline, at } = submission;
         if let (Task::RecvOwnPool, Some(state)) = (task, self.conns.get(&conn)) {
             task = Task::RecvPooled { pool: state.pool };
         }
@@ -128,29 +130,13 @@ impl Oracle {
         let due = deadline.and_then(due_tick).map(|tick| (tick, self.armed));
         self.armed += 1;
         self.note_generation(1, id.key());
-        let op_due = if task.can_change() { due } else { None };
-        self.ops.insert(
-            context,
-            Op { id, conn, task, due: op_due, submitted: bytes, lease, moved: 0, verdict: None },
-        );
+        self.ops
+            .insert(context, Op { id, conn, task, due, submitted: bytes, lease, moved: 0, verdict: None });
         let Some(lane) = task.lane() else {
-            if matches!(task, Task::Close { .. })
-                && let Some(conn) = self.conns.get_mut(&conn)
-            {
-                conn.closer = Some(context);
-            }
             return match task {
                 Task::Sleep => {}
                 Task::Post => self.end(context, Ok(Done::Posted)),
-                Task::Close { manner: Manner::Flush, reason } => self.flush(conn, reason, None, due),
-                Task::Close { manner: Manner::Linger(millis), reason } => {
-                    self.flush(conn, reason, Some(millis), due);
-                }
-                Task::Close { manner: Manner::Now, reason } => self.abort(conn, reason),
-                Task::Close { manner: Manner::Abort, reason } => {
-                    let stream = self.conns.get(&conn).is_some_and(|conn| conn.kind == Kind::Stream);
-                    self.close_now(conn, reason, stream);
-                }
+                Task::Close { manner, reason } => self.begin_close(conn, context, manner, reason, at),
                 _ => unreachable!("{task:?} queues in a lane"),
             };
         };
@@ -232,7 +218,7 @@ impl Oracle {
         self.ensure(done == known, "K2", "close-answer", || {
             format!("close of {conn} says {done}; there: {known}")
         });
-        let shuts = |conn: &Conn| matches!(conn.phase, Phase::Flushing { reason: CloseReason::ShutDown, .. });
+        let shuts = |conn: &Conn| conn.ends_for().is_some() && conn.closer.is_none();
         if self.conns.get(&conn).is_some_and(shuts) {
             return;
         }

@@ -122,6 +122,9 @@ struct Conn {
     lanes: [Lane; 2],
     phase: Phase,
     closer: Option<u64>,
+    /// Until when it flushes or lingers: the span of a lingering close, or without a close what the shutdown said. The
+    /// deadline of a close is that operation's.
+    until: Option<(u64, u64)>,
     /// Bytes that completions have reported as received.
     reported: u64,
 }
@@ -133,17 +136,14 @@ enum Phase {
         known: bool,
     },
     Open,
-    /// Until when, at the latest, and for how many milliseconds it lingers then.
     Flushing {
         reason: CloseReason,
-        linger: Option<u32>,
-        until: Option<(u64, u64)>,
+        linger: Linger,
     },
-    /// A FIN is due, and for how many milliseconds it lingers then; or until when it does.
     Lingering {
         reason: CloseReason,
-        fin_due: Option<u32>,
-        until: Option<(u64, u64)>,
+        linger: Linger,
+        fin: Fin,
     },
     /// Whether by a reset.
     Closing {
@@ -151,11 +151,46 @@ enum Phase {
     },
 }
 
+/// Whether a connection lingers when its sends are done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Linger {
+    Not,
+    /// For that many milliseconds after the peer took anything.
+    For(u32),
+    /// Until the shutdown's deadline.
+    ToTheEnd,
+}
+
+/// The FIN of a connection that lingers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fin {
+    Due,
+    /// Due, and not for the first time.
+    Tried,
+    Sent,
+}
+
 impl Conn {
     fn new(kind: Kind, serial: Option<u64>) -> Conn {
         let lanes = [Lane::default(), Lane { ready: true, ..Lane::default() }];
         let (phase, far) = (Phase::Open, Side::Client);
-        Conn { kind, serial, far, pool: 0, lanes, phase, closer: None, reported: 0 }
+        Conn { kind, serial, far, pool: 0, lanes, phase, closer: None, until: None, reported: 0 }
+    }
+
+    /// Why it flushes or lingers, if it does.
+    fn ends_for(&self) -> Option<CloseReason> {
+        match self.phase {
+            Phase::Flushing { reason, .. } | Phase::Lingering { reason, .. } => Some(reason),
+            Phase::Connecting { .. } | Phase::Open | Phase::Closing { .. } => None,
+        }
+    }
+
+    /// Whether its receive lane has a call to make that is of no operation: a FIN that is due, or, while it flushes or
+    /// lingers, a discard. That needs to be ready.
+    fn has_own_call(&self) -> bool {
+        let fin_due = matches!(self.phase, Phase::Lingering { fin: Fin::Due | Fin::Tried, .. });
+        let lane = &self.lanes[RECEIVE];
+        fin_due || (self.ends_for().is_some() && lane.end.is_none() && lane.ready)
     }
 }
 
@@ -500,10 +535,16 @@ impl Oracle {
     }
 
     fn close_now(&mut self, conn: ConnId, reason: CloseReason, reset: bool) {
-        let before = match self.conns.get_mut(&conn) {
+        let (before, closer) = match self.conns.get_mut(&conn) {
             None | Some(Conn { phase: Phase::Closing { .. }, .. }) => return,
-            Some(conn) => std::mem::replace(&mut conn.phase, Phase::Closing { reset }),
+            Some(conn) => {
+                conn.until = None;
+                (std::mem::replace(&mut conn.phase, Phase::Closing { reset }), conn.closer)
+            }
         };
+        if let Some(closer) = closer.and_then(|closer| self.ops.get_mut(&closer)) {
+            closer.due = None;
+        }
         for lane in [RECEIVE, SEND] {
             self.end_lane(conn, lane, |_| Err(OpError::Closed(reason)));
             // A close is never short of anything.

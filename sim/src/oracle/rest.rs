@@ -9,14 +9,10 @@ use crate::engine::Direction;
 use crate::net::Net;
 
 impl Oracle {
-    /// Everything that is armed: deadlines of operations, and ends of flushing.
+    /// Everything that is armed: deadlines of operations, and ends of flushing and lingering.
     pub(super) fn due(&self) -> impl Iterator<Item = (u64, u64)> {
         let ops = self.ops.values().filter(|op| op.verdict.is_none()).filter_map(|op| op.due);
-        let flushes = self.conns.values().filter_map(|conn| match conn.phase {
-            Phase::Flushing { until, .. } | Phase::Lingering { until, .. } => until,
-            Phase::Connecting { .. } | Phase::Open | Phase::Closing { .. } => None,
-        });
-        ops.chain(flushes)
+        ops.chain(self.conns.values().filter_map(|conn| conn.until))
     }
 
     /// The turn is over: what was due has ended (T1), and of two turns in a row one has looked outside (K6).
@@ -29,18 +25,20 @@ impl Oracle {
         self.expired = now;
         while let Some(due) = self.due().filter(|(tick, _)| *tick <= now).min() {
             let op = self.ops.iter().find(|(_, op)| op.verdict.is_none() && op.due == Some(due));
-            let op = op.map(|(context, _)| *context);
-            let is_due = |conn: &Conn| match conn.phase {
-                Phase::Flushing { until, .. } | Phase::Lingering { until, .. } => until == Some(due),
-                Phase::Connecting { .. } | Phase::Open | Phase::Closing { .. } => false,
-            };
-            let flush = self.conns.iter().find(|(_, conn)| is_due(conn)).map(|(id, conn)| (*id, conn.phase));
-            match (op, flush) {
-                (Some(context), _) => self.end_early(context, OpError::Deadline),
-                (None, Some((conn, Phase::Flushing { reason, .. } | Phase::Lingering { reason, .. }))) => {
-                    self.abort(conn, reason);
+            let op = op.map(|(context, op)| (*context, op.task, op.conn));
+            let ends = self.conns.iter().find(|(_, conn)| conn.until == Some(due));
+            let conn = match (op, ends) {
+                (Some((context, task, _)), _) if task.can_change() => {
+                    self.end_early(context, OpError::Deadline);
+                    continue;
                 }
-                (None, _) => return,
+                (Some((_, _, conn)), _) => conn,
+                (None, Some((conn, _))) => *conn,
+                (None, None) => return,
+            };
+            match self.conns.get(&conn).and_then(Conn::ends_for) {
+                Some(reason) => self.abort(conn, reason),
+                None => return,
             }
         }
     }
@@ -119,17 +117,17 @@ impl Oracle {
         let mut passed_over = Vec::new();
         for (id, conn) in self.conns.iter() {
             for (index, lane) in conn.lanes.iter().enumerate() {
-                let Some(head) = lane.queue.front().map(|head| self.ops[head].task) else { continue };
+                let head = lane.queue.front().map(|head| self.ops[head].task);
                 let served = self.turn.by_lane.contains_key(&(*id, index));
                 // A place that became free in this very turn may be taken by the user before the next.
-                let placed = self.turn.place_free || !matches!(head, Task::AcceptOne | Task::AcceptMany);
+                let accepts = matches!(head, Some(Task::AcceptOne | Task::AcceptMany));
+                let placed = self.turn.place_free || !accepts;
+                let could = match head {
+                    Some(head) => lane.ready && !self.waits(lane, head, outstanding),
+                    None => index == RECEIVE && conn.has_own_call() && !lane.pauses(self.now),
+                };
                 // What came in the middle of the turn is served in the next.
-                let could = placed
-                    && lane.due
-                    && lane.ready
-                    && !matches!(conn.phase, Phase::Closing { .. })
-                    && !self.waits(lane, head, outstanding);
-                passed_over.push((*id, index, could && !served));
+                passed_over.push((*id, index, placed && lane.due && could && !served));
             }
         }
         for (id, index, passed) in passed_over {
@@ -199,14 +197,14 @@ impl Oracle {
             return Some(Broken::new("K2", "close-goes-on", what));
         }
         let state = &conn.lanes[lane];
-        if let (Phase::Lingering { fin_due, .. }, RECEIVE) = (conn.phase, lane) {
+        if conn.ends_for().is_some() && lane == RECEIVE {
             if state.pauses(self.now) {
                 return None;
             }
-            let waits = net.condition(id)?.receives() && !net.edge_debt(id, Direction::Receive);
-            let what = || format!("{id} lingers, and what comes is not thrown away");
-            let stuck = fin_due.is_some() || state.ready || waits;
-            return stuck.then(|| Broken::new("K2", "linger-goes-on", what()));
+            let unseen = net.condition(id)?.receives() && !net.edge_debt(id, Direction::Receive);
+            let waits = state.end.is_none() && !conn.has_own_call() && unseen;
+            let what = || format!("{id} is {:?}, and what comes is not thrown away", conn.phase);
+            return (conn.has_own_call() || waits).then(|| Broken::new("K2", "linger-goes-on", what()));
         }
         let head = &self.ops[state.queue.front()?].task;
         if self.waits(state, *head, outstanding) {

@@ -13,14 +13,12 @@ impl Oracle {
         let (expired, short) = (self.expired, self.turn.short);
         let (ops, pools) = (&self.ops, &self.pools);
         for (_, conn) in self.conns.iter_mut() {
-            let (phase, kind) = (conn.phase, conn.kind);
+            let (phase, kind, own_call) = (conn.phase, conn.kind, conn.has_own_call());
             for (index, lane) in conn.lanes.iter_mut().enumerate() {
                 let head = lane.queue.front().map(|head| ops[head].task);
                 let able = match (phase, head) {
                     (Phase::Closing { .. }, _) => index == RECEIVE,
-                    (Phase::Lingering { fin_due, .. }, None) if index == RECEIVE => {
-                        fin_due.is_some() || lane.ready
-                    }
+                    (Phase::Flushing { .. } | Phase::Lingering { .. }, None) if index == RECEIVE => own_call,
                     (_, Some(Task::Shutdown)) => true,
                     (_, Some(head)) => lane.ready && !short.lacks(head, pools),
                     (_, None) => false,

@@ -2,7 +2,7 @@
 
 use aio_model::{CloseReason, ConnId, Done, Instant, Kind, OpError, Outcome};
 
-use super::{Conn, Lane, Oracle, Phase, RECEIVE, SEND, Task, due_tick};
+use super::{Conn, End, Fin, Lane, Linger, Manner, Oracle, Phase, RECEIVE, SEND, Task, due_tick};
 use crate::link::Side;
 
 impl Oracle {
@@ -85,19 +85,41 @@ impl Oracle {
         }
     }
 
-    /// A connection is to close when its queued sends are done, or later.
-    pub(super) fn flush(
+    /// A close was accepted, when that was the time.
+    pub(super) fn begin_close(
         &mut self,
         conn: ConnId,
+        context: u64,
+        manner: Manner,
         reason: CloseReason,
-        linger: Option<u32>,
-        until: Option<(u64, u64)>,
+        at: Instant,
     ) {
-        if let Some(Conn { phase, kind, .. }) = self.conns.get_mut(&conn) {
-            let linger = linger.filter(|_| *kind == Kind::Stream);
-            *phase = Phase::Flushing { reason, linger, until };
+        if let Some(conn) = self.conns.get_mut(&conn) {
+            conn.closer = Some(context);
         }
+        match manner {
+            Manner::Now => self.abort(conn, reason),
+            Manner::Abort => {
+                let stream = self.conns.get(&conn).is_some_and(|conn| conn.kind == Kind::Stream);
+                self.close_now(conn, reason, stream);
+            }
+            Manner::Flush => self.flush(conn, reason, Linger::Not, at),
+            Manner::Linger(millis) => self.flush(conn, reason, Linger::For(millis), at),
+        }
+    }
+
+    /// A connection is to close when its queued sends are done, or later.
+    fn flush(&mut self, conn: ConnId, reason: CloseReason, linger: Linger, at: Instant) {
+        if let Some(Conn { phase, kind, .. }) = self.conns.get_mut(&conn) {
+            let linger = if *kind == Kind::Stream { linger } else { Linger::Not };
+            *phase = Phase::Flushing { reason, linger };
+        }
+        self.put_off(conn, at);
         self.end_lane(conn, RECEIVE, |_| Err(OpError::Closed(reason)));
+        if let Some(lane) = self.lane(conn, RECEIVE) {
+            // What comes is thrown away from now on, and that does not wait for anything.
+            (lane.pause, lane.parked, lane.in_line) = (None, None, None);
+        }
         self.flushed(conn);
     }
 
@@ -112,45 +134,54 @@ impl Oracle {
         }
         let (reason, linger, fin_sent) = (*reason, *linger, lanes[SEND].fin);
         let whole = lanes.iter().all(|lane| lane.end.is_none() && !lane.tainted);
-        match linger {
-            Some(millis) if whole && !self.shut_down => {
-                let until = if fin_sent { self.due_in(millis) } else { None };
-                let fin_due = (!fin_sent).then_some(millis);
-                if let Some(state) = self.conns.get_mut(&conn) {
-                    state.phase = Phase::Lingering { reason, fin_due, until };
-                }
-            }
-            _ => self.abort(conn, reason),
+        if linger == Linger::Not || !whole {
+            return self.abort(conn, reason);
+        }
+        let fin = if fin_sent { Fin::Sent } else { Fin::Due };
+        if let Some(state) = self.conns.get_mut(&conn) {
+            state.phase = Phase::Lingering { reason, linger, fin };
+        }
+        if fin_sent {
+            self.put_off(conn, self.now);
         }
     }
 
-    /// When something falls due that is armed now, for that many milliseconds.
-    fn due_in(&mut self, millis: u32) -> Option<(u64, u64)> {
+    /// The peer of a connection that is to linger for a span has taken something, or is told of the end: the span
+    /// begins anew.
+    pub(super) fn put_off(&mut self, conn: ConnId, at: Instant) {
+        let armed = self.armed;
         self.armed += 1;
-        let at = self.now + std::time::Duration::from_millis(millis.into());
-        due_tick(at).map(|tick| (tick, self.armed - 1))
+        let Some(state) = self.conns.get_mut(&conn) else { return };
+        let (Phase::Flushing { linger: Linger::For(millis), .. }
+        | Phase::Lingering { linger: Linger::For(millis), .. }) = state.phase
+        else {
+            return;
+        };
+        let Some(tick) = due_tick(at + std::time::Duration::from_millis(millis.into())) else { return };
+        if state.until.is_none_or(|(before, _)| before < tick) {
+            state.until = Some((tick, armed));
+        }
     }
 
     /// The FIN of a connection that lingers was answered; `false` if it does not linger.
     pub(super) fn on_last_fin(&mut self, conn: ConnId, outcome: Outcome) -> bool {
-        let Some(Conn { phase: Phase::Lingering { reason, fin_due, .. }, .. }) = self.conns.get(&conn) else {
+        let Some(Conn { phase: Phase::Lingering { reason, fin, .. }, .. }) = self.conns.get(&conn) else {
             return false;
         };
-        let (reason, fin_due) = (*reason, *fin_due);
+        let (reason, before) = (*reason, *fin);
         self.count_call(conn, RECEIVE, "a FIN");
         self.judge_pause(conn, RECEIVE, "a FIN");
-        let Some(millis) = fin_due else {
-            self.breaks("K2", "one-fin", || format!("{conn} sends a second FIN"));
-            return true;
-        };
-        let due = self.due_in(millis);
-        if let Some(Conn { phase: Phase::Lingering { fin_due, until, .. }, lanes, .. }) =
-            self.conns.get_mut(&conn)
-        {
-            // A try before this one, or a shutdown that came in between, has set an earlier end.
-            *until = [*until, due].into_iter().flatten().min_by_key(|(tick, _)| *tick);
+        match before {
+            Fin::Sent => {
+                self.breaks("K2", "one-fin", || format!("{conn} sends a second FIN"));
+                return true;
+            }
+            Fin::Due => self.put_off(conn, self.now),
+            Fin::Tried => {}
+        }
+        if let Some(Conn { phase: Phase::Lingering { fin, .. }, lanes, .. }) = self.conns.get_mut(&conn) {
+            *fin = if outcome == Outcome::Done { Fin::Sent } else { Fin::Tried };
             if outcome == Outcome::Done {
-                *fin_due = None;
                 lanes[RECEIVE].shortages = 0;
                 // The FIN needed no readiness; throwing away does.
                 lanes[RECEIVE].due &= lanes[RECEIVE].ready;
@@ -168,28 +199,45 @@ impl Oracle {
     pub fn on_discard(&mut self, conn: ConnId, outcome: Outcome) {
         self.count_call(conn, RECEIVE, "a discard");
         self.judge_pause(conn, RECEIVE, "a discard");
-        let Some(Conn { phase: Phase::Lingering { reason, fin_due: None, .. }, lanes, .. }) =
-            self.conns.get(&conn)
-        else {
-            return self.breaks("C4", "discard-lingers", || {
-                format!("{conn} throws bytes away, and does not linger")
+        let (phase, reason) = self.conns.get(&conn).map_or((Phase::Open, None), |conn| {
+            let over = conn.lanes[RECEIVE].end.is_some();
+            (conn.phase, conn.ends_for().filter(|_| !over))
+        });
+        let fin_due = matches!(phase, Phase::Lingering { fin: Fin::Due | Fin::Tried, .. });
+        let Some(reason) = reason.filter(|_| !fin_due) else {
+            return self.breaks("C4", "discard-ends", || {
+                format!("{conn} throws bytes away, and is {phase:?}, or its peer has ended")
             });
         };
-        let (reason, ready) = (*reason, lanes[RECEIVE].ready);
-        match outcome {
+        let ready = self.lane(conn, RECEIVE).is_some_and(|lane| lane.ready);
+        self.ensure(ready, "K6", "discard-when-ready", || {
+            format!("a needless discard on {conn}: it is not ready")
+        });
+        let end = match outcome {
             Outcome::Transferred(1..) | Outcome::Partial(_) => {
                 if let Some(lane) = self.lane(conn, RECEIVE) {
                     lane.shortages = 0;
                 }
+                return;
             }
             Outcome::WouldBlock | Outcome::Interrupted | Outcome::Exhausted(_) => {
-                self.hindered(conn, RECEIVE, outcome);
+                return self.hindered(conn, RECEIVE, outcome);
+            }
+            Outcome::Failed(error) => End::Fault(error),
+            _ => End::EndOfStream,
+        };
+        if let Some(lane) = self.lane(conn, RECEIVE) {
+            (lane.end, lane.due) = (Some(end), false);
+        }
+        match (phase, end) {
+            (Phase::Flushing { .. }, End::EndOfStream) => {}
+            // What is wrong is told once: the sends would not hear of it any more.
+            (Phase::Flushing { .. }, End::Fault(_)) => {
+                self.finish(conn, SEND, end);
+                self.flushed(conn);
             }
             _ => self.abort(conn, reason),
         }
-        self.ensure(ready, "K6", "discard-when-ready", || {
-            format!("a needless discard on {conn}: it is not ready")
-        });
     }
 
     /// `shut_down` was called, or `shut_down_by` that time.
@@ -209,9 +257,8 @@ impl Oracle {
         for (conn, phase) in conns {
             match (until, phase) {
                 (Some(until), Phase::Open) => {
-                    let due = due_tick(until).map(|tick| (tick, self.armed));
-                    self.armed += 1;
-                    self.flush(conn, reason, None, due);
+                    self.end_sooner(conn, due_tick(until));
+                    self.flush(conn, reason, Linger::ToTheEnd, self.now);
                 }
                 (Some(until), Phase::Flushing { .. } | Phase::Lingering { .. }) => {
                     self.end_sooner(conn, due_tick(until));
@@ -221,15 +268,13 @@ impl Oracle {
         }
     }
 
-    /// Flushing or lingering ends at `tick`, unless it ends earlier anyway.
+    /// Flushing or lingering ends at `tick`, unless it ends earlier anyway: a close has no more time than that.
     fn end_sooner(&mut self, conn: ConnId, tick: Option<u64>) {
         let armed = self.armed;
         self.armed += 1;
-        let Some(Conn { phase: Phase::Flushing { until, .. } | Phase::Lingering { until, .. }, .. }) =
-            self.conns.get_mut(&conn)
-        else {
-            return;
-        };
+        let Some(state) = self.conns.get_mut(&conn) else { return };
+        let closer = state.closer.and_then(|closer| self.ops.get_mut(&closer));
+        let until = closer.map_or(&mut state.until, |closer| &mut closer.due);
         match (tick, *until) {
             (None, _) => {}
             (Some(tick), Some((before, _))) if before <= tick => {}

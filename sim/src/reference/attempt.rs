@@ -3,7 +3,7 @@
 use aio_model::{Kind, LaneEnd, OpError, Outcome, Rearm, SystemError, SystemErrorKind};
 
 use super::turn::{Call, World};
-use super::{Buffer, Completion, Done, Id, LaneName, Op, Phase, Reference, Rule, Work};
+use super::{Buffer, Completion, Done, Fin, Id, LaneName, Op, Phase, Reference, Rule, Work};
 
 /// What an operation ends with in a lane that has ended: the end of a stream is a success, unless more was asked for
 /// (K4).
@@ -197,29 +197,47 @@ impl Reference {
         }
     }
 
-    /// The calls of a connection that has no operations left.
+    /// The calls of a connection that ends, which are of no operation.
     fn wind_up(&mut self, name: LaneName, conn: Id, world: &mut impl World) {
         match self.conns[&name.conn].phase {
-            Phase::Lingering { reason, fin_due: Some(ms) } => {
+            Phase::Lingering { reason, linger, fin: fin @ (Fin::Due | Fin::Tried) } => {
                 let outcome = world.perform(Call::ShutdownWrite { conn }).0;
                 // K2: from the first try on, it has so long and no longer.
-                self.linger_for(name.conn, ms);
+                if fin == Fin::Due {
+                    self.put_off(name.conn, self.now);
+                }
+                let fin = if outcome == Outcome::Done { Fin::Sent } else { Fin::Tried };
+                self.conn_mut(name.conn).phase = Phase::Lingering { reason, linger, fin };
                 match outcome {
-                    Outcome::Done => {
-                        self.conn_mut(name.conn).phase = Phase::Lingering { reason, fin_due: None };
-                        self.lane_mut(name).shortages = 0;
-                    }
+                    Outcome::Done => self.lane_mut(name).shortages = 0,
                     Outcome::Interrupted | Outcome::Exhausted(_) => self.hindered(name, outcome),
                     _ => self.abort(name.conn, reason),
                 }
             }
-            Phase::Lingering { reason, fin_due: None } => match world.perform(Call::Discard { conn }).0 {
-                Outcome::Transferred(1..) | Outcome::Partial(_) => self.lane_mut(name).shortages = 0,
-                other @ (Outcome::WouldBlock | Outcome::Interrupted | Outcome::Exhausted(_)) => {
-                    self.hindered(name, other);
+            Phase::Flushing { reason, .. } | Phase::Lingering { reason, .. } => {
+                match world.perform(Call::Discard { conn }).0 {
+                    Outcome::Transferred(1..) | Outcome::Partial(_) => self.lane_mut(name).shortages = 0,
+                    Outcome::Transferred(0) => self.end(name, LaneEnd::EndOfStream),
+                    other => self.hindered(name, other),
                 }
-                _ => self.abort(name.conn, reason),
-            },
+                let end = self.lane(name).end;
+                match end {
+                    None => {}
+                    Some(_) if !matches!(self.conns[&name.conn].phase, Phase::Flushing { .. }) => {
+                        self.abort(name.conn, reason);
+                    }
+                    Some(LaneEnd::EndOfStream) => {}
+                    // The sends would not be told any more what is wrong.
+                    Some(error) => {
+                        let sends = LaneName::send(name.conn);
+                        // K6: if they are among those yet to be served, there is one less to be served.
+                        let at = self.line.iter().position(|lane| *lane == sends);
+                        self.round -= usize::from(at.is_some_and(|at| at <= self.round));
+                        self.end(sends, error);
+                        self.abort(name.conn, reason);
+                    }
+                }
+            }
             phase => {
                 world.perform(Call::Close { conn, reset: phase == Phase::Closing { reset: true } });
                 if let Some(closer) = self.conn_mut(name.conn).closer.take() {
@@ -240,6 +258,7 @@ impl Reference {
         lane.bytes += count as u64;
         lane.shortages = 0;
         lane.ready &= !(short && rearms && !lane.end_hinted);
+        self.put_off(name.conn, self.now);
     }
 
     /// Nothing went through.

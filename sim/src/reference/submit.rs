@@ -78,7 +78,7 @@ impl Reference {
                 self.enqueue(LaneName::send(conn), op);
             }
             (_, Some(direction)) => self.enqueue(LaneName { conn: conn.index, direction }, op),
-            (_, None) => self.begin_close(conn.index, op, deadline),
+            (_, None) => self.begin_close(conn.index, op, deadline, clock.max(self.now)),
         }
         Ok(id)
     }

@@ -27,6 +27,10 @@ impl Alarm {
     pub(super) fn at(self) -> Instant {
         Instant::from_nanos(self.at_ms.saturating_mul(MS))
     }
+
+    pub(super) fn is_later_than(self, other: Alarm) -> bool {
+        self.at_ms > other.at_ms
+    }
 }
 
 impl Reference {
@@ -70,10 +74,14 @@ impl Reference {
         self.lane_mut(name).pause = Some(alarm);
     }
 
-    /// Flushing or lingering ends at `deadline`, if not before.
+    /// Flushing or lingering ends at `deadline`, if not before: it becomes that of the close, if there is one.
     pub(super) fn end_by(&mut self, conn: u32, deadline: Instant) {
         let Some(alarm) = self.alarm(deadline) else { return };
-        let ends = &mut self.conn_mut(conn).ends;
+        let state = self.conn_mut(conn);
+        let ends = match &mut state.closer {
+            Some(closer) => &mut closer.deadline,
+            None => &mut state.ends,
+        };
         if ends.is_none_or(|ends| alarm.at_ms < ends.at_ms) {
             *ends = Some(alarm);
         }
@@ -84,7 +92,10 @@ impl Reference {
         let mut agenda = vec![];
         let mut note = |alarm: Option<Alarm>, due| agenda.extend(alarm.map(|alarm| (alarm, due)));
         self.sleeping.iter().for_each(|op| note(op.deadline, Due::Op(op.id)));
-        self.conns.values().for_each(|conn| note(conn.ends, Due::End(conn.id.index)));
+        for conn in self.conns.values() {
+            note(conn.ends, Due::End(conn.id.index));
+            note(conn.closer.as_ref().and_then(|closer| closer.deadline), Due::End(conn.id.index));
+        }
         for (name, lane) in self.lanes() {
             note(lane.pause, Due::Pause(name));
             lane.ops.iter().for_each(|op| note(op.deadline, Due::Op(op.id)));
@@ -114,12 +125,12 @@ impl Reference {
                     self.settle(lane.conn);
                 }
                 Due::End(conn) => {
-                    self.conn_mut(conn).ends = None;
-                    if let Phase::Flushing { reason, .. } | Phase::Lingering { reason, .. } =
+                    let (Phase::Flushing { reason, .. } | Phase::Lingering { reason, .. }) =
                         self.conns[&conn].phase
-                    {
-                        self.abort(conn, reason);
-                    }
+                    else {
+                        unreachable!("nothing else is to end by itself");
+                    };
+                    self.abort(conn, reason);
                 }
             }
         }

@@ -108,7 +108,9 @@ impl Reference {
     fn attempt_all(&mut self, world: &mut impl World) {
         let mut left = self.plan.limits.turn_attempts_max.get();
         let share = if self.keeps(Rule::K6) { self.plan.limits.lane_attempts_max.get() } else { u32::MAX };
-        for _ in 0..self.line.len() {
+        self.round = self.line.len();
+        while self.round > 0 {
+            self.round -= 1;
             let mut share = share;
             while left > 0
                 && let Some(&lane) = self.line.front()

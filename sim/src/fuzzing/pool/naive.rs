@@ -152,10 +152,16 @@ impl Naive {
             return;
         }
         self.lanes[lane].closing = true;
-        self.leave(lane);
+        // Who stands in line to receive, stands in line to be closed.
+        let stands = self.lanes[lane].place == Place::Running;
+        if !stands {
+            self.leave(lane);
+        }
         self.end_all(lane, How::Closed);
-        self.lanes[lane].place = Place::Running;
-        self.run.push_back(lane);
+        if !stands {
+            self.lanes[lane].place = Place::Running;
+            self.run.push_back(lane);
+        }
     }
 
     /// A buffer came home.

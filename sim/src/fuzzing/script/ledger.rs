@@ -20,6 +20,8 @@ pub(super) struct Ledger {
     conns: BTreeMap<ConnId, Account>,
     /// The last call, and its outcome.
     pub(super) last_call: Option<(ConnId, &'static str, Outcome)>,
+    /// The proactor was shut down.
+    pub(super) shut_down: bool,
     /// What the system was asked that it should not have been.
     broken: Option<String>,
 }
@@ -33,6 +35,8 @@ struct Account {
     accepted: VecDeque<ConnId>,
     /// No more calls may be made to receive or accept, or to send.
     ended: [bool; 2],
+    /// What came was thrown away, until that failed: the sends are told.
+    discard_failed: bool,
     closed: bool,
     /// It is under way, and nobody's yet.
     connecting: bool,
@@ -111,6 +115,9 @@ impl Ledger {
         if self.conns.get(&conn).is_none_or(|account| account.closed) {
             self.broken = Some(format!("a call on {conn}, which is not open: {call:?}"));
         }
+        if matches!(call, Syscall::Discard { .. }) && !self.is_to_end(conn) {
+            self.broken = Some(format!("what comes for {conn} is thrown away, and nobody closed it"));
+        }
         let account = self.conns.entry(conn).or_default();
         let (direction, outcome, goes_on) = match call {
             Syscall::Recv { buffer, .. } => account.receive(buffer, answer),
@@ -126,7 +133,9 @@ impl Ledger {
             Syscall::Discard { .. } => {
                 let outcome = answer.to_transfer(DISCARD_BYTES);
                 let some = matches!(outcome, Outcome::Transferred(1..) | Outcome::Partial(_));
-                (RECEIVE, outcome, some || hinders(outcome))
+                let goes_on = some || hinders(outcome);
+                account.discard_failed = !goes_on && outcome != Outcome::Transferred(0);
+                (RECEIVE, outcome, goes_on)
             }
             Syscall::Connect { .. } => unreachable!("it is answered before"),
             Syscall::Send { bytes, .. } => account.send(bytes, answer),
@@ -157,6 +166,12 @@ impl Ledger {
         };
         self.note_end(conn, direction, goes_on);
         outcome
+    }
+
+    /// Whether a connection is to be closed, or everything.
+    fn is_to_end(&self, conn: ConnId) -> bool {
+        let closes = |promise: &Promise| promise.conn == conn && matches!(promise.kind, Kind::Close { .. });
+        self.shut_down || self.promises.values().any(closes)
     }
 
     /// A connection is known once it is there or under way, and forgotten when it fails.
@@ -246,8 +261,8 @@ impl Ledger {
         if let Err(OpError::System(_) | OpError::UnexpectedEof) = result {
             let sends = matches!(kind, Kind::Send(_) | Kind::Shutdown);
             account.broken |= sends;
-            let direction = usize::from(sends);
-            ensure!(account.ended[direction], "{context} ended with {result:?}, which nobody said");
+            let ended = account.ended[usize::from(sends)] || (sends && account.discard_failed);
+            ensure!(ended, "{context} ended with {result:?}, which nobody said");
         }
         Ok(())
     }

@@ -152,6 +152,7 @@ impl Player {
                 self.give_back(*nth);
             }
             Step::ShutDown { flush_ms, sure } if sure.is_sure() => {
+                self.ledger.shut_down = true;
                 match flush_ms.map(|ms| Deadline::Within(Duration::from_millis(ms.into()))) {
                     Some(deadline) => self.model.shut_down_by(deadline, || self.clock),
                     None => self.model.shut_down(),

@@ -41,7 +41,15 @@ fn pretend(episode: &mut Episode, conn: ConnId, task: Task, bytes: &[u8]) {
     let id =
         episode.model.submit(own, Sleep::new(Duration::MAX), 0, || Instant::ZERO).expect("there is room");
     let context = u64::from(id.index());
-    let submission = Submission { conn, task, context, bytes: bytes.to_vec(), lease: false, deadline: None };
+    let submission = Submission {
+        conn,
+        task,
+        context,
+        bytes: bytes.to_vec(),
+        lease: false,
+        deadline: None,
+        at: Instant::ZERO,
+    };
     episode.oracle.on_submitted(submission, Ok(id));
 }
 
@@ -53,7 +61,15 @@ fn rest(episode: &mut Episode) {
 fn receive(episode: &mut Episode, conn: ConnId, peer: PeerId) {
     let id = episode.model.submit(conn, Recv::pooled(), 9, || Instant::ZERO).expect("there is room");
     let task = Task::RecvPooled { pool: 0 };
-    let submission = Submission { conn, task, context: 9, bytes: Vec::new(), lease: false, deadline: None };
+    let submission = Submission {
+        conn,
+        task,
+        context: 9,
+        bytes: Vec::new(),
+        lease: false,
+        deadline: None,
+        at: Instant::ZERO,
+    };
     episode.oracle.on_submitted(submission, Ok(id));
     episode.net.peer_write_pattern(peer, 1);
     episode.turn_until(Some(Instant::ZERO));
@@ -115,6 +131,7 @@ fn a_lane_that_is_never_served() {
         bytes: Vec::new(),
         lease: false,
         deadline: None,
+        at: Instant::ZERO,
     };
     episode.oracle.on_submitted(post, Ok(id));
     canary("passed-over", episode, |episode| {
@@ -163,7 +180,15 @@ fn a_lane_whose_buffers_go_to_others() {
     (0..leases).for_each(|_| receive(&mut episode, conn, peer));
     let id = episode.model.submit(conn, Recv::pooled(), 99, || Instant::ZERO).expect("there is room");
     let task = Task::RecvPooled { pool: 0 };
-    let submission = Submission { conn, task, context: 99, bytes: Vec::new(), lease: false, deadline: None };
+    let submission = Submission {
+        conn,
+        task,
+        context: 99,
+        bytes: Vec::new(),
+        lease: false,
+        deadline: None,
+        at: Instant::ZERO,
+    };
     episode.oracle.on_submitted(submission, Ok(id));
     episode.net.peer_write_pattern(peer, 1);
     episode.turn_until(Some(Instant::ZERO));
@@ -190,8 +215,15 @@ fn a_send_that_a_drop_would_cut_off_unseen() {
     let own = episode.model.own();
     let id = episode.model.submit(own, Post::new(), 9, || Instant::ZERO).expect("there is room");
     let task = Task::Send { start: 0, end: 2 };
-    let submission =
-        Submission { conn, task, context: 9, bytes: vec![b'x'; 2], lease: false, deadline: None };
+    let submission = Submission {
+        conn,
+        task,
+        context: 9,
+        bytes: vec![b'x'; 2],
+        lease: false,
+        deadline: None,
+        at: Instant::ZERO,
+    };
     episode.oracle.on_submitted(submission, Ok(id));
     episode.oracle.on_send(conn, b"xx", Outcome::Transferred(1));
     canary("drop-resets", episode, rest);

@@ -69,7 +69,7 @@ fn lingering_that_a_shortage_makes_longer() {
 fn bytes_thrown_away_that_somebody_may_still_ask_for() {
     let (mut story, conn) = Story::stream();
     story.oracle.on_event(conn, Readiness::READABLE);
-    canary("discard-lingers", story, |story| story.oracle.on_discard(conn, Outcome::Transferred(1)));
+    canary("discard-ends", story, |story| story.oracle.on_discard(conn, Outcome::Transferred(1)));
 }
 
 #[test]
@@ -97,4 +97,55 @@ fn an_id_that_was_used_before() {
         let again = story.submission(conn, Task::Send { start: 0, end: 1 }, b"x");
         story.oracle.on_submitted(again, Ok(id));
     });
+}
+
+/// A stream that flushes one byte, and is to linger for a tenth of a second then.
+fn flushing() -> (Story, ConnId) {
+    let (mut story, conn) = Story::stream();
+    story.submit_send(conn, 2);
+    story.submit(conn, Task::Close { manner: Manner::Linger(100), reason: CloseReason::Requested }, &[]);
+    (story, conn)
+}
+
+#[test]
+fn a_discard_behind_the_end_of_the_peer() {
+    let (mut story, conn) = flushing();
+    story.oracle.on_event(conn, Readiness::READABLE);
+    story.oracle.on_discard(conn, Outcome::Transferred(0));
+    canary("discard-ends", story, |story| story.oracle.on_discard(conn, Outcome::Transferred(1)));
+}
+
+#[test]
+fn a_discard_before_a_fin_that_is_due() {
+    let (mut story, conn) = lingering();
+    story.oracle.on_event(conn, Readiness::READABLE);
+    canary("discard-ends", story, |story| story.oracle.on_discard(conn, Outcome::Transferred(1)));
+}
+
+#[test]
+fn flushing_that_what_the_peer_says_makes_longer() {
+    let (mut story, conn) = flushing();
+    story.oracle.on_event(conn, Readiness::READABLE);
+    story.oracle.on_time(ms(90));
+    story.oracle.on_discard(conn, Outcome::Transferred(1));
+    canary("wakes-in-time", story, |story| story.oracle.on_wait(Some(ms(190)), None));
+}
+
+#[test]
+fn flushing_that_is_no_longer_for_what_the_peer_took() {
+    let (mut story, conn) = flushing();
+    story.oracle.on_time(ms(90));
+    story.oracle.on_send(conn, b"xx", Outcome::Transferred(1));
+    canary("waits-with-reason", story, |story| story.oracle.on_wait(Some(ms(100)), None));
+}
+
+#[test]
+fn a_deadline_of_a_close_that_what_the_peer_took_puts_off() {
+    let (mut story, conn) = Story::stream();
+    story.submit_send(conn, 2);
+    let task = Task::Close { manner: Manner::Linger(100), reason: CloseReason::Requested };
+    story.accepted(Submission { deadline: Some(ms(150)), ..story.submission(conn, task, &[]) });
+    story.oracle.on_time(ms(90));
+    story.oracle.on_send(conn, b"xx", Outcome::Transferred(1));
+    canary("wakes-in-time", story, |story| story.oracle.on_wait(Some(ms(190)), None));
 }
