@@ -109,6 +109,10 @@ impl<C> Model<C> {
                         Some(cargo) => self.cargos.unload(cargo).0.into_lease(),
                     };
                     if let Some(lease) = lent {
+                        if !self.cargos.has_room() {
+                            self.without_memory(lane, Some(lease));
+                            continue;
+                        }
                         self.receive_pooled(lane, id, head, lease, perform);
                         break lane;
                     }
@@ -121,8 +125,12 @@ impl<C> Model<C> {
                 }
                 Work::Accept { many } => {
                     if self.may_accept(many.is_some()) {
-                        self.serve(lane, head, perform);
-                        break lane;
+                        if !(self.conns.has_room() && self.ops.has_room()) {
+                            self.without_memory(lane, None);
+                            continue;
+                        }
+                        self.attempt_accept(lane, head, many, perform);
+                        return true;
                     }
                     self.hold(lane, false);
                 }
@@ -132,11 +140,34 @@ impl<C> Model<C> {
                 }
             }
         };
+        self.attempted(lane);
+        true
+    }
+
+    /// An attempt was made, and its outcome applied.
+    #[inline]
+    fn attempted(&mut self, lane: LaneId) {
         self.stats.attempts += 1;
         self.round.attempts -= 1;
         self.round.lane_attempts -= 1;
         self.rotate(lane);
-        true
+    }
+
+    /// An accept. The context is cloned before the call, and a clone that was of no use is dropped when all is done:
+    /// should the user's code panic, everything is as it was before the call, or as it is after it (C7).
+    fn attempt_accept(
+        &mut self,
+        lane: LaneId,
+        head: u32,
+        many: Option<fn(&C) -> C>,
+        perform: impl FnOnce(Syscall<'_>) -> Outcome,
+    ) {
+        // With a single credit in all, the accept's own is the only one to complete with.
+        let clone = many.filter(|_| self.has_credit());
+        let mut spare = clone.map(|clone| clone(&self.ops[head].context));
+        self.accept(lane, head, &mut spare, perform);
+        self.settle(lane);
+        self.attempted(lane);
     }
 
     /// A pool has no buffer for a lane: it steps aside until one comes home.
@@ -146,6 +177,9 @@ impl<C> Model<C> {
         self.conns[lane].place = Place::Parked(pool);
         self.pools[pool.index()].parked.push_back(&mut self.conns, lane.index());
         self.stats.parked += 1;
+        if self.pools[pool.index()].is_refused() {
+            self.ask_again(pool);
+        }
     }
 
     /// Whether there is a place for a connection, and for its completion.
@@ -176,7 +210,6 @@ impl<C> Model<C> {
     fn serve(&mut self, lane: LaneId, head: u32, perform: impl FnOnce(Syscall<'_>) -> Outcome) {
         match self.ops[head].work() {
             &Work::Recv { exact } => self.receive(lane, head, exact, perform),
-            &Work::Accept { many } => self.accept(lane, head, many, perform),
             Work::Connect { target } => {
                 let conn = self.conn_id(lane.conn());
                 let outcome = perform(Syscall::Connect { conn, target });
@@ -186,7 +219,9 @@ impl<C> Model<C> {
                 Outcome::Done => self.end(head, Ok(Done::ShutDown)),
                 other => self.hindered(lane, other),
             },
-            Work::RecvPooled { .. } | Work::Send => unreachable!("these have calls of their own"),
+            Work::RecvPooled { .. } | Work::Send | Work::Accept { .. } => {
+                unreachable!("these have calls of their own")
+            }
             Work::RecvOwnPool | Work::Close { .. } | Work::Sleep | Work::Post => {
                 unreachable!("it queues in no lane")
             }
@@ -411,7 +446,7 @@ impl<C> Model<C> {
         &mut self,
         lane: LaneId,
         head: u32,
-        many: Option<fn(&C) -> C>,
+        spare: &mut Option<C>,
         perform: impl FnOnce(Syscall<'_>) -> Outcome,
     ) {
         let listener = self.conn_id(lane.conn());
@@ -424,11 +459,11 @@ impl<C> Model<C> {
                 self.stats.accepted += 1;
                 self.stats.opened += 1;
                 let done = Ok(Done::Accepted(conn));
-                match many {
-                    Some(clone) if self.has_credit() => self.post_accepted(head, clone, done),
-                    // With a single credit in all, the accept's own is the only one to complete with.
-                    Some(_) | None => self.end(head, done),
+                match spare.take() {
+                    Some(context) => self.post_accepted(head, context, done),
+                    None => self.end(head, done),
                 }
+                self.told += 1;
                 self.make_way(lane);
             }
             other => {
@@ -486,11 +521,11 @@ impl<C> Model<C> {
     }
 
     /// Posts one of many completions of an accept, into a place that [`may_accept`](Model::may_accept) found free.
-    fn post_accepted(&mut self, head: u32, clone: fn(&C) -> C, result: Result<Done, OpError>) {
-        let Op { context, conn, .. } = &self.ops[head];
+    fn post_accepted(&mut self, head: u32, context: C, result: Result<Done, OpError>) {
+        let conn = self.ops[head].conn;
         let op = Op {
-            context: clone(context),
-            conn: *conn,
+            context,
+            conn,
             link: Link::UNLINKED,
             timer: None,
             cargo: None,

@@ -12,9 +12,11 @@ use crate::completion::OpError;
 use crate::error::{SystemError, SystemErrorKind};
 use crate::id::ConnId;
 use crate::lane::{End, Lane, LaneId, Place};
+use crate::lease::Lease;
 use crate::model::Model;
 use crate::op::Work;
 use crate::owner::Owner;
+use crate::pool::PoolId;
 use crate::time::Tick;
 
 /// The longest pause of a lane that backs off, as a power of two in milliseconds: about a second.
@@ -126,6 +128,47 @@ impl<C> Model<C> {
             Want::Time => {}
             Want::Descriptor { served: false } => self.short.push_back(&mut self.conns, lane.index()),
             Want::Descriptor { served: true } => self.short_served.push_back(&mut self.conns, lane.index()),
+        }
+    }
+
+    /// There is no memory for what a call would bring: it is not made, as if the system were short of it.
+    #[cold]
+    pub(crate) fn without_memory(&mut self, lane: LaneId, lease: Option<Lease>) {
+        if let Some(lease) = lease {
+            self.give_back(lease.end());
+        }
+        self.exhausted(lane, SystemError::from_kind(SystemErrorKind::OutOfMemory));
+    }
+
+    /// Memory for a buffer of a pool was refused: it is asked for again after a pause.
+    pub(crate) fn ask_again(&mut self, id: PoolId) {
+        let pool = &mut self.pools[id.index()];
+        self.stats.buffers_refused += 1;
+        let pause = 1 << (pool.refusals - 1).min(PAUSE_EXPONENT_MAX);
+        if pool.refusals == LASTING
+            && let Some(lane) = pool.parked.front().map(LaneId::from_index)
+        {
+            let error = SystemError::from_kind(SystemErrorKind::OutOfMemory);
+            self.shortage = Some((self.conn_id(lane.conn()), error));
+        }
+        let at = Tick(self.now.tick_ceil().0 + pause);
+        self.pools[id.index()].retry = Some(self.timers.arm(at, Owner::Pool(id).into()));
+    }
+
+    /// It is time to ask for memory again: as many buffers as are waited for.
+    pub(crate) fn on_retry(&mut self, id: PoolId) {
+        self.pools[id.index()].retry = None;
+        while let Some(lane) = self.pools[id.index()].parked.front().map(LaneId::from_index) {
+            let Some(buffer) = self.pools[id.index()].make() else {
+                if self.pools[id.index()].is_refused() {
+                    self.ask_again(id);
+                }
+                return;
+            };
+            self.displace(lane);
+            let head = self.conns[lane].ops.front().expect("a parked lane has an operation");
+            self.load(head, buffer.lend());
+            self.come_back(lane);
         }
     }
 

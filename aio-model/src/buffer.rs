@@ -54,7 +54,15 @@ impl Buffer {
         parts.iter().map(Buffer::as_slice)
     }
 
-    /// How many bytes there are.
+    /// Whether there are more than can be counted. Memory has not as many, but shared bytes may stand among the parts
+    /// any number of times.
+    #[inline]
+    pub(crate) fn is_too_large(&self) -> bool {
+        matches!(self, Buffer::Parts(parts) if parts.is_too_large())
+    }
+
+    /// How many bytes there are. Several parts that have more than `usize::MAX` together count as so many; they are not
+    /// sent: see [`TooLarge`](crate::SubmitErrorKind::TooLarge).
     pub fn len(&self) -> usize {
         match self {
             Buffer::Parts(parts) => parts.len_bytes(),

@@ -75,6 +75,21 @@ impl Cargos {
         id
     }
 
+    /// Whether there is room for another cargo, and memory, if it takes more: the next one then allocates nothing, nor
+    /// does unloading it.
+    #[inline]
+    pub(crate) fn has_room(&mut self) -> bool {
+        !self.vacant.is_empty() || self.make_room()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn make_room(&mut self) -> bool {
+        let (count, vacant) = (self.places.len() + 1, self.vacant.len());
+        let places = self.places.try_reserve(1).is_ok() || self.places.try_reserve_exact(1).is_ok();
+        places && self.vacant.try_reserve(count - vacant).is_ok()
+    }
+
     #[cold]
     fn grow(&mut self) -> CargoId {
         self.places.push(Cargo::default());

@@ -91,6 +91,8 @@ impl<C> Model<C> {
         ensure(placed == standing, "K6", "lane-stands", || {
             format!("{placed} lanes say that they stand in a list, {standing} do")
         })?;
+        let (accepted, told) = (self.stats.accepted, self.told);
+        ensure(accepted == told, "C1", "accepted-told", || format!("{accepted} accepted, {told} told of"))?;
         let (counted, pausing) = (self.backing_off, found.backing_off);
         ensure(counted == pausing, "K5", "pausing-count", || format!("{counted} counted, {pausing} pause"))?;
         for (key, op) in self.ops.iter() {
@@ -102,6 +104,9 @@ impl<C> Model<C> {
         ensure(loaded == carried, "B1", "cargo-count", || {
             format!("{loaded} buffers with operations, {carried} operations with one")
         })?;
+        for (id, pool) in (0..).zip(&self.pools) {
+            self.check_timer(pool.retry, || Owner::Pool(crate::PoolId::new(id)), &mut found)?;
+        }
         let (timers, owners) = (self.timers.len(), found.timers);
         ensure(timers == owners, "T1", "timer-count", || format!("{timers} timers for {owners} owners"))?;
         self.check_pools()
@@ -322,8 +327,9 @@ impl<C> Model<C> {
 
     fn check_pools(&self) -> Checked {
         for pool in &self.pools {
+            let (free, refused) = (pool.free_len(), pool.retry.is_some());
             let (parked, lent, most) = (pool.parked.len(), pool.outstanding(), pool.size().buffers_max);
-            ensure(parked == 0 || lent == most, "B3", "parked-in-vain", || {
+            ensure(parked == 0 || free == 0 && (lent == most || refused), "B3", "parked-in-vain", || {
                 format!("{parked} wait while {lent} of {most} buffers are lent")
             })?;
         }

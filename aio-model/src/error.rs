@@ -168,6 +168,9 @@ pub enum SubmitErrorKind {
     /// A buffer of this kind can not be received into: it is shared or absent.
     #[error("the buffer can not be received into; hand over a Vec<u8> or a lease")]
     NotWritable,
+    /// The parts of the buffer have more bytes together than this machine can count.
+    #[error("the parts have more bytes together than can be counted")]
+    TooLarge,
     /// The range of a send does not lie within its buffer.
     #[error("the range lies outside of the buffer")]
     OutOfRange,
@@ -196,6 +199,9 @@ pub enum Limit {
     /// `ops_max`: operations that are queued or whose completion has not been taken.
     #[error("as many operations as `ops_max` allows")]
     Ops,
+    /// No limit of the program's: the system has no memory for it.
+    #[error("as much as there is memory for")]
+    Memory,
     /// `lane_ops_max`: operations queued in one lane.
     #[error("as many operations in this lane as `lane_ops_max` allows")]
     LaneOps,

@@ -316,7 +316,10 @@ impl<C: fmt::Debug> Model<C> {
             waited,
             ..
         } = self;
-        let pools = self.pools.iter().map(|pool| (pool.parked, pool.free_len(), pool.outstanding()));
+        let pools = self
+            .pools
+            .iter()
+            .map(|pool| (pool.parked, pool.free_len(), pool.outstanding(), pool.retry, pool.refusals));
         let pools: alloc::vec::Vec<_> = pools.collect();
         let lists = (run, held, held_served, short, short_served, sleeping, ended, pools);
         alloc::format!("{:?}", (conns, ops, cargos, timers, lists, now, shut_down, waited))

@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use alloc::vec;
+use alloc::vec::Vec;
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 
@@ -16,8 +16,15 @@ use crate::pool::PoolId;
 /// dropping gives the buffer back to its pool, where it goes to the connection that has waited longest.
 pub struct Lease {
     /// Always there, until [`Drop`] takes it out.
-    loan: Option<Box<Loan>>,
+    loan: Option<Place>,
 }
+
+/// Where a loan lives: a box that memory can be refused for, which `Box::new` does not let happen.
+type Place = Box<[Loan; 1]>;
+
+/// As much memory has to be left when a pool has taken a buffer: the rest of the program lives on it, and not all of it
+/// survives a refusal.
+const HEADROOM_BYTES: usize = 64 * 1024;
 
 /// The buffer of a lease, without the duty to go home. It stays in its box for its whole life, so that
 /// lending allocates nothing.
@@ -34,36 +41,51 @@ struct Loan {
 pub trait Home: Send + Sync {
     /// Takes a buffer in. Called from any thread, by a `drop`: must not panic, and should not block for long.
     fn come_home(&self, buffer: Returned);
+
+    /// A pool is about to take memory for another buffer, of that many bytes. Makes room for it to come home to one
+    /// day, and returns whether it did: if not, the pool does without, and asks again after a while.
+    fn make_room(&self, pool: PoolId, bytes: usize) -> bool {
+        let _ = (pool, bytes);
+        true
+    }
 }
 
 /// A buffer on its way back to its pool. Dropped instead of given back, it frees its memory and is lost to
 /// the pool; that is right only when the pool itself is gone.
-pub struct Returned(Box<Loan>);
+pub struct Returned(Place);
 
 impl Returned {
     /// The pool that it belongs to.
     pub fn pool(&self) -> PoolId {
-        self.0.pool
+        self.0[0].pool
     }
 
     /// How many bytes it can hold.
     pub fn capacity(&self) -> usize {
-        self.0.bytes.len()
+        self.0[0].bytes.len()
     }
 
-    /// A new buffer, at home.
-    pub(crate) fn allocate(size: usize, pool: PoolId, home: Arc<dyn Home>) -> Returned {
-        Returned(Box::new(Loan { bytes: vec![0; size].into_boxed_slice(), len: 0, pool, home }))
+    /// A new buffer, at home; none if there is no memory for it.
+    pub(crate) fn allocate(size: usize, pool: PoolId, home: Arc<dyn Home>) -> Option<Returned> {
+        let (mut bytes, mut place, mut headroom) = (Vec::new(), Vec::new(), Vec::<u8>::new());
+        bytes.try_reserve_exact(size).ok()?;
+        place.try_reserve_exact(1).ok()?;
+        headroom.try_reserve_exact(HEADROOM_BYTES).ok()?;
+        // Or else the compiler sees that nobody uses it, and does not ask for it.
+        drop(core::hint::black_box(headroom));
+        bytes.resize(size, 0);
+        place.push(Loan { bytes: bytes.into_boxed_slice(), len: 0, pool, home });
+        place.into_boxed_slice().try_into().ok().map(Returned)
     }
 
     /// Whether it belongs to this home.
     pub(crate) fn belongs_to(&self, home: &Arc<dyn Home>) -> bool {
-        Arc::ptr_eq(&self.0.home, home)
+        Arc::ptr_eq(&self.0[0].home, home)
     }
 
     /// Lends it, empty.
     pub(crate) fn lend(mut self) -> Lease {
-        self.0.len = 0;
+        self.0[0].len = 0;
         Lease { loan: Some(self.0) }
     }
 }
@@ -76,11 +98,13 @@ impl fmt::Debug for Returned {
 
 impl Lease {
     fn loan(&self) -> &Loan {
-        self.loan.as_ref().expect("a lease has its loan until it is dropped")
+        let [loan] = &**self.loan.as_ref().expect("a lease has its loan until it is dropped");
+        loan
     }
 
     fn loan_mut(&mut self) -> &mut Loan {
-        self.loan.as_mut().expect("a lease has its loan until it is dropped")
+        let [loan] = &mut **self.loan.as_mut().expect("a lease has its loan until it is dropped");
+        loan
     }
 
     /// How many bytes the buffer can hold.
@@ -114,7 +138,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(loan) = self.loan.take() {
-            let home = Arc::clone(&loan.home);
+            let home = Arc::clone(&loan[0].home);
             home.come_home(Returned(loan));
         }
     }

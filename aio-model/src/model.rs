@@ -21,7 +21,7 @@ use crate::lease::{Home, Lease, Returned};
 use crate::limits::Limits;
 use crate::list::{Link, List};
 use crate::op::{Op, Stage, Work};
-use crate::owner::{Owner, Packed};
+use crate::owner::{self, Owner, Packed};
 use crate::pool::{Pool, PoolId, PoolSize};
 use crate::slab::{NIL, Slab};
 use crate::spin::{Spin, Spinner};
@@ -60,6 +60,8 @@ pub struct Model<C> {
     pub(crate) short: List,
     /// Those of them that have had one since the others came to wait.
     pub(crate) short_served: List,
+    /// The connections accepted that a completion was posted of.
+    pub(crate) told: u64,
     /// The lanes that back off, for want of whatever.
     pub(crate) backing_off: u32,
     /// The last shortage that lasts, and was not told.
@@ -85,6 +87,8 @@ pub struct Model<C> {
 /// As many connections or operations as indices are made for: far more than memory has room for.
 const INDEX_MAX: NonZeroU32 = NonZeroU32::MIN.saturating_add((1 << 30) - 1);
 
+const OPS_MAX: NonZeroU32 = NonZeroU32::MIN.saturating_add(owner::OPS_MAX - 1);
+
 impl<C> Model<C> {
     /// A model with nothing in it. Leases that are dropped go to `home`, whose contents the caller passes to
     /// [`give_back`](Model::give_back).
@@ -92,7 +96,7 @@ impl<C> Model<C> {
         let Config { mut limits, pools, realm, rearm } = config;
         // A lane's id is its connection's index and a bit, and a timer's has a bit to spare.
         limits.connections_max = limits.connections_max.min(INDEX_MAX);
-        limits.ops_max = limits.ops_max.min(INDEX_MAX);
+        limits.ops_max = limits.ops_max.min(OPS_MAX);
         let pools =
             (0..).zip(pools).map(|(index, size)| Pool::new(PoolId::new(index), size, Arc::clone(home)));
         Model {
@@ -106,6 +110,7 @@ impl<C> Model<C> {
             held_served: List::EMPTY,
             short: List::EMPTY,
             short_served: List::EMPTY,
+            told: 0,
             backing_off: 0,
             shortage: None,
             sleeping: List::EMPTY,
@@ -146,6 +151,9 @@ impl<C> Model<C> {
         }
         if !self.has_place() {
             return Err(OpenError::Busy(Limit::Connections));
+        }
+        if !self.conns.has_room() {
+            return Err(OpenError::Busy(Limit::Memory));
         }
         self.stats.opened += 1;
         let conn = Conn::new(kind, PoolId::DEFAULT, self.now);
@@ -207,6 +215,7 @@ impl<C> Model<C> {
                     }
                 }
                 Owner::Lane(lane) => self.on_pause_over(lane),
+                Owner::Pool(pool) => self.on_retry(pool),
                 Owner::Conn(index) => {
                     self.conns[index].end_timer = None;
                     self.cut_short(index);
@@ -319,7 +328,7 @@ impl<C> Model<C> {
     /// The buffers of all pools that are lent: to operations, completions and the user. A buffer on its way
     /// home counts until it is [given back](Model::give_back).
     pub fn outstanding(&self) -> u32 {
-        self.pools.iter().map(Pool::outstanding).sum()
+        self.pools.iter().map(Pool::outstanding).fold(0, u32::saturating_add)
     }
 
     /// Whether a readable connection waits for a buffer.

@@ -174,7 +174,7 @@ impl Accept {
     /// Accepts one connection after the other: a completion each, with a clone of the context and
     /// [`more`](crate::Completion::more) set, until a final one (cancel, close, an error). Each completion takes a
     /// credit of its own while it waits to be taken; with `ops_max` at 1 there is none, and the first connection
-    /// comes with the final completion.
+    /// comes with the final completion. The context is cloned before each call; a clone that was of no use is dropped.
     pub fn many() -> AcceptMany {
         AcceptMany { deadline: None }
     }

@@ -43,6 +43,9 @@ struct Cursor {
     before: usize,
 }
 
+/// More bytes than this machine can count. In the tests of this crate it is a machine of 32 bits.
+const BYTES_MAX: usize = if cfg!(test) { u32::MAX as usize } else { usize::MAX };
+
 /// How long a part is: what it holds, or what it has space for.
 type Measure = fn(&Buffer) -> usize;
 
@@ -74,7 +77,16 @@ impl Parts {
 
     fn sum(&self, measure: Measure) -> usize {
         // The same shared bytes may stand here often enough to exceed what memory holds.
-        self.inner.buffers.iter().fold(0, |sum: usize, part| sum.saturating_add(measure(part)))
+        let add = |sum: usize, part| match sum.checked_add(measure(part)) {
+            Some(sum) if sum < BYTES_MAX => sum,
+            _ => BYTES_MAX,
+        };
+        self.inner.buffers.iter().fold(0, add)
+    }
+
+    /// Whether they have more bytes, or more space, than can be counted.
+    pub(crate) fn is_too_large(&self) -> bool {
+        self.len_bytes() == BYTES_MAX || self.capacity() == BYTES_MAX
     }
 
     /// Says how many bytes were received into them, from the first one on.
@@ -279,6 +291,18 @@ mod tests {
         assert!(parts.lend(0, 2, usize::MAX).parts.len() <= PARTS_MAX);
         assert_eq!(lend(&mut parts, 0, 2, usize::MAX), [b"a".to_vec()]);
         assert_eq!(lend(&mut parts, 1, 2, usize::MAX), [b"b".to_vec()]);
+    }
+
+    /// The tests of this crate count like a machine of 32 bits.
+    #[test]
+    fn k7_parts_that_have_more_bytes_than_can_be_counted_are_too_large() {
+        let whole = bytes::Bytes::from(vec![0; 1 << 30]);
+        let parts = |count| core::iter::repeat_n(whole.clone(), count).map(Buffer::from).collect::<Parts>();
+        assert_eq!((parts(3).len_bytes(), parts(3).is_too_large()), (3 << 30, false));
+        for count in [4, 5, 100] {
+            assert_eq!((parts(count).len_bytes(), parts(count).is_too_large()), (u32::MAX as usize, true));
+        }
+        assert!(Buffer::from(parts(5)).is_too_large() && !Buffer::from(whole).is_too_large());
     }
 
     #[test]

@@ -3,6 +3,9 @@
 //! A buffer is at home (`free`) or lent. Buffers are made when first needed, up to the pool's limit, and then
 //! reused. While none is free, readable lanes queue here, and a buffer that comes home goes straight to the
 //! one that has waited longest: *free and waiting at the same time* does not exist.
+//!
+//! Memory for a buffer may be refused. The pool is then as one at its limit, and asks again after a pause, as long as
+//! any other (K5): what it gets goes to the lane that has waited longest, too.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -10,6 +13,7 @@ use core::fmt;
 
 use crate::lease::{Home, Lease, Returned};
 use crate::list::List;
+use crate::timers::TimerId;
 
 /// Names a pool of a proactor, in the order in which they were configured.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -26,6 +30,10 @@ impl PoolId {
 
     pub(crate) const fn index(self) -> usize {
         self.0 as usize
+    }
+
+    pub(crate) const fn number(self) -> u16 {
+        self.0
     }
 }
 
@@ -54,11 +62,15 @@ pub(crate) struct Pool {
     made: u32,
     /// The lanes that wait for a buffer.
     pub(crate) parked: List,
+    /// Memory for another buffer was refused: when it is asked for again.
+    pub(crate) retry: Option<TimerId>,
+    /// How often in a row it was.
+    pub(crate) refusals: u8,
 }
 
 impl Pool {
     pub(crate) fn new(id: PoolId, size: PoolSize, home: Arc<dyn Home>) -> Pool {
-        Pool { id, size, home, free: Vec::new(), made: 0, parked: List::EMPTY }
+        Pool { id, size, home, free: Vec::new(), made: 0, parked: List::EMPTY, retry: None, refusals: 0 }
     }
 
     /// Lends a buffer, if one is free or may still be made.
@@ -67,15 +79,33 @@ impl Pool {
         self.free.pop().or_else(|| self.make()).map(Returned::lend)
     }
 
-    /// Makes a buffer, if another may be made.
+    /// Makes a buffer, if another may be made, and if there is memory for it. Once that was refused it is as if there
+    /// were no more to be made, until it is time to ask again.
     #[cold]
     #[inline(never)]
-    fn make(&mut self) -> Option<Returned> {
-        if self.made >= self.size.buffers_max {
+    pub(crate) fn make(&mut self) -> Option<Returned> {
+        if self.made >= self.size.buffers_max || self.retry.is_some() {
             return None;
         }
-        self.made += 1;
-        Some(Returned::allocate(self.size.buffer_bytes, self.id, Arc::clone(&self.home)))
+        let buffer = self.allocate();
+        self.refusals = if buffer.is_some() { 0 } else { self.refusals.saturating_add(1) };
+        self.made += u32::from(buffer.is_some());
+        buffer
+    }
+
+    fn allocate(&mut self) -> Option<Returned> {
+        let bytes = self.size.buffer_bytes;
+        if !self.home.make_room(self.id, bytes) {
+            return None;
+        }
+        // For all of them to be taken back one day.
+        self.free.try_reserve(self.made as usize + 1 - self.free.len()).ok()?;
+        Returned::allocate(bytes, self.id, Arc::clone(&self.home))
+    }
+
+    /// Whether memory for a buffer was refused just now, and nobody has seen to it that it is asked for again.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refusals > 0 && self.retry.is_none() && self.made < self.size.buffers_max
     }
 
     /// Takes a buffer back that nobody waits for.

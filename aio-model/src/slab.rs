@@ -79,6 +79,19 @@ impl<T> Slab<T> {
         entry.key(index)
     }
 
+    /// Whether there is room for another value, and memory, if it takes more: the next insertion then allocates nothing.
+    #[inline]
+    pub fn has_room(&mut self) -> bool {
+        self.free != NIL || self.make_room()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn make_room(&mut self) -> bool {
+        // Where there is no memory for twice as much there may be for a little more.
+        self.entries.try_reserve(1).is_ok() || self.entries.try_reserve_exact(1).is_ok()
+    }
+
     #[cold]
     #[inline(never)]
     fn grow(&mut self, value: T) -> Key {

@@ -29,6 +29,8 @@ pub struct Stats {
     /// Lanes that pause, because the system was short of something for their last call, or refused it. A shortage that
     /// lasts is one of which this gauge tells again and again.
     pub lanes_backing_off: u32,
+    /// Pools that memory for another buffer was refused, and that ask for it again.
+    pub pools_refused: u32,
     /// Lanes that have something to attempt.
     pub lanes_runnable: u32,
     /// Timers that are armed: deadlines, pauses, ends of flushing.
@@ -123,6 +125,8 @@ pub struct Counters {
     pub interrupts: u64,
     /// Attempts for which the system was short of something.
     pub exhaustions: u64,
+    /// Times that memory for a buffer of a pool was refused.
+    pub buffers_refused: u64,
     /// Accepts that the system refused, for no shortage.
     pub accepts_refused: u64,
     /// Events for connections that live.
@@ -169,6 +173,7 @@ impl<C> Model<C> {
             lanes_parked: self.pools.iter().map(|pool| pool.parked.len()).sum(),
             lanes_held: self.held_len(),
             lanes_backing_off: self.backing_off,
+            pools_refused: self.pools.iter().map(|pool| u32::from(pool.retry.is_some())).sum(),
             lanes_runnable: self.run.len(),
             timers: self.timers.len(),
             counters: self.stats,

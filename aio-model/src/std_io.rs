@@ -58,6 +58,7 @@ impl From<SubmitErrorKind> for io::Error {
             SubmitErrorKind::Foreign
             | SubmitErrorKind::EmptyBuffer
             | SubmitErrorKind::NotWritable
+            | SubmitErrorKind::TooLarge
             | SubmitErrorKind::OutOfRange
             | SubmitErrorKind::WrongKind
             | SubmitErrorKind::NoPool => io::ErrorKind::InvalidInput,

@@ -59,6 +59,9 @@ impl<C> Model<C> {
         if let Work::RecvOwnPool = request.work {
             request.work = Work::RecvPooled { pool };
         }
+        if !self.has_memory(&request) {
+            return Err(self.refuse(SubmitErrorKind::Busy(Limit::Memory), request, context));
+        }
         let Some(direction) = direction else {
             return Ok(self.submit_close(conn, request, context, clock));
         };
@@ -98,10 +101,22 @@ impl<C> Model<C> {
         if let Err(kind) = self.admit_own(&request) {
             return Err(self.refuse(kind, request, context));
         }
+        let connects = matches!(request.work, Work::Connect { .. });
+        if !self.has_memory(&request) || connects && !self.conns.has_room() {
+            return Err(self.refuse(SubmitErrorKind::Busy(Limit::Memory), request, context));
+        }
         let deadline = self.resolve(request.deadline, clock);
         let key = self.insert(request, context, self.own().key(), Link::UNLINKED);
         self.begin_own(key.index(), deadline);
         Ok(OpId::new(key, self.realm))
+    }
+
+    /// Whether there is memory for what is kept of a request.
+    #[inline]
+    fn has_memory(&mut self, request: &Request<C>) -> bool {
+        self.ops.has_room()
+            && (request.cargo.buffer.is_none() || self.cargos.has_room())
+            && (request.deadline.is_none() || self.timers.has_room())
     }
 
     /// Gives back what came with a request.
@@ -201,6 +216,9 @@ impl<C> Model<C> {
         match (conn.kind, &request.work) {
             (Kind::Listener, Work::Accept { .. } | Work::Close { .. })
             | (Kind::Stream, Work::Shutdown | Work::Close { .. }) => Ok(()),
+            (Kind::Stream, Work::Recv { .. } | Work::Send) if request.cargo.buffer.is_too_large() => {
+                Err(SubmitErrorKind::TooLarge)
+            }
             (Kind::Stream, Work::Recv { .. }) => match &request.cargo.buffer {
                 buffer if !buffer.is_writable() && !buffer.is_empty() => Err(SubmitErrorKind::NotWritable),
                 _ if request.cargo.end == 0 => Err(SubmitErrorKind::EmptyBuffer),

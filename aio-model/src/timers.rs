@@ -240,6 +240,18 @@ impl<T: Copy> Timers<T> {
         Some(self.cancel(TimerId::of(index)))
     }
 
+    /// Whether there is room for another timer, and memory, if it takes more. A node may still have to be made.
+    #[inline]
+    pub fn has_room(&mut self) -> bool {
+        self.vacant != NIL || self.make_room()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn make_room(&mut self) -> bool {
+        self.entries.try_reserve(1).is_ok() || self.entries.try_reserve_exact(1).is_ok()
+    }
+
     /// Puts an entry in a vacant place.
     fn insert(&mut self, entry: Entry<T>) -> u32 {
         self.armed += 1;

@@ -20,7 +20,7 @@ pub(crate) struct Intake {
 impl Intake {
     pub(crate) fn on_receive(&mut self, bytes: usize) {
         self.receives += 1;
-        self.bytes += bytes;
+        self.bytes = self.bytes.saturating_add(bytes);
     }
 
     /// Whether connections bring so much that the next wait should take in few of them. What was last found out holds

@@ -178,6 +178,9 @@ impl Os {
             }
             return outcome;
         }
+        if !self.table.has_room(conn) {
+            return Outcome::Failed(NO_MEMORY);
+        }
         let (fd, progress) = match connect::begin(target) {
             Ok(begun) => begun,
             Err(refusal) => return self.progress(conn, Err(refusal)),
@@ -247,6 +250,10 @@ impl Os {
     }
 
     fn accept(&mut self, listener: ConnId, conn: ConnId) -> Outcome {
+        // Before there is a descriptor that would have to be closed again.
+        if !self.table.has_room(conn) {
+            return Outcome::Exhausted(NO_MEMORY);
+        }
         let Some(entry) = self.table.get(listener) else {
             return UNKNOWN;
         };
@@ -332,6 +339,9 @@ impl Os {
         if !self.table.is_vacant(conn) {
             return Err((SystemError::from_kind(SystemErrorKind::InvalidInput), fd));
         }
+        if !self.table.has_room(conn) {
+            return Err((NO_MEMORY, fd));
+        }
         let interest = match kind {
             Kind::Stream => platform::STREAM_INTEREST,
             Kind::Listener => Interest::READABLE,
@@ -388,6 +398,9 @@ impl Os {
 
 /// So many slices are sent or received at next to no cost for those that there are not.
 const FEW: usize = 8;
+
+/// There is no memory for what is kept of a connection.
+const NO_MEMORY: SystemError = SystemError::from_kind(SystemErrorKind::OutOfMemory);
 
 /// The answer to a call on a connection that is not known.
 const UNKNOWN: Outcome = Outcome::Failed(SystemError::from_kind(SystemErrorKind::InvalidInput));

@@ -101,6 +101,13 @@ impl Table {
         self.entries.get(conn.index() as usize).is_none_or(Option::is_none)
     }
 
+    /// Whether there is memory for an entry in the place of `conn`: putting it in then allocates nothing.
+    pub(crate) fn has_room(&mut self, conn: ConnId) -> bool {
+        let (length, entries) = (conn.index() as usize + 1, &mut self.entries);
+        let more = length.saturating_sub(entries.len());
+        entries.try_reserve(more).is_ok() || entries.try_reserve_exact(more).is_ok()
+    }
+
     /// Puts an entry in its place, which is vacant.
     pub(crate) fn insert(&mut self, entry: Entry) {
         debug_assert!(self.is_vacant(entry.conn));

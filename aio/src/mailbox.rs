@@ -7,7 +7,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use aio_model::{Home, Returned, Wake};
+use aio_model::{Home, PoolId, Returned, Wake};
 
 use crate::sync::{Mutex, MutexGuard};
 
@@ -17,6 +17,8 @@ pub(crate) struct Mailbox<T> {
 
 struct State<T> {
     posts: Vec<T>,
+    /// How many may be in here at once.
+    room: usize,
     /// The proactor wants to be woken by the next post.
     awaited: bool,
     /// Wakes the proactor. None once it is gone: posts are dropped then, and leases that live longer than their
@@ -26,7 +28,7 @@ struct State<T> {
 
 impl<T> Mailbox<T> {
     pub(crate) fn new(waker: Arc<dyn Wake>) -> Mailbox<T> {
-        let state = State { posts: Vec::new(), awaited: false, waker: Some(waker) };
+        let state = State { posts: Vec::new(), room: 0, awaited: false, waker: Some(waker) };
         Mailbox { state: Mutex::new(state) }
     }
 
@@ -52,12 +54,28 @@ impl<T> Mailbox<T> {
         }
     }
 
+    /// Makes room for one more post to be in here at once, so that posting it allocates nothing. Returns false if there is
+    /// no memory for that.
+    pub(crate) fn make_room(&self) -> bool {
+        let mut state = self.lock();
+        let State { posts, room, .. } = &mut *state;
+        let made = posts.try_reserve((*room + 1).saturating_sub(posts.len())).is_ok();
+        *room += usize::from(made);
+        made
+    }
+
     /// Swaps everything that is in there against the empty `posts`. If nothing is, and the caller `waits`, the
-    /// next post will wake it.
+    /// next post will wake it. Where there is no memory for `posts` to do as the room for the next ones, only as many are
+    /// fetched as it has capacity for.
     pub(crate) fn fetch(&self, posts: &mut Vec<T>, waits: bool) {
         debug_assert!(posts.is_empty());
         let mut state = self.lock();
-        std::mem::swap(&mut state.posts, posts);
+        if posts.capacity() >= state.room || posts.try_reserve(state.room).is_ok() {
+            std::mem::swap(&mut state.posts, posts);
+        } else {
+            let count = state.posts.len().min(posts.capacity());
+            posts.extend(state.posts.drain(..count));
+        }
         state.awaited = waits && posts.is_empty();
     }
 
@@ -79,6 +97,10 @@ impl<T> Mailbox<T> {
 impl Home for Mailbox<Returned> {
     fn come_home(&self, buffer: Returned) {
         self.post(buffer);
+    }
+
+    fn make_room(&self, _: PoolId, _: usize) -> bool {
+        Mailbox::make_room(self)
     }
 }
 
@@ -136,6 +158,20 @@ mod tests {
             fetched.sort_unstable();
             assert_eq!(fetched, [1, 2]);
         });
+    }
+
+    #[test]
+    fn what_there_is_room_for_is_posted_without_memory() {
+        let (mailbox, _) = mailbox();
+        assert!((0..100).all(|_| mailbox.make_room()));
+        let capacity = || mailbox.lock().posts.capacity();
+        let before = capacity();
+        (0..100).for_each(|post| mailbox.post(post));
+        assert_eq!(before, capacity());
+        let mut fetched = Vec::new();
+        mailbox.fetch(&mut fetched, false);
+        assert_eq!((fetched.len(), mailbox.len()), (100, 0));
+        assert!(mailbox.lock().posts.capacity() >= 100, "the next hundred have room, too");
     }
 
     #[test]

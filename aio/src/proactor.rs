@@ -8,14 +8,17 @@ use std::{fmt, io};
 use aio_model::{
     Completion, Config, ConnId, ConnInfo, Deadline, Home, IdError, Instant, Limits, Model, OpId, OpIdError,
     OpInfo, Operation, PoolId, PoolSize, ResumeError, Returned, SetPoolError, Spin, Stats, SubmitError,
-    Syscall, System, SystemError, turn,
+    Syscall, System, SystemError, Turn, turn,
 };
 use aio_sys::Os;
 use tracing::trace;
 
 use crate::builder::{AdoptError, BuildError, Builder};
 use crate::mailbox::Mailbox;
-use crate::traced::{self, Spans, TARGET, Traced};
+use crate::traced::{self, Listeners, Spans, TARGET, Traced};
+
+/// As many leases come home at once, even if there is no memory for more.
+const FETCHED_MIN: usize = 64;
 
 /// How many completions a turn delivers into a vector without free capacity.
 const BATCH_DEFAULT: usize = 256;
@@ -175,7 +178,7 @@ impl<C, S: System> Proactor<C, S> {
         let config = Config { limits, pools, realm, rearm: system.rearm() };
         let mut model = Model::new(config, &home);
         model.set_spin(spin);
-        Proactor { model, system, mailbox, fetched: Vec::new(), spans: Spans::default() }
+        Proactor { model, system, mailbox, fetched: Vec::with_capacity(FETCHED_MIN), spans: Spans::default() }
     }
 
     /// Takes in a socket: a connected TCP or Unix stream, or a listener, from `std`, `socket2` or an `OwnedFd`.
@@ -191,11 +194,12 @@ impl<C, S: System> Proactor<C, S> {
             Ok(kind) => kind,
             Err(error) => return Err(AdoptError { error: error.into(), socket }),
         };
+        let listeners = self.spans.listeners();
         let conn = match self.model.open(kind) {
             Ok(conn) => conn,
             Err(error) => return Err(AdoptError { error: error.into(), socket }),
         };
-        let mut system = Traced { system: &mut self.system, spans: &mut self.spans };
+        let mut system = Traced { system: &mut self.system, spans: &mut self.spans, listeners };
         system.adopt(conn, socket).map_err(|(error, socket)| {
             self.model.unopen(conn);
             AdoptError { error: error.into(), socket }
@@ -215,6 +219,7 @@ impl<C, S: System> Proactor<C, S> {
         op: impl Operation<C>,
         context: C,
     ) -> Result<OpId, SubmitError<C>> {
+        self.spans.tell();
         let submitted = self.model.submit(conn, op, context, || self.system.now());
         self.spans.trace(conn, || match &submitted {
             Ok(op) => trace!(target: TARGET, %op, "submitted"),
@@ -273,8 +278,8 @@ impl<C, S: System> Proactor<C, S> {
     ///
     /// # Errors
     ///
-    /// When the system's readiness queue fails, which no healthy system's does. Nothing is lost: another turn
-    /// may be taken.
+    /// When the system's readiness queue fails, which no healthy system's does; or when there is no memory for a single
+    /// completion in `batch`. Nothing is lost: another turn may be taken.
     pub fn turn(&mut self, batch: &mut Vec<Completion<C>>, timeout: Option<Duration>) -> io::Result<bool> {
         self.fetch_leases();
         let until = match timeout {
@@ -282,22 +287,41 @@ impl<C, S: System> Proactor<C, S> {
             Some(Duration::ZERO) => Some(Instant::ZERO),
             Some(timeout) => Some(self.system.now() + timeout),
         };
-        let mut system = Traced { system: &mut self.system, spans: &mut self.spans };
-        let waited: Result<(), SystemError> = turn(&mut self.model, &mut system, until);
-        waited?;
+        let listeners = self.spans.listeners();
+        if listeners == Listeners::None {
+            let mut system = Traced { system: &mut self.system, spans: &mut self.spans, listeners };
+            turn(&mut self.model, &mut system, until)?;
+        } else {
+            self.turn_told(listeners, until)?;
+        }
         if let Some((conn, error)) = self.model.take_shortage() {
             self.spans.warn_of_shortage(conn, error);
         }
-        let delivered = self.deliver(batch);
+        let delivered = self.deliver(batch)?;
         Ok(delivered || !self.model.is_drained())
     }
 
-    fn deliver(&mut self, batch: &mut Vec<Completion<C>>) -> bool {
-        if self.model.completions() == 0 {
-            return false;
+    /// The same turn, step by step: what happened in one is told before the next.
+    #[cold]
+    fn turn_told(&mut self, listeners: Listeners, until: Option<Instant>) -> Result<(), SystemError> {
+        self.spans.tell();
+        let mut turn = Turn::begin(&mut self.model, until);
+        loop {
+            let mut system = Traced { system: &mut self.system, spans: &mut self.spans, listeners };
+            let goes_on = turn.step(&mut self.model, &mut system)?;
+            self.spans.tell();
+            if !goes_on {
+                return Ok(());
+            }
         }
-        if batch.len() == batch.capacity() {
-            batch.reserve(BATCH_DEFAULT);
+    }
+
+    fn deliver(&mut self, batch: &mut Vec<Completion<C>>) -> io::Result<bool> {
+        if self.model.completions() == 0 {
+            return Ok(false);
+        }
+        if batch.len() == batch.capacity() && batch.try_reserve(BATCH_DEFAULT).is_err() {
+            batch.try_reserve(1).map_err(|_| io::ErrorKind::OutOfMemory)?;
         }
         let before = batch.len();
         self.model.deliver(batch);
@@ -308,7 +332,7 @@ impl<C, S: System> Proactor<C, S> {
                 });
             }
         }
-        true
+        Ok(true)
     }
 
     /// Brings the leases that were dropped since the last turn home.

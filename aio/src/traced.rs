@@ -1,7 +1,7 @@
 //! Tracing: a span for each connection, events for what happens to it. With no subscriber all of it is one
 //! comparison per call.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use aio_model::{ConnId, Instant, Kind, Outcome, Readiness, Rearm, Syscall, System, SystemError};
@@ -17,22 +17,59 @@ pub(crate) fn is_on() -> bool {
 }
 
 /// The spans of the connections that were opened while somebody listened.
+///
+/// A subscriber is code of the user's, and may panic. So what is to be told is written down while the model is between
+/// a call and its record, and told when it is not ([`tell`](Spans::tell)).
 #[derive(Debug, Default)]
 pub(crate) struct Spans {
     open: BTreeMap<ConnId, Span>,
+    untold: VecDeque<News>,
+}
+
+/// What happened, and was not told yet.
+#[derive(Debug)]
+enum News {
+    Opened(ConnId),
+    Closed(ConnId),
+    Called { conn: ConnId, name: &'static str, outcome: Outcome },
 }
 
 impl Spans {
-    pub(crate) fn open(&mut self, conn: ConnId) {
-        let span = debug_span!(target: TARGET, "connection", %conn);
-        if !span.is_disabled() {
-            self.open.insert(conn, span);
+    /// Who listens now.
+    #[inline]
+    pub(crate) fn listeners(&self) -> Listeners {
+        if is_on() {
+            Listeners::Calls
+        } else if !self.open.is_empty() || enabled!(target: TARGET, Level::DEBUG) {
+            Listeners::Spans
+        } else {
+            Listeners::None
         }
     }
 
-    fn close(&mut self, conn: ConnId) {
-        if !self.open.is_empty() {
-            self.open.remove(&conn);
+    /// Tells what was written down. Each is taken out before it is told: a subscriber that panics hears it once.
+    #[inline]
+    pub(crate) fn tell(&mut self) {
+        if !self.untold.is_empty() {
+            self.tell_all();
+        }
+    }
+
+    #[cold]
+    fn tell_all(&mut self) {
+        while let Some(news) = self.untold.pop_front() {
+            match news {
+                News::Opened(conn) => {
+                    let span = debug_span!(target: TARGET, "connection", %conn);
+                    if !span.is_disabled() {
+                        self.open.insert(conn, span);
+                    }
+                }
+                News::Closed(conn) => drop(self.open.remove(&conn)),
+                News::Called { conn, name, outcome } => {
+                    self.trace(conn, || trace!(target: TARGET, call = name, ?outcome, "attempt"));
+                }
+            }
         }
     }
 
@@ -58,10 +95,23 @@ impl Spans {
     }
 }
 
-/// A system that reports what it is asked to do.
+/// A system that writes down what it is asked to do.
 pub(crate) struct Traced<'a, S> {
     pub(crate) system: &'a mut S,
     pub(crate) spans: &'a mut Spans,
+    /// Who would hear of it. Asked before anything is begun: to answer that is code of the user's, too.
+    pub(crate) listeners: Listeners,
+}
+
+/// Who listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Listeners {
+    /// Nobody.
+    None,
+    /// Somebody to whom the spans of connections matter.
+    Spans,
+    /// Somebody who hears of each call.
+    Calls,
 }
 
 impl<S: System> System for Traced<'_, S> {
@@ -86,24 +136,16 @@ impl<S: System> System for Traced<'_, S> {
 
     fn adopt(&mut self, conn: ConnId, socket: S::Socket) -> Result<(), (SystemError, S::Socket)> {
         self.system.adopt(conn, socket)?;
-        self.spans.open(conn);
+        if self.listeners != Listeners::None {
+            self.spans.untold.push_back(News::Opened(conn));
+        }
         Ok(())
     }
 
     // Whoever makes a call knows which it is: inlined, there is nothing left to be told apart.
     #[inline(always)]
     fn perform(&mut self, call: Syscall<'_>) -> Outcome {
-        if let Syscall::Recv { .. }
-        | Syscall::RecvVectored { .. }
-        | Syscall::Send { .. }
-        | Syscall::SendVectored { .. } = call
-        {
-            // The hot calls, on the shortest path.
-            if !is_on() {
-                return self.system.perform(call);
-            }
-        }
-        self.perform_traced(call)
+        if self.listeners == Listeners::None { self.system.perform(call) } else { self.perform_traced(call) }
     }
 
     fn wait(
@@ -139,12 +181,15 @@ impl<S: System> Traced<'_, S> {
             Syscall::Close { conn, reset: true } => ("reset", None, Some(*conn)),
         };
         let outcome = self.system.perform(call);
-        self.spans.trace(conn, || trace!(target: TARGET, call = name, ?outcome, "attempt"));
+        let untold = &mut self.spans.untold;
+        if self.listeners == Listeners::Calls {
+            untold.push_back(News::Called { conn, name, outcome });
+        }
         if let (Some(opened), Outcome::Done) = (opened, outcome) {
-            self.spans.open(opened);
+            untold.push_back(News::Opened(opened));
         }
         if let Some(closed) = closed {
-            self.spans.close(closed);
+            untold.push_back(News::Closed(closed));
         }
         outcome
     }

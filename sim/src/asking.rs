@@ -8,6 +8,7 @@ use aio_model::{
     Recv, Request, Send, Shutdown, Sleep,
 };
 
+use crate::context::Context;
 use crate::dial::Answer;
 use crate::episode::Episode;
 use crate::link::Side;
@@ -191,7 +192,7 @@ impl Episode {
         }
     }
 
-    fn submit(&mut self, task: Task, request: Request<u64>, context: u64, bytes: Vec<u8>) {
+    fn submit(&mut self, task: Task, request: Request<Context>, context: u64, bytes: Vec<u8>) {
         let deadline = if task == Task::Post { None } else { self.deadline() };
         self.submit_by(deadline, task, request, context, bytes);
     }
@@ -200,7 +201,7 @@ impl Episode {
         &mut self,
         deadline: Option<Deadline>,
         task: Task,
-        request: Request<u64>,
+        request: Request<Context>,
         context: u64,
         bytes: Vec<u8>,
     ) {
@@ -218,7 +219,7 @@ impl Episode {
         };
         let lease = matches!(request.buffer(), Buffer::Lease(_));
         let (answer, deadline, at) =
-            self.timed(deadline, |model, clock| model.submit(conn, request, context, clock));
+            self.timed(deadline, |model, clock| model.submit(conn, request, Context::new(context), clock));
         self.note(|| format!("submits {task:?} on {conn} as {context}, deadline {deadline:?}: {answer:?}"));
         if let Ok(id) = answer {
             remember(&mut self.workload.ops, (id, context));
@@ -232,7 +233,7 @@ impl Episode {
         }
         let answer = answer.map_err(|error| Refused {
             kind: error.kind,
-            context: error.context,
+            context: error.context.number(),
             bytes: self.reclaim(error.buffer),
         });
         self.oracle.on_submitted(submission, answer);

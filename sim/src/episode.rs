@@ -4,12 +4,13 @@
 //! can end must; then the model is shut down, and nothing may be left over.
 
 use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use aio_model::{Config, Instant, Model, System, Turn, TurnStage, Violation};
 
 use crate::choice::{Choice, Odds};
+use crate::context::{Context, OnPurpose};
 use crate::engine::EngineKind;
 use crate::faults::Fault;
 use crate::net::Net;
@@ -64,7 +65,7 @@ pub(crate) struct Episode {
     pub(crate) plan: Plan,
     pub(crate) net: Net,
     pub(crate) os: SimOs,
-    pub(crate) model: Model<u64>,
+    pub(crate) model: Model<Context>,
     pub(crate) oracle: Oracle,
     pub(crate) workload: Workload,
     pub(crate) probes: Probes,
@@ -263,7 +264,22 @@ impl Episode {
             let stage = turn.stage();
             let (os, oracle, probes) = (&mut self.os, &mut self.oracle, &mut self.probes);
             let mut system = Watched { os, oracle, probes, asked: until };
-            turn.step(&mut self.model, &mut system).expect("a simulated wait does not fail");
+            Context::set_fragile(self.net.strikes(Fault::ClonePanics));
+            self.shelf.refuse_memory(self.net.strikes(Fault::PoolMemory));
+            let step = catch_unwind(AssertUnwindSafe(|| turn.step(&mut self.model, &mut system)));
+            Context::set_fragile(false);
+            for (pool, granted) in self.shelf.take_asked() {
+                self.oracle.on_asked(pool, granted);
+            }
+            match step {
+                Ok(goes_on) => drop(goes_on.expect("a simulated wait does not fail")),
+                // The user's code panicked, and the user caught it: the turn goes on (C7).
+                Err(panic) if panic.is::<OnPurpose>() => {
+                    self.step();
+                    continue;
+                }
+                Err(panic) => resume_unwind(panic),
+            }
             match stage {
                 TurnStage::Wait => self.oracle.on_round(self.model.outstanding()),
                 TurnStage::Attempt if turn.stage() != stage => self.oracle.on_round_over(),

@@ -14,6 +14,7 @@ use aio_model::{
 };
 
 use crate::choice::{Choice, Odds};
+use crate::context::Context;
 use crate::engine::EngineKind;
 use crate::episode::{Episode, Setup};
 use crate::faults::{Fault, Faults};
@@ -226,7 +227,7 @@ impl Run {
             return;
         }
         let millisecond = Duration::from_millis(1);
-        let (task, request, bytes): (Task, Request<u64>, Vec<u8>) = match kin {
+        let (task, request, bytes): (Task, Request<Context>, Vec<u8>) = match kin {
             Kin::RecvExact => (Task::RecvExact, Recv::exact(vec![0; 3]).into_request(), vec![0; 3]),
             Kin::RecvPooled => {
                 (Task::RecvPooled { pool: 0 }, Recv::pooled_from(PoolId::DEFAULT).into_request(), Vec::new())
@@ -248,7 +249,7 @@ impl Run {
             None => request,
         };
         let context = nth as u64;
-        let answer = self.episode.model.submit(self.conn, request, context, || now);
+        let answer = self.episode.model.submit(self.conn, request, Context::new(context), || now);
         self.submitted[nth] = answer.as_ref().ok().copied();
         let submission = Submission {
             conn: self.conn,
@@ -261,7 +262,7 @@ impl Run {
         };
         let answer = answer.map_err(|error| crate::oracle::Refused {
             kind: error.kind,
-            context: error.context,
+            context: error.context.number(),
             bytes,
         });
         self.episode.oracle.on_submitted(submission, answer);

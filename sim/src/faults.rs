@@ -123,6 +123,12 @@ faults! {
     /// A batch brings its events in some other order.
     batch_permuted BatchPermuted,
 
+    /// There is no memory for another buffer of a pool.
+    pool_memory PoolMemory,
+
+    /// A clone of a context, which is code of the user's, panics; the user catches that, and goes on.
+    clone_panics ClonePanics,
+
     /// A wait returns at once with nothing, whatever is at hand.
     wait_interrupted WaitInterrupted,
     /// A wait returns before anything has happened.

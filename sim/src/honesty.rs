@@ -242,7 +242,9 @@ fn no_mixture_of_faults_makes_the_system_lie() {
             &Fault::ConnectRefused,
             &Fault::ConnectUnreachable,
             &Fault::ConnectFull,
-            &Fault::ConnectSelf
+            &Fault::ConnectSelf,
+            &Fault::PoolMemory,
+            &Fault::ClonePanics
         ]
     );
 }

@@ -32,6 +32,7 @@ mod calls;
 pub mod campaign;
 mod choice;
 mod clock;
+mod context;
 mod dial;
 mod dice;
 mod engine;
@@ -78,6 +79,7 @@ mod workload;
 mod world;
 
 pub use choice::{Choice, Draw, Odds};
+pub use context::Context;
 pub use dial::Answer;
 pub use engine::{Direction, EngineKind};
 pub use faults::{Fault, Faults};

@@ -329,6 +329,11 @@ impl Net {
         self.world().counts
     }
 
+    /// Whether a fault strikes that is none of the system's.
+    pub(crate) fn strikes(&self, fault: Fault) -> bool {
+        self.world_mut().dice.strikes(fault)
+    }
+
     /// How often a fault has struck.
     pub fn struck(&self, fault: Fault) -> u64 {
         self.world().dice.struck(fault)

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use aio_model::{CloseReason, Completion, Done, LanePlace, Limit, OpError, Outcome, SubmitErrorKind};
 
+use crate::context::Context;
 use crate::faults::Fault;
 use crate::oracle::Task;
 
@@ -178,7 +179,7 @@ impl Probes {
         names.filter(|name| !WANTED.lines().any(|line| line.trim_start_matches("# rare: ") == name)).collect()
     }
 
-    pub(crate) fn ended(&mut self, task: Task, done: &Completion<u64>) {
+    pub(crate) fn ended(&mut self, task: Task, done: &Completion<Context>) {
         let result = match done.result {
             Ok(_) if done.more => 2,
             Ok(Done::Received { end_of_stream: true }) => 1,

@@ -7,6 +7,7 @@ use aio_model::{
 };
 
 use crate::choice::Choice;
+use crate::context::Context;
 use crate::episode::Episode;
 use crate::odd;
 use crate::peer::{Act, PeerId};
@@ -187,11 +188,11 @@ impl Episode {
     }
 
     /// Takes a completion, if there is one.
-    pub(crate) fn take(&mut self) -> Option<Completion<u64>> {
+    pub(crate) fn take(&mut self) -> Option<Completion<Context>> {
         let done = self.model.next_completion()?;
         self.note(|| format!("completed: {done:?}"));
         self.picture(|recorder, _| recorder.completed(&done));
-        if let Some(task) = self.oracle.task_of(done.context) {
+        if let Some(task) = self.oracle.task_of(done.context.number()) {
             self.probes.ended(task, &done);
         }
         self.oracle.on_completion(&done);
@@ -251,7 +252,7 @@ impl Episode {
     pub(crate) fn timed<R>(
         &mut self,
         deadline: Option<Deadline>,
-        ask: impl FnOnce(&mut Model<u64>, &mut dyn FnMut() -> Instant) -> R,
+        ask: impl FnOnce(&mut Model<Context>, &mut dyn FnMut() -> Instant) -> R,
     ) -> (R, Option<Instant>, Instant) {
         let mut latest = self.model.now();
         let answer = ask(&mut self.model, &mut || {

@@ -15,8 +15,8 @@ use crate::lease::{Home, Returned};
 use crate::list::{Link, List};
 use crate::time::Tick;
 use crate::{
-    Accept, Close, Config, ConnId, Instant, Kind, Limits, OpId, Operation, Outcome, PoolSize, Post,
-    Readiness, Rearm, Recv, Sleep, SystemError, SystemErrorKind,
+    Accept, Buffer, Close, Config, ConnId, Instant, Kind, Limits, OpId, Operation, Outcome, Parts, PoolSize,
+    Post, Readiness, Rearm, Recv, Send, Sleep, SubmitErrorKind, SystemError, SystemErrorKind,
 };
 
 /// Breaks a model that is sound, and expects that check to say so.
@@ -299,6 +299,25 @@ fn short_of_descriptors() -> (Model<()>, u32) {
     let short = SystemError::from_kind(SystemErrorKind::DescriptorsExhausted);
     round(&mut model, Outcome::Exhausted(short));
     (model, listener.index())
+}
+
+#[test]
+fn a_connection_that_was_accepted_and_that_nobody_is_told_of() {
+    canary("accepted-told", model(), |model| model.stats.accepted += 1);
+}
+
+/// Refused with everything given back, before anything is kept of it.
+#[test]
+fn k7_an_operation_with_more_bytes_than_can_be_counted_is_refused() {
+    let (mut model, conn) = receiving(0);
+    let (id, whole) = (model.conn_id(conn), bytes::Bytes::from(vec![0; 1 << 30]));
+    let parts = || core::iter::repeat_n(whole.clone(), 5).map(Buffer::from).collect::<Parts>();
+    for send in [Send::new(parts()), Send::new(parts()).first(10), Send::new(parts()).skip(1 << 20)] {
+        let refused = model.submit(id, send, (), || Instant::ZERO).unwrap_err();
+        assert_eq!(refused.kind, SubmitErrorKind::TooLarge);
+        assert_eq!(refused.buffer.chunks().map(<[u8]>::len).sum::<usize>(), 5 << 30);
+    }
+    assert_eq!((model.ops(), model.stats().counters.refused, model.check()), (0, 3, Ok(())));
 }
 
 #[test]

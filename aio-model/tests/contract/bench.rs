@@ -3,19 +3,20 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use aio_model::{
-    Completion, Config, ConnId, Home, Instant, Kind, Limits, Model, OpId, Operation, Outcome, PoolSize,
-    Readiness, Rearm, Returned, SubmitError, Syscall,
+    Completion, Config, ConnId, Home, Instant, Kind, Limits, Model, OpId, Operation, Outcome, PoolId,
+    PoolSize, Readiness, Rearm, Returned, SubmitError, Syscall,
 };
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
 
 /// Where dropped leases go.
 #[derive(Default)]
-pub(crate) struct Shelf(Mutex<Vec<Returned>>);
+pub(crate) struct Shelf(Mutex<Vec<Returned>>, AtomicBool);
 
 /// The way there, for as long as it is there: what lies on a shelf and kept it would never be freed.
 struct Way(Weak<Shelf>);
@@ -25,6 +26,10 @@ impl Home for Way {
         if let Some(shelf) = self.0.upgrade() {
             shelf.0.lock().unwrap().push(buffer);
         }
+    }
+
+    fn make_room(&self, _: PoolId, _: usize) -> bool {
+        self.0.upgrade().is_none_or(|shelf| !shelf.1.load(Ordering::Relaxed))
     }
 }
 
@@ -84,6 +89,11 @@ impl Bench {
             pools.iter().map(|&(buffers_max, buffer_bytes)| PoolSize { buffers_max, buffer_bytes }).collect();
         let config = Config { limits, pools, realm, rearm: Rearm::OnArrival };
         Bench { model: Model::new(config, &home), shelf, now: Instant::ZERO }
+    }
+
+    /// Has memory for buffers of pools be refused from now on, or not.
+    pub(crate) fn refuse_memory(&self, refused: bool) {
+        self.shelf.1.store(refused, Ordering::Relaxed);
     }
 
     pub(crate) fn stream(&mut self) -> ConnId {

@@ -6,6 +6,7 @@ mod broken_off;
 mod closing;
 mod connecting;
 mod foreign;
+mod memory;
 mod operations;
 mod reentrancy;
 mod rules;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use aio_model::{ConnId, Done, Instant, Kind, OpError, Outcome, Readiness, Rearm, Spin, SystemErrorKind};
+use aio_model::{
+    ConnId, Done, Instant, Kind, OpError, Outcome, PoolId, Readiness, Rearm, Spin, SystemErrorKind,
+};
 
 use super::{Conn, End, Fin, Oracle, Phase, RECEIVE, SEND, Task};
 
@@ -62,6 +64,8 @@ impl Oracle {
         let deadlines = || self.due().map(|(tick, _)| begin(tick));
         let lanes = || self.conns.values().flat_map(|conn| &conn.lanes);
         let pauses = || lanes().filter(|lane| lane.pauses(self.now)).filter_map(|lane| lane.pause).map(begin);
+        let refused = || self.refusals.iter().filter_map(|(until, _)| *until).map(begin);
+        let pauses = || pauses().chain(refused());
         let earliest = deadlines().chain(asked).min();
         let late = earliest.is_some_and(|earliest| until.is_none_or(|until| until > earliest));
         let polls = until == Some(Instant::ZERO);
@@ -102,6 +106,23 @@ impl Oracle {
         let stops = self.spun_in_vain <= SPINS_IN_VAIN_MAX || self.spin != Spin::Adaptive;
         let times = self.spun_in_vain;
         self.ensure(stops, "K6", "spins-if-it-pays", || format!("polled in vain {times} times in a row"));
+    }
+
+    /// A pool asked for the memory of another buffer, and got it or not. Refused, it does not ask again before a pause is
+    /// over: a millisecond, and twice as long each time in a row, up to about a second (K5).
+    pub fn on_asked(&mut self, pool: PoolId, granted: bool) {
+        let index =
+            (0..self.pools.len()).find(|index| u16::try_from(*index).ok().map(PoolId::new) == Some(pool));
+        let Some(index) = index else { return };
+        let now = self.now.as_nanos();
+        let (until, times) = self.refusals[index];
+        let too_soon = until.is_some_and(|until| now / 1_000_000 < until);
+        let pause = now.div_ceil(1_000_000) + (1 << times.min(10));
+        self.turn.short.memory |= u64::from(!granted) << index;
+        self.refusals[index] = if granted { (None, 0) } else { (Some(pause), times + 1) };
+        self.ensure(!too_soon, "K5", "memory-too-soon", || {
+            format!("{pool:?} asks for memory that was just refused")
+        });
     }
 
     /// An event is delivered.

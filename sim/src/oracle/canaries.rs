@@ -19,6 +19,7 @@ use aio_model::{
 };
 
 use super::{Manner, Oracle, Submission, Task};
+use crate::context::Context;
 use crate::lender::Nowhere;
 
 /// Tells an oracle that has heard nothing wrong something that is, and expects that check to say so.
@@ -32,7 +33,7 @@ fn canary(check: &str, mut story: Story, sabotage: impl FnOnce(&mut Story)) {
 /// What an oracle is told, and where the names in it come from, which only a model can make.
 struct Story {
     oracle: Oracle,
-    model: Model<u64>,
+    model: Model<Context>,
     /// What was submitted: by context, the id, where, and the bytes.
     told: Vec<(OpId, ConnId, Vec<u8>)>,
 }
@@ -84,7 +85,7 @@ impl Story {
     /// The name of an operation.
     fn op_id(&mut self) -> OpId {
         let sleep = Sleep::new(Duration::MAX);
-        self.model.submit(self.model.own(), sleep, 0, || Instant::ZERO).expect("there is room")
+        self.model.submit(self.model.own(), sleep, Context::new(0), || Instant::ZERO).expect("there is room")
     }
 
     fn submission(&self, conn: ConnId, task: Task, bytes: &[u8]) -> Submission {
@@ -122,8 +123,10 @@ impl Story {
     }
 
     /// The completion of an operation that moved nothing, with the buffer that it was submitted with.
-    fn completion(&mut self, context: u64, result: Result<Done, OpError>) -> Completion<u64> {
-        self.model.submit(self.model.own(), Post::new(), context, || Instant::ZERO).expect("there is room");
+    fn completion(&mut self, context: u64, result: Result<Done, OpError>) -> Completion<Context> {
+        self.model
+            .submit(self.model.own(), Post::new(), Context::new(context), || Instant::ZERO)
+            .expect("there is room");
         let mut done = self.model.next_completion().expect("it was posted");
         let (op, conn, bytes) = self.told[usize::try_from(context).expect("a few")].clone();
         (done.op, done.conn, done.result) = (op, conn, result);
@@ -139,7 +142,7 @@ impl Story {
     /// A buffer of the pool with so many bytes in it.
     fn lease(&mut self, len: usize) -> Buffer {
         let conn = self.stranger();
-        self.model.submit(conn, Recv::pooled(), 0, || Instant::ZERO).expect("there is room");
+        self.model.submit(conn, Recv::pooled(), Context::new(0), || Instant::ZERO).expect("there is room");
         self.model.on_ready(conn, Readiness::READABLE);
         self.model.begin_round();
         self.model.attempt(|call| match call {

@@ -5,6 +5,7 @@ use aio_model::{
 };
 
 use super::{Conn, End, Op, Oracle, Phase, RECEIVE, SEND, Task, due_tick};
+use crate::context::Context;
 use crate::pattern;
 use crate::pieces;
 
@@ -226,10 +227,10 @@ impl Oracle {
     }
 
     /// A completion was taken (C1, C2, C3).
-    pub fn on_completion(&mut self, done: &Completion<u64>) {
-        let Some(op) = self.ops.get(&done.context) else {
+    pub fn on_completion(&mut self, done: &Completion<Context>) {
+        let Some(op) = self.ops.get(&done.context.number()) else {
             self.breaks("C1", "one-final", || {
-                format!("a second completion of operation {}: {done:?}", done.context)
+                format!("a second completion of operation {}: {done:?}", done.context.number())
             });
             return;
         };
@@ -243,7 +244,7 @@ impl Oracle {
         if done.more {
             return self.more(done);
         }
-        let Some(op) = self.ops.remove(&done.context) else { return };
+        let Some(op) = self.ops.remove(&done.context.number()) else { return };
         let Some(verdict) = &op.verdict else {
             let (rule, check) = match done.result {
                 Err(OpError::Deadline) => ("T1", "deadline-not-early"),
@@ -276,7 +277,7 @@ impl Oracle {
     }
 
     /// One of many completions of an accept.
-    fn more(&mut self, done: &Completion<u64>) {
+    fn more(&mut self, done: &Completion<Context>) {
         self.accepted = self.accepted.saturating_sub(1);
         let next = self.lane(done.conn, RECEIVE).and_then(|lane| lane.accepted.pop_front());
         // A listener that is gone has forgotten what it had accepted; its connections are still known.
@@ -291,7 +292,7 @@ impl Oracle {
     }
 
     /// The buffer is the one that was submitted, with what was received in its front and the rest untouched.
-    fn judge_buffer(&mut self, op: &Op, done: &Completion<u64>) {
+    fn judge_buffer(&mut self, op: &Op, done: &Completion<Context>) {
         let count = index(op.moved);
         if let Task::RecvPooled { pool } = op.task {
             let right = match &done.buffer {

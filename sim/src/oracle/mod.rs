@@ -59,6 +59,8 @@ pub struct Oracle {
     rearm: Rearm,
     /// Of each pool, the buffers that may exist and their size.
     pools: Vec<(u32, usize)>,
+    /// Of each pool, until which millisecond it does not ask for memory that was refused, and how often in a row it was.
+    refusals: Vec<(Option<u64>, u32)>,
     conns: Rows<ConnId, Conn>,
     ops: Rows<u64, Op>,
     /// Completions of accepts that go on: they hold credits until they are taken.
@@ -108,6 +110,8 @@ struct Short {
     credits: bool,
     /// As many buffers were lent as the smallest pool that was empty may have.
     buffers: u32,
+    /// The pools that memory was refused, a bit for each.
+    memory: u64,
 }
 
 #[derive(Debug)]
@@ -360,6 +364,7 @@ impl Oracle {
         Oracle {
             limits,
             rearm,
+            refusals: vec![(None, 0); pools.len()],
             pools,
             conns: Rows::default(),
             ops: Rows::default(),

@@ -23,6 +23,10 @@ impl Oracle {
         });
         let now = self.now.as_nanos() / 1_000_000;
         self.expired = now;
+        // Whoever waits for a buffer has asked again by now, or nobody waits.
+        for (pause, _) in &mut self.refusals {
+            *pause = pause.filter(|until| *until > now);
+        }
         while let Some(due) = self.due().filter(|(tick, _)| *tick <= now).min() {
             let op = self.ops.iter().find(|(_, op)| op.verdict.is_none() && op.due == Some(due));
             let op = op.map(|(context, op)| (*context, op.task, op.conn));
@@ -103,7 +107,9 @@ impl Oracle {
         let credits_taken = self.credits() >= self.limits.ops_max.get() && self.limits.ops_max.get() > 1;
         let waits = match head {
             // With several pools the others' buffers count too: lenient, but never wrong.
-            Task::RecvPooled { pool } => outstanding >= self.pools[pool].0 as usize,
+            Task::RecvPooled { pool } => {
+                outstanding >= self.pools[pool].0 as usize || self.refusals[pool].0.is_some()
+            }
             Task::AcceptOne => places_taken,
             Task::AcceptMany => places_taken || credits_taken,
             _ => false,

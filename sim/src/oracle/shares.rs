@@ -7,7 +7,9 @@ use super::{Conn, Oracle, Phase, RECEIVE, SEND, Short, Task};
 impl Oracle {
     /// The wait is over, and the round of attempts begins: whoever can go on now is due its share of it.
     pub fn on_round(&mut self, outstanding: u32) {
-        self.turn.short = Short::default();
+        let refused = self.refusals.iter().zip(0..).filter(|((until, _), _)| until.is_some());
+        let memory = refused.fold(0, |memory, (_, pool)| memory | 1 << pool);
+        self.turn.short = Short { memory, ..Short::default() };
         self.note_short(outstanding);
         self.turn.untried = self.unborn().collect();
         let (expired, short) = (self.expired, self.turn.short);
@@ -89,7 +91,7 @@ impl Short {
     fn lacks(self, task: Task, pools: &[(u32, usize)]) -> bool {
         match task {
             // With several pools the others' buffers count too: lenient, but never wrong.
-            Task::RecvPooled { pool } => self.buffers >= pools[pool].0,
+            Task::RecvPooled { pool } => self.buffers >= pools[pool].0 || self.memory >> pool & 1 == 1,
             Task::AcceptOne => self.places,
             Task::AcceptMany => self.places || self.credits,
             _ => false,

@@ -11,6 +11,7 @@ use aio_model::{Completion, ConnId, Kind};
 
 use super::views::{Scene, View};
 use super::words::{Ending, Mark, Whose, marks, result, task};
+use crate::context::Context;
 use crate::faults::Fault;
 use crate::net::Net;
 use crate::oracle::{Broken, OpAccount, Oracle};
@@ -170,10 +171,11 @@ impl Recorder {
 
     /// The completion that was just noted.
     #[cold]
-    pub(crate) fn completed(&mut self, done: &Completion<u64>) {
+    pub(crate) fn completed(&mut self, done: &Completion<Context>) {
         let said = (Ending::of(&done.result), result(&done.result));
         let on = if done.conn == self.recording.own { String::new() } else { format!(" on {}", done.conn) };
-        let (op, bytes, more) = (done.context, done.bytes, if done.more { ", and goes on" } else { "" });
+        let (op, bytes, more) =
+            (done.context.number(), done.bytes, if done.more { ", and goes on" } else { "" });
         let task = match self.recording.ops.get_mut(&op) {
             None => format!("{}{on}, which the user does not wait for", done.op),
             Some(op) => {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use aio_model::{ConnId, ConnInfo, LaneInfo, Model, PoolId};
 use serde::Serialize;
 
+use crate::context::Context;
 use crate::engine::Direction;
 use crate::link::Condition;
 use crate::net::Net;
@@ -16,7 +17,7 @@ pub(crate) struct Scene<'a> {
     /// How many steps were taken.
     pub(crate) steps: u64,
     /// The model.
-    pub(crate) model: &'a Model<u64>,
+    pub(crate) model: &'a Model<Context>,
     /// Who keeps the contract.
     pub(crate) oracle: &'a Oracle,
     /// The network, and the kernels in it.

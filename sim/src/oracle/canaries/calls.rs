@@ -1,7 +1,7 @@
 //! What the system is asked for.
 
 use super::*;
-use aio_model::Spin;
+use aio_model::{PoolId, Spin};
 
 const WOULD_BLOCK: Outcome = Outcome::WouldBlock;
 const SHORT: Outcome = Outcome::Exhausted(crate::errno::ENOBUFS);
@@ -85,6 +85,13 @@ fn a_turn_that_is_too_long() {
     }
     story.oracle.on_send(conns[0], b"x", WOULD_BLOCK);
     canary("turn-budget", story, |story| story.oracle.on_send(conns[1], b"x", WOULD_BLOCK));
+}
+
+#[test]
+fn a_pool_that_asks_for_memory_again_and_again() {
+    let mut story = Story::new();
+    story.oracle.on_asked(PoolId::DEFAULT, false);
+    canary("memory-too-soon", story, |story| story.oracle.on_asked(PoolId::DEFAULT, true));
 }
 
 #[test]

@@ -38,8 +38,10 @@ fn connected() -> (Episode, ConnId, PeerId) {
 /// Tells the oracle of a submission, and the model of a sleep: so they agree on how many there are, and on no more.
 fn pretend(episode: &mut Episode, conn: ConnId, task: Task, bytes: &[u8]) {
     let own = episode.model.own();
-    let id =
-        episode.model.submit(own, Sleep::new(Duration::MAX), 0, || Instant::ZERO).expect("there is room");
+    let id = episode
+        .model
+        .submit(own, Sleep::new(Duration::MAX), Context::new(0), || Instant::ZERO)
+        .expect("there is room");
     let context = u64::from(id.index());
     let submission = Submission {
         conn,
@@ -59,7 +61,8 @@ fn rest(episode: &mut Episode) {
 
 /// A turn that brings a lease to the user.
 fn receive(episode: &mut Episode, conn: ConnId, peer: PeerId) {
-    let id = episode.model.submit(conn, Recv::pooled(), 9, || Instant::ZERO).expect("there is room");
+    let id =
+        episode.model.submit(conn, Recv::pooled(), Context::new(9), || Instant::ZERO).expect("there is room");
     let task = Task::RecvPooled { pool: 0 };
     let submission = Submission {
         conn,
@@ -123,7 +126,8 @@ fn a_lane_that_is_never_served() {
     pretend(&mut episode, conn, Task::Send { start: 0, end: 1 }, b"x");
     // A model that has something to do is not expected to have done everything.
     let own = episode.model.own();
-    let id = episode.model.submit(own, Post::new(), 9, || Instant::ZERO).expect("there is room");
+    let id =
+        episode.model.submit(own, Post::new(), Context::new(9), || Instant::ZERO).expect("there is room");
     let post = Submission {
         conn: own,
         task: Task::Post,
@@ -178,7 +182,10 @@ fn a_lane_whose_buffers_go_to_others() {
     // All buffers are lent: the next receive has to wait for one.
     let leases = episode.plan.pools[0].buffers_max;
     (0..leases).for_each(|_| receive(&mut episode, conn, peer));
-    let id = episode.model.submit(conn, Recv::pooled(), 99, || Instant::ZERO).expect("there is room");
+    let id = episode
+        .model
+        .submit(conn, Recv::pooled(), Context::new(99), || Instant::ZERO)
+        .expect("there is room");
     let task = Task::RecvPooled { pool: 0 };
     let submission = Submission {
         conn,
@@ -213,7 +220,8 @@ fn a_close_that_is_not_made() {
 fn a_send_that_a_drop_would_cut_off_unseen() {
     let (mut episode, conn, _) = connected();
     let own = episode.model.own();
-    let id = episode.model.submit(own, Post::new(), 9, || Instant::ZERO).expect("there is room");
+    let id =
+        episode.model.submit(own, Post::new(), Context::new(9), || Instant::ZERO).expect("there is room");
     let task = Task::Send { start: 0, end: 2 };
     let submission = Submission {
         conn,
