@@ -96,6 +96,8 @@ fn in_the_simulator_with_everything_going_wrong() {
         let mut faults = Faults::swarm(&mut choice);
         // The server has no answer to a socket that can not be registered at its start, nor is it owed one.
         faults.adopt_refused = sim::Odds::NEVER;
+        // Nor to a system that refuses it to accept.
+        faults.accept_refused = sim::Odds::NEVER;
         let net = Net::new(choice, faults);
         let engine = EngineKind::ALL[usize::try_from(seed).unwrap() % EngineKind::ALL.len()];
         let (served, peers) = simulate(&net, engine);
@@ -109,7 +111,8 @@ fn in_the_simulator_with_everything_going_wrong() {
 fn the_simulator_gives_the_same_run_for_the_same_seed() {
     let fingerprint = |seed| {
         let mut choice = Choice::seeded(seed);
-        let faults = Faults { adopt_refused: sim::Odds::NEVER, ..Faults::swarm(&mut choice) };
+        let faults = Faults::swarm(&mut choice);
+        let faults = Faults { adopt_refused: sim::Odds::NEVER, accept_refused: sim::Odds::NEVER, ..faults };
         let net = Net::new(choice, faults);
         simulate(&net, EngineKind::Epoll);
         net.fingerprint()

@@ -18,7 +18,7 @@ pub enum Call {
     Recv,
     /// A receive into several parts.
     RecvVectored,
-    /// A receive of a connection that lingers.
+    /// A receive of a connection that flushes or lingers.
     Discard,
     /// A send.
     Send,
