@@ -296,8 +296,9 @@ impl<C> fmt::Debug for QueuedOp<'_, C> {
 }
 
 impl<C: fmt::Debug> Model<C> {
-    /// All of the state between two turns, as text: two models with the same text do the same from then on. It is long, and meant for
-    /// those who explore what a model can do; counters are left out, since nothing depends on them.
+    /// All of the state between two turns, as text: two models with the same text do the same from then on. It is
+    /// long, and meant for those who explore what a model can do; counters are left out, since nothing depends on
+    /// them.
     pub fn dump(&self) -> alloc::string::String {
         let Model {
             conns,

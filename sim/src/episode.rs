@@ -295,6 +295,7 @@ impl Episode {
         self.fetch();
         let leases = self.workload.leases.len();
         self.oracle.on_rest(&self.model, &self.net, leases);
+        self.oracle.on_seen(&self.model);
         self.picture(|recorder, scene| recorder.rest(scene, &self.net.take_trace()));
     }
 
@@ -321,7 +322,11 @@ impl Episode {
             _ => self.act(action),
         }
         self.oracle.on_interlude(self.model.outstanding());
-        self.step();
+        self.oracle.on_seen(&self.model);
+        // One in which a rule was broken is the last one, which the caller's step is.
+        if self.goes_on() {
+            self.step();
+        }
     }
 
     /// Gives the leases back that were dropped.

@@ -34,6 +34,7 @@ impl Oracle {
     pub fn on_turn(&mut self) {
         let place_free = !self.places_taken();
         self.turns += 1;
+        self.counted.turns += 1;
         self.turn = super::TurnCounts { place_free, ..super::TurnCounts::default() };
     }
 
@@ -60,6 +61,7 @@ impl Oracle {
     /// The loop waits until `until` at the latest; its caller would have it wait until `asked`.
     pub fn on_wait(&mut self, until: Option<Instant>, asked: Option<Instant>) {
         self.asked = self.turns;
+        self.counted.waits += 1;
         let begin = |tick: u64| Instant::from_nanos(tick.saturating_mul(1_000_000));
         let deadlines = || self.due().map(|(tick, _)| begin(tick));
         let lanes = || self.conns.values().flat_map(|conn| &conn.lanes);
@@ -119,6 +121,7 @@ impl Oracle {
         let too_soon = until.is_some_and(|until| now / 1_000_000 < until);
         let pause = now.div_ceil(1_000_000) + (1 << times.min(10));
         self.turn.short.memory |= u64::from(!granted) << index;
+        self.counted.buffers_refused += u64::from(!granted);
         self.refusals[index] = if granted { (None, 0) } else { (Some(pause), times + 1) };
         self.ensure(!too_soon, "K5", "memory-too-soon", || {
             format!("{pool:?} asks for memory that was just refused")
@@ -127,7 +130,11 @@ impl Oracle {
 
     /// An event is delivered.
     pub fn on_event(&mut self, conn: ConnId, readiness: Readiness) {
-        let Some(conn) = self.conns.get_mut(&conn) else { return };
+        let Some(conn) = self.conns.get_mut(&conn) else {
+            self.counted.events_stale += 1;
+            return;
+        };
+        self.counted.events += 1;
         let ends = [Readiness::READ_CLOSED, Readiness::WRITE_CLOSED, Readiness::ERROR];
         let ends = ends.into_iter().any(|end| readiness.intersects(end));
         for (lane, wakes) in conn.lanes.iter_mut().zip([Readiness::READABLE, Readiness::WRITABLE]) {
@@ -141,6 +148,7 @@ impl Oracle {
     /// Judges that a turn is bounded, and each lane's part of it (K6).
     pub(super) fn count_call(&mut self, conn: ConnId, lane: usize, call: &str) {
         self.turn.calls += 1;
+        self.counted.attempts += 1;
         let calls = self.turn.by_lane.get(&(conn, lane)).map_or(1, |calls| calls + 1);
         self.turn.by_lane.insert((conn, lane), calls);
         let budget = self.limits.lane_attempts_max.get();
@@ -200,6 +208,15 @@ impl Oracle {
         let now = self.now;
         let head = self.conns.get(&conn).and_then(|conn| conn.lanes[lane].queue.front().copied());
         let task = head.and_then(|head| self.ops.get(&head)).map(|op| op.task);
+        let accepts = matches!(task, Some(Task::AcceptOne | Task::AcceptMany));
+        let counted = &mut self.counted;
+        match outcome {
+            Outcome::WouldBlock => counted.would_blocks += 1,
+            Outcome::Interrupted => counted.interrupts += 1,
+            Outcome::Exhausted(_) => counted.exhaustions += 1,
+            Outcome::Refused(_) => counted.accepts_refused += u64::from(accepts),
+            _ => {}
+        }
         let Some(state) = self.lane(conn, lane) else { return };
         if !matches!(outcome, Outcome::Refused(_)) {
             state.refusals = 0;
@@ -218,7 +235,7 @@ impl Oracle {
                 state.holds = None;
             }
             // It is tried four times; then nobody who accepts here is kept waiting (K5).
-            Outcome::Refused(error) if matches!(task, Some(Task::AcceptOne | Task::AcceptMany)) => {
+            Outcome::Refused(error) if accepts => {
                 state.refusals += 1;
                 state.due = false;
                 if state.refusals < 4 {
@@ -239,6 +256,11 @@ impl Oracle {
             state.ready &= !(drains && count < lent && !state.end_hinted);
             state.due &= state.ready;
             state.shortages = 0;
+            state.bytes += count as u64;
+        }
+        match lane {
+            RECEIVE => self.counted.bytes_received += count as u64,
+            _ => self.counted.bytes_sent += count as u64,
         }
         let op = self.ops.get_mut(&serial);
         op.map_or(0, |op| {
@@ -324,6 +346,7 @@ impl Oracle {
         if let Some(lane) = self.lane(listener, RECEIVE) {
             (lane.shortages, lane.refusals) = (0, 0);
         }
+        self.counted.accepted += 1;
         let pool = self.conns.get(&listener).map_or(0, |listener| listener.pool);
         self.on_adopted(new, Kind::Stream, serial);
         if let Some(state) = self.conns.get_mut(&new) {
@@ -394,6 +417,7 @@ impl Oracle {
     /// A close was made.
     pub fn on_close(&mut self, conn: ConnId, reset: bool) {
         self.turn.calls += 1;
+        self.counted.attempts += 1;
         let Some(state) = self.conns.remove(&conn) else {
             self.breaks("K2", "closed-once", || format!("{conn} is closed twice, or was never there"));
             return;

@@ -7,6 +7,7 @@
 mod calls;
 mod completions;
 mod episodes;
+mod seen;
 mod winding;
 
 use std::num::NonZeroU32;

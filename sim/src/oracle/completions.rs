@@ -50,6 +50,7 @@ impl Oracle {
         let expected = self.expected_refusal(&submission);
         match answer {
             Err(refused) => {
+                self.counted.refused += 1;
                 let Refused { kind, context, bytes } = refused;
                 let whole = context == submission.context && bytes == submission.bytes;
                 self.ensure(whole, "C1", "refusal-whole", || {
@@ -131,8 +132,13 @@ impl Oracle {
         let due = deadline.and_then(due_tick).map(|tick| (tick, self.armed));
         self.armed += 1;
         self.note_generation(1, id.key());
-        self.ops
-            .insert(context, Op { id, conn, task, due, submitted: bytes, lease, moved: 0, verdict: None });
+        self.counted.submitted += 1;
+        self.counted.opened += u64::from(task == Task::Connect);
+        let submitted_at = self.now;
+        self.ops.insert(
+            context,
+            Op { id, conn, task, submitted_at, due, submitted: bytes, lease, moved: 0, verdict: None },
+        );
         let Some(lane) = task.lane() else {
             return match task {
                 Task::Sleep => {}
@@ -157,6 +163,7 @@ impl Oracle {
             format!("cancel says {done} of operation {context}, queued: {queued}")
         });
         if queued {
+            self.counted.cancelled += 1;
             self.end_early(context, OpError::Cancelled);
         }
     }
@@ -178,6 +185,7 @@ impl Oracle {
     /// `cancel_all` was called.
     pub fn on_cancel_all(&mut self, conn: ConnId, count: Option<u32>) {
         let expected = self.conns.get(&conn).map(|conn| conn.lanes.iter().map(|lane| lane.queue.len()).sum());
+        self.counted.cancelled += u64::from(count.unwrap_or(0));
         let said = count.map(|count| count as usize);
         self.ensure(said == expected, "C7", "cancel-all-answer", || {
             format!("cancel_all says {said:?}, not {expected:?}")
@@ -245,6 +253,7 @@ impl Oracle {
             return self.more(done);
         }
         let Some(op) = self.ops.remove(&done.context.number()) else { return };
+        self.counted.completed += 1;
         let Some(verdict) = &op.verdict else {
             let (rule, check) = match done.result {
                 Err(OpError::Deadline) => ("T1", "deadline-not-early"),

@@ -13,6 +13,7 @@ mod completions;
 mod look;
 mod rest;
 mod rows;
+mod seen;
 mod shares;
 mod winding;
 
@@ -23,7 +24,7 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use aio_model::{
-    CloseReason, ConnId, Done, Instant, Key, Kind, Limits, OpError, OpId, Rearm, Spin, SystemError,
+    CloseReason, ConnId, Counters, Done, Instant, Key, Kind, Limits, OpError, OpId, Rearm, Spin, SystemError,
 };
 
 use self::rows::Rows;
@@ -67,6 +68,8 @@ pub struct Oracle {
     accepted: u32,
     /// Of each place for a connection, and for an operation, the generation of the last one that had it.
     generations: [Vec<u32>; 2],
+    /// What has happened, as it is counted.
+    counted: Counters,
     /// The latest time that anybody told; steps back count as none.
     now: Instant,
     /// Counts everything that is armed with a deadline, so that those of one tick keep their order.
@@ -129,6 +132,7 @@ struct Conn {
     /// Until when it flushes or lingers: the span of a lingering close, or without a close what the shutdown said. The
     /// deadline of a close is that operation's.
     until: Option<(u64, u64)>,
+    opened_at: Instant,
     /// Bytes that completions have reported as received.
     reported: u64,
 }
@@ -178,7 +182,18 @@ impl Conn {
     fn new(kind: Kind, serial: Option<u64>) -> Conn {
         let lanes = [Lane::default(), Lane { ready: true, ..Lane::default() }];
         let (phase, far) = (Phase::Open, Side::Client);
-        Conn { kind, serial, far, pool: 0, lanes, phase, closer: None, until: None, reported: 0 }
+        Conn {
+            kind,
+            serial,
+            far,
+            pool: 0,
+            lanes,
+            phase,
+            closer: None,
+            until: None,
+            opened_at: Instant::ZERO,
+            reported: 0,
+        }
     }
 
     /// Why it flushes or lingers, if it does.
@@ -206,6 +221,8 @@ struct Lane {
     ready: bool,
     end_hinted: bool,
     end: Option<End>,
+    /// Bytes that went through, ever.
+    bytes: u64,
     tainted: bool,
     fin: bool,
     /// Until which millisecond it pauses, if the system was short of something, and no call was made since.
@@ -251,6 +268,7 @@ struct Op {
     id: OpId,
     conn: ConnId,
     task: Task,
+    submitted_at: Instant,
     /// When its deadline falls due, in milliseconds, and its place among those of that millisecond.
     due: Option<(u64, u64)>,
     /// What the buffer held when it was submitted.
@@ -370,6 +388,7 @@ impl Oracle {
             ops: Rows::default(),
             accepted: 0,
             generations: [Vec::new(), Vec::new()],
+            counted: Counters::default(),
             now: Instant::ZERO,
             armed: 0,
             lanes_max: 0,
@@ -415,7 +434,9 @@ impl Oracle {
         let known = self.conns.contains_key(&conn);
         self.ensure(!known, "K1", "new-id", || format!("{conn} names two connections at once"));
         self.note_generation(0, conn.key());
-        self.conns.insert(conn, Conn::new(kind, serial));
+        self.counted.opened += 1;
+        let opened_at = self.now;
+        self.conns.insert(conn, Conn { opened_at, ..Conn::new(kind, serial) });
     }
 
     /// Judges that an id is not one that was used up before: of those in one place, each is later than the last.

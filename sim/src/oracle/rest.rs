@@ -33,6 +33,7 @@ impl Oracle {
             let ends = self.conns.iter().find(|(_, conn)| conn.until == Some(due));
             let conn = match (op, ends) {
                 (Some((context, task, _)), _) if task.can_change() => {
+                    self.counted.expired += u64::from(task != Task::Sleep);
                     self.end_early(context, OpError::Deadline);
                     continue;
                 }

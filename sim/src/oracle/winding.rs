@@ -32,8 +32,11 @@ impl Oracle {
             let mut lanes = [Lane::default(), Lane { ready: true, ..Lane::default() }];
             lanes[SEND].queue.push_back(context);
             let phase = Phase::Connecting { known: false };
-            self.conns
-                .insert(conn, Conn { phase, far: Side::Server, lanes, ..Conn::new(Kind::Stream, None) });
+            let opened_at = self.ops[&context].submitted_at;
+            self.conns.insert(
+                conn,
+                Conn { phase, far: Side::Server, lanes, opened_at, ..Conn::new(Kind::Stream, None) },
+            );
             self.note_generation(0, conn.key());
             if let Some(op) = self.ops.get_mut(&context) {
                 op.conn = conn;
@@ -53,6 +56,7 @@ impl Oracle {
                     state.serial = serial;
                     state.lanes[SEND].shortages = 0;
                 }
+                self.counted.connected += 1;
                 return self.end(context, Ok(Done::Connected));
             }
             Outcome::Failed(error) | Outcome::Refused(error) => {

@@ -8,7 +8,7 @@ use crate::peer::PeerId;
 
 /// Leads an episode astray in which nothing went wrong, and expects that check to say so.
 #[track_caller]
-fn canary(check: &str, mut episode: Episode, sabotage: impl FnOnce(&mut Episode)) {
+pub(super) fn canary(check: &str, mut episode: Episode, sabotage: impl FnOnce(&mut Episode)) {
     assert_eq!(episode.oracle.broken(), None, "nothing is wrong yet");
     sabotage(&mut episode);
     assert_eq!(
@@ -25,7 +25,7 @@ fn calm() -> Episode {
 }
 
 /// The same with a stream in it, whose registration was reported.
-fn connected() -> (Episode, ConnId, PeerId) {
+pub(super) fn connected() -> (Episode, ConnId, PeerId) {
     let mut episode = calm();
     let (peer, socket) = episode.net.pair().expect("there are descriptors");
     let conn = episode.model.open(Kind::Stream).expect("there is room");
