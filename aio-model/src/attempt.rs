@@ -34,6 +34,10 @@ pub(crate) struct Round {
     attempts: u32,
     /// Attempts for the lane at the front.
     lane_attempts: u32,
+    /// How much of what has expired may end, whatever the attempts leave of theirs.
+    expiries_min: u32,
+    /// How much of it has ended.
+    expiries: u32,
 }
 
 /// Tells the round under way from those before it.
@@ -53,24 +57,44 @@ impl fmt::Debug for RoundNumber {
 }
 
 impl Round {
-    pub(crate) const OVER: Round =
-        Round { number: RoundNumber(0), serving: NIL, attempts: 0, lane_attempts: 0 };
+    pub(crate) const OVER: Round = Round {
+        number: RoundNumber(0),
+        serving: NIL,
+        attempts: 0,
+        lane_attempts: 0,
+        expiries_min: 0,
+        expiries: 0,
+    };
 
     /// Counts on by so many rounds. Between two rounds only.
     pub(crate) fn age(&mut self, rounds: u32) {
         self.number = RoundNumber(self.number.0.wrapping_add(rounds));
     }
+
+    /// Whether the turn has room for another end of what has expired: it has as many as the attempts have left, and at
+    /// least half of a turn's.
+    pub(crate) fn has_room_for_expiry(&self) -> bool {
+        self.expiries < self.attempts.max(self.expiries_min)
+    }
+
+    pub(crate) fn count_expiry(&mut self) {
+        self.expiries += 1;
+    }
 }
 
 impl<C> Model<C> {
     /// Begins the attempts of a turn: every lane that is runnable now is served once, up to its budget, and
-    /// all together up to the turn's.
+    /// all together up to the turn's. What these leave of the turn's budget, and at least half of it, is for what has
+    /// [expired](Model::expire).
     pub fn begin_round(&mut self) {
+        let attempts = self.limits.turn_attempts_max.get();
         self.round = Round {
             number: RoundNumber(self.round.number.0.wrapping_add(1)),
             serving: NIL,
-            attempts: self.limits.turn_attempts_max.get(),
+            attempts,
             lane_attempts: 0,
+            expiries_min: attempts.div_ceil(2),
+            expiries: 0,
         };
     }
 
@@ -100,15 +124,10 @@ impl<C> Model<C> {
                 self.wind_up(lane, perform);
                 break lane;
             };
-            let op = &mut self.ops[head];
+            let op = &self.ops[head];
             match *op.work() {
                 Work::RecvPooled { pool } => {
-                    // The one that it was lent while it waited, or another, if there is one.
-                    let lent = match op.cargo.take() {
-                        None => self.pools[pool.index()].lend(),
-                        Some(cargo) => self.cargos.unload(cargo).0.into_lease(),
-                    };
-                    if let Some(lease) = lent {
+                    if let Some(lease) = self.buffer_for(head, pool) {
                         if !self.cargos.has_room() {
                             self.without_memory(lane, Some(lease));
                             continue;
@@ -168,6 +187,100 @@ impl<C> Model<C> {
         self.accept(lane, head, &mut spare, perform);
         self.settle(lane);
         self.attempted(lane);
+    }
+
+    /// The buffer for a pooled receive: the one that it was lent while it waited, or another, if there is one.
+    #[inline(always)]
+    fn buffer_for(&mut self, op: u32, pool: PoolId) -> Option<Lease> {
+        match self.ops[op].cargo.take() {
+            None => self.pools[pool.index()].lend(),
+            Some(cargo) => self.cargos.unload(cargo).0.into_lease(),
+        }
+    }
+
+    /// The last attempt for an operation whose deadline has come: at the head of its lane, whatever is believed of the
+    /// kernel, unless it waits for a buffer or a place. Nobody may have looked since the kernel became ready: the thread was
+    /// busy or stopped, the wait was interrupted or left out, or took in the events of others (T2).
+    pub(crate) fn attempt_last(
+        &mut self,
+        head: u32,
+        spare: &mut Option<C>,
+        perform: impl FnOnce(Syscall<'_>) -> Outcome,
+    ) {
+        let Some(lane) = self.waits_for_nothing(head) else { return };
+        let lease = match *self.ops[head].work() {
+            Work::RecvPooled { pool } => match self.buffer_for(head, pool) {
+                None if self.pools[pool.index()].is_refused() => return self.ask_again(pool),
+                None => return,
+                Some(lease) if !self.cargos.has_room() => return self.give_back(lease.end()),
+                lease => lease,
+            },
+            _ => None,
+        };
+        if let Place::BackingOff { .. } = self.conns[lane].place {
+            self.displace(lane);
+        }
+        self.stats.attempts += 1;
+        let conn = self.conn_id(lane.conn());
+        match (lease, self.ops[head].work()) {
+            (Some(lease), _) => self.receive_pooled(lane, conn, head, lease, perform),
+            (None, Work::Send) => {
+                let cargo = carried(&self.ops[head]);
+                self.send(lane, conn, head, cargo, perform);
+            }
+            (None, Work::Accept { .. }) => {
+                self.accept(lane, head, spare, perform);
+                self.settle(lane);
+            }
+            (None, _) => self.serve(lane, head, perform),
+        }
+    }
+
+    /// The lane of an operation, if it is the next there, and waits for neither a buffer nor a place.
+    fn waits_for_nothing(&mut self, head: u32) -> Option<LaneId> {
+        let op = &self.ops[head];
+        let lane = LaneId::new(op.conn.index(), op.work().direction()?);
+        if self.conns[lane].ops.front() != Some(head) {
+            return None;
+        }
+        let waits = match (self.conns[lane].place, op.work()) {
+            (Place::Parked(_) | Place::Held { .. }, _) => true,
+            // What there is no memory for is waited for, too.
+            (_, &Work::Accept { many }) => {
+                !self.may_accept(many.is_some()) || !(self.conns.has_room() && self.ops.has_room())
+            }
+            _ => false,
+        };
+        (!waits).then_some(lane)
+    }
+
+    /// What the last attempt of an accept that goes on would complete with. Whatever the user's code for that does, nothing
+    /// has happened yet (C7).
+    pub(crate) fn spare_context(&mut self, head: u32) -> Option<C> {
+        let &Work::Accept { many: Some(clone) } = self.ops[head].work() else { return None };
+        self.waits_for_nothing(head)?;
+        self.has_credit().then(|| clone(&self.ops[head].context))
+    }
+
+    /// The last attempt for a connection that flushes or lingers, and whose time is up: for the send that is not done, or
+    /// at what the peer has sent, so that a clean end is not missed because nobody looked.
+    pub(crate) fn attempt_last_of(&mut self, conn: u32, perform: impl FnOnce(Syscall<'_>) -> Outcome) {
+        match self.conns[conn].phase {
+            Phase::Flushing => {
+                if let Some(head) = self.conns[LaneId::new(conn, Direction::Send)].ops.front() {
+                    self.attempt_last(head, &mut None, perform);
+                }
+            }
+            Phase::Lingering { .. } => {
+                let lane = LaneId::new(conn, Direction::Receive);
+                if let Place::BackingOff { .. } = self.conns[lane].place {
+                    self.displace(lane);
+                }
+                self.stats.attempts += 1;
+                self.wind_up(lane, perform);
+            }
+            Phase::Connecting { .. } | Phase::Open | Phase::Closing { .. } => {}
+        }
     }
 
     /// A pool has no buffer for a lane: it steps aside until one comes home.

@@ -11,7 +11,7 @@
 use crate::completion::OpError;
 use crate::error::{SystemError, SystemErrorKind};
 use crate::id::ConnId;
-use crate::lane::{End, Lane, LaneId, Place};
+use crate::lane::{Belief, End, Lane, LaneId, Place};
 use crate::lease::Lease;
 use crate::model::Model;
 use crate::op::Work;
@@ -114,7 +114,12 @@ impl<C> Model<C> {
             Some(Work::Connect { .. }) => CONNECT_PAUSE_EXPONENT_MAX,
             _ => PAUSE_EXPONENT_MAX,
         };
+        let makes_no_call = !self.conns[lane.conn()].is_runnable(lane.direction());
         let state = &mut self.conns[lane];
+        if makes_no_call {
+            // A last attempt did not get to see whether there is anything: the next one need not wait for an event.
+            state.belief = Belief::Ready;
+        }
         let pause = 1 << state.row.pauses().min(exponent_max);
         state.row.pause();
         if state.row.pauses() == LASTING {

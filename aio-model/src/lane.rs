@@ -202,12 +202,11 @@ impl Lane {
         self.bytes += moved.count as u64;
     }
 
-    /// An attempt succeeded: no event is any more the reason to make one.
+    /// An attempt succeeded: no event is any more the reason to make one, and if it was a last attempt, made without any,
+    /// none may follow.
     #[inline]
     pub(crate) fn on_attempt(&mut self) {
-        if self.belief == Belief::Woken {
-            self.belief = Belief::Ready;
-        }
+        self.belief = Belief::Ready;
     }
 
     /// Whether there is something to attempt. A shutdown is its lane's last operation; once it is the only one, it

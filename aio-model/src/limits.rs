@@ -11,7 +11,8 @@ pub struct Limits {
     pub ops_max: NonZeroU32,
     /// Operations queued in one lane.
     pub lane_ops_max: NonZeroU32,
-    /// System calls in one turn.
+    /// System calls in one turn. As many deadlines end in it as calls are left, with a last attempt each, and at least half
+    /// as many; so a turn makes half as many calls again at the most.
     pub turn_attempts_max: NonZeroU32,
     /// System calls for one lane in one turn; then it goes to the back of the queue.
     pub lane_attempts_max: NonZeroU32,

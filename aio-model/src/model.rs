@@ -26,8 +26,8 @@ use crate::pool::{Pool, PoolId, PoolSize};
 use crate::slab::{NIL, Slab};
 use crate::spin::{Spin, Spinner};
 use crate::stats::{Counters, Queued};
-use crate::system::{Kind, Readiness, Rearm};
-use crate::time::Instant;
+use crate::system::{Kind, Outcome, Readiness, Rearm, Syscall};
+use crate::time::{Instant, Tick};
 use crate::timers::Timers;
 
 /// What a model is made from.
@@ -71,6 +71,8 @@ pub struct Model<C> {
     /// The operations that have ended, in the order in which they did.
     pub(crate) ended: List,
     pub(crate) round: Round,
+    /// More had expired than the last turn had room to end.
+    pub(crate) overdue: bool,
     pub(crate) now: Instant,
     pub(crate) limits: Limits,
     pub(crate) rearm: Rearm,
@@ -116,6 +118,7 @@ impl<C> Model<C> {
             sleeping: List::EMPTY,
             ended: List::EMPTY,
             round: Round::OVER,
+            overdue: false,
             now: Instant::ZERO,
             limits,
             rearm,
@@ -198,29 +201,63 @@ impl<C> Model<C> {
         self.now = self.now.max(now);
     }
 
-    /// Ends everything whose deadline has come, by the time last told.
-    pub fn expire(&mut self) {
+    /// Ends the next of what has expired by the time last told, in the order of deadlines, if the turn's budget has
+    /// room for it (K6). The operation at the head of its lane gets a last attempt, for which `perform` is called as by
+    /// [`attempt`](Model::attempt), unless it waits for a buffer or a place; if that does not complete it, it ends with
+    /// [`Deadline`](OpError::Deadline). Returns whether there was one; what is left then is for the next turns.
+    pub fn expire(&mut self, perform: impl FnOnce(Syscall<'_>) -> Outcome) -> bool {
         let now = self.now.tick_floor();
-        while let Some(owner) = self.timers.pop_due(now) {
-            match Owner::from(owner) {
-                Owner::Op(index) => {
-                    self.ops[index].timer = None;
-                    match self.ops[index].work() {
-                        Work::Sleep => self.end(index, Ok(Done::Elapsed)),
-                        Work::Close { .. } => self.cut_short(self.ops[index].conn.index()),
-                        _ => {
-                            self.stats.expired += 1;
-                            self.end_early(index, OpError::Deadline);
-                        }
-                    }
-                }
-                Owner::Lane(lane) => self.on_pause_over(lane),
-                Owner::Pool(pool) => self.on_retry(pool),
-                Owner::Conn(index) => {
-                    self.conns[index].end_timer = None;
+        let due = self.timers.peek_due(now).map(|owner| Owner::from(*owner));
+        self.overdue = due.is_some();
+        match due {
+            Some(owner) if self.round.has_room_for_expiry() => {
+                self.expire_owner(now, owner, perform);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    #[cold]
+    fn expire_owner(&mut self, now: Tick, owner: Owner, perform: impl FnOnce(Syscall<'_>) -> Outcome) {
+        let mut spare = match owner {
+            Owner::Op(index) => self.spare_context(index),
+            _ => None,
+        };
+        // No code of the user's from here on.
+        self.round.count_expiry();
+        self.timers.pop_due(now);
+        match owner {
+            Owner::Op(index) => self.expire_op(index, &mut spare, perform),
+            Owner::Lane(lane) => self.on_pause_over(lane),
+            Owner::Pool(pool) => self.on_retry(pool),
+            Owner::Conn(index) => {
+                self.conns[index].end_timer = None;
+                self.attempt_last_of(index, perform);
+                // The peer may have been seen to take something, by that: then it has its time anew.
+                if self.conns[index].end_timer.is_none() {
                     self.cut_short(index);
                 }
             }
+        }
+    }
+
+    fn expire_op(&mut self, index: u32, spare: &mut Option<C>, perform: impl FnOnce(Syscall<'_>) -> Outcome) {
+        let key = self.ops.key_at(index);
+        self.ops[index].timer = None;
+        match self.ops[index].work() {
+            Work::Sleep => return self.end(index, Ok(Done::Elapsed)),
+            Work::Close { .. } => {
+                let conn = self.ops[index].conn.index();
+                self.attempt_last_of(conn, perform);
+                return self.cut_short(conn);
+            }
+            _ => {}
+        }
+        self.attempt_last(index, spare, perform);
+        if self.ops.get(key).is_some_and(Op::is_queued) {
+            self.stats.expired += 1;
+            self.end_early(index, OpError::Deadline);
         }
     }
 
@@ -284,9 +321,10 @@ impl<C> Model<C> {
         self.shut_down && self.conns.is_empty() && self.ops.is_empty()
     }
 
-    /// Whether a turn has something to do without waiting: an attempt to make, or completions to deliver.
+    /// Whether a turn has something to do without waiting: an attempt to make, completions to deliver, or an end of what had
+    /// expired and was too much for the turn before.
     pub fn is_busy(&self) -> bool {
-        !self.run.is_empty() || !self.ended.is_empty()
+        !self.run.is_empty() || !self.ended.is_empty() || self.overdue
     }
 
     /// The next deadline, exactly: how long a turn may sleep if nothing happens.

@@ -17,12 +17,15 @@ macro_rules! deadline {
         impl $type {
             /// Ends the operation with [`Deadline`](crate::OpError::Deadline) if it is not complete this long after its submission,
             /// its wait in the queue included. `Duration::MAX` never comes.
+            ///
+            /// If it is the next of its lane then, it is tried once more: what the kernel has for it by that time counts,
+            /// even if nobody has looked, for the program was stopped or busy. `Duration::ZERO` is so a single try.
             pub fn within(mut self, span: Duration) -> $type {
                 self.deadline = Some(Deadline::Within(span));
                 self
             }
 
-            /// Ends the operation with [`Deadline`](crate::OpError::Deadline) if it is not complete at `at`.
+            /// Ends the operation with [`Deadline`](crate::OpError::Deadline) if it is not complete at `at`, after a last try.
             pub fn deadline(mut self, at: Instant) -> $type {
                 self.deadline = Some(Deadline::At(at));
                 self
@@ -103,6 +106,10 @@ impl<C> Operation<C> for Recv {
 /// Ends with `Sent` when the kernel took them all. The buffer comes back on every outcome, and
 /// [`Completion::bytes`](crate::Completion::bytes) says how many the kernel took. If it took some but not all, the lane is *tainted*:
 /// the sends behind this one end with [`Tainted`](crate::OpError::Tainted), until the lane is resumed.
+///
+/// If it took none, by the time of the deadline or a cancel, it is as if the send had not been there: those behind it go
+/// on, as they also would behind one that was never submitted. So what makes sense only together, such as a header and its
+/// body, belongs into one send, of [`Parts`](crate::Parts) if it lies in several buffers.
 ///
 /// Give it a deadline. To a peer that does not read, one without waits for ever, and if it sends a lease, that
 /// buffer is missing in its pool for as long; at the deadline the buffer comes back with the completion.
@@ -356,7 +363,7 @@ impl Close {
         self
     }
 
-    /// Ends flushing and lingering after that long, whatever the peer does: what is not sent by then ends with
+    /// Ends flushing and lingering after that long, whatever the peer does, and after a last try: what is not sent by then ends with
     /// [`Closed`](crate::OpError::Closed). A close itself always succeeds, as [`Done::Closed`](crate::Done::Closed).
     pub fn within(mut self, span: Duration) -> Close {
         self.deadline = Some(Deadline::Within(span));
@@ -378,7 +385,8 @@ impl<C> Operation<C> for Close {
 }
 
 /// Waits for a point in time, and ends with `Elapsed` in the first turn at or after it, rounded up to the
-/// millisecond. It is of no connection: submit it on the proactor's [own](crate::Model::own) id.
+/// millisecond; if more falls due than a turn may end, in one of those that follow at once, in the order of deadlines. It is
+/// of no connection: submit it on the proactor's [own](crate::Model::own) id.
 #[derive(Debug)]
 #[must_use = "submit it"]
 pub struct Sleep {

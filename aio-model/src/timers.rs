@@ -234,6 +234,12 @@ impl<T: Copy> Timers<T> {
         self.first().map(|index| self.at(index).at)
     }
 
+    /// Whose the earliest timer is, if that is due at `now`.
+    pub fn peek_due(&mut self, now: Tick) -> Option<&T> {
+        let index = self.first().filter(|index| self.at(*index).at <= now)?;
+        Some(&self.at(index).owner)
+    }
+
     /// Takes the earliest timer that is due at `now`; of those of one tick, the one armed first.
     pub fn pop_due(&mut self, now: Tick) -> Option<T> {
         let index = self.first().filter(|index| self.at(*index).at <= now)?;

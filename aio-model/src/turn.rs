@@ -12,9 +12,10 @@ use crate::time::Instant;
 /// 1. Wait for events until the next deadline, but not if something is to be done at once. [Polling](crate::Spin)
 ///    for a while comes before sleeping, if it pays.
 /// 2. Make attempts, each lane up to its budget, all lanes up to the turn's.
-/// 3. End what has reached its deadline: after the attempts, so that bytes already moved count first (T2).
+/// 3. End what has reached its deadline, each with a last attempt: after the attempts, so that bytes that can be moved
+///    count first (T2). As many as these have left of the turn's attempts, and at least half of a turn's.
 ///
-/// A turn that has attempts to make or completions to deliver skips the wait, but not twice in a row: a batch of
+/// A turn that has attempts to make, completions to deliver, or deadlines that the last one left, skips the wait, but not twice in a row: a batch of
 /// sends goes out without a system call to ask for events first, and a user who always has something to send
 /// does not shut the world out.
 #[derive(Debug)]
@@ -32,7 +33,7 @@ pub enum TurnStage {
     Wait,
     /// It makes an attempt, if one is left.
     Attempt,
-    /// It ends what has reached its deadline.
+    /// It ends the next of what has reached its deadline, if one is left.
     Expire,
     /// Nothing: the turn is over.
     Over,
@@ -51,7 +52,7 @@ pub fn turn<C, S: System>(
     let turn = Turn::begin(model, until);
     turn.take_in(model, system)?;
     while model.attempt(|call| system.perform(call)) {}
-    model.expire();
+    while model.expire(|call| system.perform(call)) {}
     Ok(())
 }
 
@@ -67,7 +68,7 @@ impl Turn {
         self.stage
     }
 
-    /// Takes one step: the wait, one attempt, or the deadlines. Returns whether there is another.
+    /// Takes one step: the wait, one attempt, or one end of what has expired. Returns whether there is another.
     ///
     /// # Errors
     ///
@@ -85,8 +86,9 @@ impl Turn {
                 }
             }
             TurnStage::Expire => {
-                model.expire();
-                self.stage = TurnStage::Over;
+                if !model.expire(|call| system.perform(call)) {
+                    self.stage = TurnStage::Over;
+                }
             }
             TurnStage::Over => return Ok(false),
         }

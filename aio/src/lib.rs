@@ -19,7 +19,9 @@
 //! * **Never blocks.** Submitting reserves the place of the completion. At a limit it refuses with
 //!   [`SubmitErrorKind::Busy`].
 //! * **Time.** What has no deadline never times out. What has one never times out early, and ends in the first
-//!   turn at or after it, rounded up to the millisecond. In one turn, bytes that moved come before a deadline.
+//!   turn at or after it, rounded up to the millisecond; or, if very many fall due together, in one of those that follow at
+//!   once. In one turn, bytes that moved come before a deadline. What is next in its direction is tried once more at its
+//!   deadline, so nothing ends in vain because the program was stopped or busy.
 //! * **Buffers** are in one place at a time. A pooled receive takes one when its connection is readable, and
 //!   gives it back when there was nothing after all. While none is free, readable connections wait in line.
 //! * **Closing** is idempotent, and everything queued is told why. A close may flush first, and may linger, so that no

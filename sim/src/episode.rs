@@ -263,6 +263,10 @@ impl Episode {
             }
             let stage = turn.stage();
             let (os, oracle, probes) = (&mut self.os, &mut self.oracle, &mut self.probes);
+            oracle.on_step();
+            if stage == TurnStage::Expire {
+                oracle.on_expiry(self.model.outstanding() as usize);
+            }
             let mut system = Watched { os, oracle, probes, asked: until };
             Context::set_fragile(self.net.strikes(Fault::ClonePanics));
             self.shelf.refuse_memory(self.net.strikes(Fault::PoolMemory));
@@ -275,6 +279,7 @@ impl Episode {
                 Ok(goes_on) => drop(goes_on.expect("a simulated wait does not fail")),
                 // The user's code panicked, and the user caught it: the turn goes on (C7).
                 Err(panic) if panic.is::<OnPurpose>() => {
+                    self.oracle.on_panic();
                     self.step();
                     continue;
                 }
@@ -285,6 +290,7 @@ impl Episode {
                 TurnStage::Attempt if turn.stage() != stage => self.oracle.on_round_over(),
                 _ => {}
             }
+            self.oracle.on_expired();
             self.oracle.on_turn_step(self.model.outstanding());
             self.step();
             if !self.goes_on() {

@@ -131,6 +131,9 @@ faults! {
 
     /// A wait returns at once with nothing, whatever is at hand.
     wait_interrupted WaitInterrupted,
+    /// The process is stopped while it waits, for up to an hour: time passes, peers act, and the wait then returns with
+    /// nothing, whatever is at hand (SIGSTOP and SIGCONT, a machine that sleeps).
+    process_stopped ProcessStopped,
     /// A wait returns before anything has happened.
     wait_early WaitEarly,
     /// A wait returns late, by a nanosecond or by an hour.

@@ -272,6 +272,22 @@ fn waits_return_early_late_and_for_no_reason() {
     }
 }
 
+/// What a peer does meanwhile is there afterwards, and the wait that was interrupted says nothing of it.
+#[test]
+fn a_process_that_is_stopped_finds_what_came_without_being_told() {
+    for &engine in EngineKind::ALL {
+        let (mut rig, peer, conn) = Rig::connected(engine);
+        rig.net.set_faults(Faults { process_stopped: Odds::ALWAYS, ..Faults::NONE });
+        let start = rig.net.now();
+        rig.net.peer_write(peer, b"x");
+        let (now, events) = rig.wait(None);
+        assert!(now > start && events.is_empty(), "{engine:?}: {now:?} {events:?}");
+        assert_eq!(rig.recv(conn, 9), Ok(b"x".to_vec()), "{engine:?}");
+        rig.net.heal();
+        assert!(!rig.net.take_slept_for_ever());
+    }
+}
+
 #[test]
 fn stale_events_name_the_closed() {
     let (mut rig, _, conn) = Rig::connected(EngineKind::Epoll);

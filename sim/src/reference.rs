@@ -46,6 +46,8 @@ pub struct Reference {
     shut_down: bool,
     /// Whether the last turn asked for events.
     asked: bool,
+    /// The last turn had no room to end all that had expired.
+    overdue: bool,
     conns: BTreeMap<u32, Conn>,
     conn_places: Places,
     op_places: Places,
@@ -185,6 +187,7 @@ impl Reference {
             now: Instant::ZERO,
             shut_down: false,
             asked: false,
+            overdue: false,
             conns: BTreeMap::new(),
             conn_places: Places::default(),
             op_places: Places::default(),

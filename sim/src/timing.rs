@@ -17,6 +17,8 @@ pub(crate) const SEGMENT_GAP_MAX: Duration = Duration::from_millis(1);
 pub(crate) const EVENT_DELAY_MAX: Duration = Duration::from_secs(1);
 /// Of [`wait_late`](crate::Faults::wait_late).
 pub(crate) const LATE_MAX: Duration = Duration::from_secs(3600);
+/// Of [`process_stopped`](crate::Faults::process_stopped).
+pub(crate) const STOP_MAX: Duration = Duration::from_secs(3600);
 /// Of [`clock_ticks`](crate::Faults::clock_ticks).
 pub(crate) const TICK_MAX: Duration = Duration::from_millis(1);
 /// Of [`clock_jumps`](crate::Faults::clock_jumps).

@@ -23,7 +23,12 @@ impl World {
         self.note(TraceEntry::Waits { until });
         let woken = self.pollers[poller].waker.swap(false, Ordering::AcqRel);
         self.run_due();
-        let batch = if self.dice.strikes(Fault::WaitInterrupted) {
+        let batch = if self.dice.strikes(Fault::ProcessStopped) {
+            let span = self.dice.span(timing::STOP_MAX);
+            self.clock.advance_to(self.clock.now() + span);
+            self.run_due();
+            Batch::new()
+        } else if self.dice.strikes(Fault::WaitInterrupted) {
             Batch::new()
         } else {
             let extras = self.extras(poller);

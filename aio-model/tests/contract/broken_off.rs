@@ -55,6 +55,8 @@ fn k2_a_close_in_the_middle_of_a_send_is_a_reset() {
         assert_eq!(to_reset(&bench), [conn], "also if it is dropped before");
         let mut asked = bench.round(NO_TIME, &[]);
         asked.extend(bench.round(NO_TIME, &[]));
+        // The time for flushing may be up at once, but not without a last attempt.
+        asked.retain(|asked| !matches!(asked, Asked::Send(..)));
         assert_eq!(asked, [Asked::Reset(conn)]);
         assert_eq!(to_reset(&bench), []);
     }

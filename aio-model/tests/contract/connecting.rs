@@ -123,7 +123,7 @@ fn k5_a_full_queue_is_tried_again_and_not_closed_in_between() {
     assert_eq!(bench.round(NO_TIME, &[]), [], "it pauses");
     bench.round(MS, &[]);
     assert_eq!(bench.round(NO_TIME, &[full]).len(), 1, "a millisecond later");
-    bench.round(20 * MS, &[]);
+    assert_eq!(bench.round(20 * MS, &[full]).len(), 1, "one last try");
     assert_eq!(bench.ended(), [("connect", 0, "Deadline".into())]);
     assert_eq!((bench.round(NO_TIME, &[]), bench.model.connections()), (vec![], 0));
 }

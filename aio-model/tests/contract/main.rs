@@ -5,6 +5,7 @@ mod bench;
 mod broken_off;
 mod closing;
 mod connecting;
+mod deadlines;
 mod foreign;
 mod memory;
 mod operations;

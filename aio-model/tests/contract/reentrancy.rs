@@ -130,7 +130,7 @@ fn b1_a_buffer_comes_back_from_every_end_and_in_the_end_none_is_lent() {
     const RESET: SystemError = SystemError::from_kind(SystemErrorKind::ConnectionReset);
     let endings: [(&str, End); 7] = [
         ("Cancelled", |bench, _, op| bench.model.cancel(op).unwrap()),
-        ("Deadline", |bench, _, _| assert_eq!(bench.round(5 * MS, &[Exhausted(RESET)]).len(), 1)),
+        ("Deadline", |bench, _, _| assert_eq!(bench.round(5 * MS, &[Exhausted(RESET)]).len(), 2)),
         ("System(ConnectionReset)", |bench, _, _| {
             assert_eq!(bench.round(NO_TIME, &[Failed(RESET)]).len(), 1);
         }),

@@ -43,11 +43,13 @@ impl Oracle {
         self.note_short(outstanding);
     }
 
-    /// A step of a turn was taken, and it is not over: all its attempts and three steps more is what it may take (K6).
+    /// A step of a turn was taken, and it is not over: its attempts, as many ends of what has expired as it has room for,
+    /// and three steps more is what it may take (K6).
     pub fn on_turn_step(&mut self, outstanding: u32) {
         self.note_short(outstanding);
         self.turn.steps += 1;
-        let (steps, most) = (self.turn.steps, self.limits.turn_attempts_max.get().saturating_add(3));
+        let most = self.turn.calls.saturating_add(self.expiries_max()).saturating_add(3);
+        let steps = self.turn.steps;
         self.ensure(steps <= most, "K6", "turn-ends", || {
             format!("a turn goes on after {steps} steps; {most} are enough")
         });
@@ -65,8 +67,9 @@ impl Oracle {
         let begin = |tick: u64| Instant::from_nanos(tick.saturating_mul(1_000_000));
         let deadlines = || self.due().map(|(tick, _)| begin(tick));
         let lanes = || self.conns.values().flat_map(|conn| &conn.lanes);
-        let pauses = || lanes().filter(|lane| lane.pauses(self.now)).filter_map(|lane| lane.pause).map(begin);
-        let refused = || self.refusals.iter().filter_map(|(until, _)| *until).map(begin);
+        let pausing = || lanes().filter(|lane| lane.pauses(self.now)).filter_map(|lane| lane.pause);
+        let pauses = || pausing().map(|(until, _)| begin(until));
+        let refused = || self.refusals.iter().filter_map(|(until, _)| *until).map(|(until, _)| begin(until));
         let pauses = || pauses().chain(refused());
         let earliest = deadlines().chain(asked).min();
         let late = earliest.is_some_and(|earliest| until.is_none_or(|until| until > earliest));
@@ -118,8 +121,10 @@ impl Oracle {
         let Some(index) = index else { return };
         let now = self.now.as_nanos();
         let (until, times) = self.refusals[index];
-        let too_soon = until.is_some_and(|until| now / 1_000_000 < until);
-        let pause = now.div_ceil(1_000_000) + (1 << times.min(10));
+        let too_soon = until.is_some_and(|(until, _)| now / 1_000_000 < until);
+        // Whatever else is armed in this step is armed after it.
+        let pause = (now.div_ceil(1_000_000) + (1 << times.min(10)), self.turn.armed_first);
+        self.turn.armed_first += 1;
         self.turn.short.memory |= u64::from(!granted) << index;
         self.counted.buffers_refused += u64::from(!granted);
         self.refusals[index] = if granted { (None, 0) } else { (Some(pause), times + 1) };
@@ -145,11 +150,13 @@ impl Oracle {
         }
     }
 
-    /// Judges that a turn is bounded, and each lane's part of it (K6).
-    pub(super) fn count_call(&mut self, conn: ConnId, lane: usize, call: &str) {
-        self.turn.calls += 1;
+    /// Judges that a turn is bounded, and each lane's part of it (K6). Returns whether it is a last attempt, which the
+    /// bounds of what has expired are for.
+    pub(super) fn count_call(&mut self, conn: ConnId, lane: usize, call: &str) -> bool {
+        let last = self.is_last_attempt(conn, lane);
+        let calls = self.turn.by_lane.get(&(conn, lane)).copied().unwrap_or(0) + u32::from(!last);
+        self.turn.calls += u32::from(!last);
         self.counted.attempts += 1;
-        let calls = self.turn.by_lane.get(&(conn, lane)).map_or(1, |calls| calls + 1);
         self.turn.by_lane.insert((conn, lane), calls);
         let budget = self.limits.lane_attempts_max.get();
         self.ensure(calls <= budget, "K6", "lane-budget", || {
@@ -164,11 +171,12 @@ impl Oracle {
             state.held = None;
             state.outrun.clear();
         }
+        last
     }
 
     /// Judges that a call is made at all, and returns the operation that it must be for.
     pub(super) fn called(&mut self, conn: ConnId, lane: usize, call: &str) -> Option<(u64, Task)> {
-        self.count_call(conn, lane, call);
+        let last = self.count_call(conn, lane, call);
         let Some(state) = self.conns.get(&conn) else {
             self.breaks("K1", "call-on-known", || format!("{call} on {conn}, which does not exist"));
             return None;
@@ -182,20 +190,21 @@ impl Oracle {
             self.breaks("K6", "call-for-op", || format!("{call} on {conn}, where nothing is queued"));
             return None;
         };
-        // A shutdown needs no room in the kernel's buffers.
-        let ready = state.ready || self.ops.get(&serial).is_some_and(|op| op.task == Task::Shutdown);
-        self.judge_pause(conn, lane, call);
+        // A shutdown needs no room in the kernel's buffers, and a last attempt no reason.
+        let ready = state.ready || last || self.ops.get(&serial).is_some_and(|op| op.task == Task::Shutdown);
+        self.judge_pause(conn, lane, call, last);
         self.ensure(ready, "K6", "call-when-ready", || {
             format!("a needless {call} on {conn}: it is not ready")
         });
         Some((serial, self.ops.get(&serial)?.task))
     }
 
-    /// Judges that a call which the system was short of something for is not made again before the pause is over (K5).
-    pub(super) fn judge_pause(&mut self, conn: ConnId, lane: usize, call: &str) {
+    /// Judges that a call which the system was short of something for is not made again before the pause is over (K5),
+    /// unless it is the last attempt.
+    pub(super) fn judge_pause(&mut self, conn: ConnId, lane: usize, call: &str, last: bool) {
         let now = self.now;
         let Some(state) = self.lane(conn, lane) else { return };
-        let too_soon = state.pauses(now);
+        let too_soon = state.pauses(now) && !last;
         state.pause = None;
         (state.wants_descriptor, state.freed) = (false, false);
         self.ensure(!too_soon, "K5", "call-too-soon", || {
@@ -205,9 +214,12 @@ impl Oracle {
 
     /// An attempt that moved nothing.
     pub(super) fn hindered(&mut self, conn: ConnId, lane: usize, outcome: Outcome) {
-        let now = self.now;
+        let (now, armed) = (self.now, self.armed);
         let head = self.conns.get(&conn).and_then(|conn| conn.lanes[lane].queue.front().copied());
         let task = head.and_then(|head| self.ops.get(&head)).map(|op| op.task);
+        // The end of what is sent needs no room.
+        let is_end = task == Some(Task::Shutdown)
+            || (lane == RECEIVE && self.conns.get(&conn).is_some_and(Conn::has_fin_due));
         let accepts = matches!(task, Some(Task::AcceptOne | Task::AcceptMany));
         let counted = &mut self.counted;
         match outcome {
@@ -229,17 +241,23 @@ impl Oracle {
                 state.holds = None;
             }
             Outcome::Exhausted(error) => {
-                state.fall_short(now, task == Some(Task::Connect));
+                state.fall_short(now, task == Some(Task::Connect), armed);
+                // Even if it was not before: the system did not get to see whether there is anything.
+                state.ready |= !is_end;
                 state.wants_descriptor = error.kind() == SystemErrorKind::DescriptorsExhausted;
                 state.due = false;
                 state.holds = None;
+                self.armed += 1;
             }
             // It is tried four times; then nobody who accepts here is kept waiting (K5).
             Outcome::Refused(error) if accepts => {
                 state.refusals += 1;
                 state.due = false;
                 if state.refusals < 4 {
-                    return state.fall_short(now, false);
+                    state.fall_short(now, false, armed);
+                    state.ready = true;
+                    self.armed += 1;
+                    return;
                 }
                 state.refusals = 0;
                 self.end_lane(conn, lane, |_| Err(OpError::System(error)));
@@ -253,7 +271,7 @@ impl Oracle {
     fn transferred(&mut self, conn: ConnId, lane: usize, serial: u64, count: usize, lent: usize) -> u64 {
         let drains = self.rearm == Rearm::OnArrival;
         if let Some(state) = self.lane(conn, lane) {
-            state.ready &= !(drains && count < lent && !state.end_hinted);
+            state.ready = !(drains && count < lent && !state.end_hinted);
             state.due &= state.ready;
             state.shortages = 0;
             state.bytes += count as u64;
@@ -339,6 +357,9 @@ impl Oracle {
         let Some((op, task)) = self.called(listener, RECEIVE, "an accept") else { return };
         if outcome != Outcome::Done {
             return self.hindered(listener, RECEIVE, outcome);
+        }
+        if let Some(lane) = self.lane(listener, RECEIVE) {
+            lane.ready = true;
         }
         if let Task::AcceptMany = task {
             self.judge_places(listener, op);

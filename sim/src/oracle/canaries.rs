@@ -7,6 +7,7 @@
 mod calls;
 mod completions;
 mod episodes;
+mod expiry;
 mod seen;
 mod winding;
 

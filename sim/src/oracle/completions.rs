@@ -137,7 +137,18 @@ impl Oracle {
         let submitted_at = self.now;
         self.ops.insert(
             context,
-            Op { id, conn, task, submitted_at, due, submitted: bytes, lease, moved: 0, verdict: None },
+            Op {
+                id,
+                conn,
+                task,
+                submitted_at,
+                due,
+                submitted: bytes,
+                lease,
+                moved: 0,
+                verdict: None,
+                expired: None,
+            },
         );
         let Some(lane) = task.lane() else {
             return match task {
@@ -257,6 +268,7 @@ impl Oracle {
         let Some(verdict) = &op.verdict else {
             let (rule, check) = match done.result {
                 Err(OpError::Deadline) => ("T1", "deadline-not-early"),
+                Err(OpError::Tainted) => ("C5", "taint-with-reason"),
                 _ => ("C1", "final-after-end"),
             };
             self.breaks(rule, check, || {
@@ -271,6 +283,7 @@ impl Oracle {
                 op.task, done.conn, done.result, verdict.result
             )
         });
+        self.judge_order(op.expired);
         self.ensure(done.bytes == op.moved, "C2", "byte-count", || {
             format!("{:?} on {} reports {} bytes; {} were moved", op.task, done.conn, done.bytes, op.moved)
         });

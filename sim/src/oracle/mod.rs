@@ -3,13 +3,14 @@
 //! It is a second, naive account of every connection and operation, fed only by what crosses the borders: what
 //! the user submits, the system calls and their outcomes, the events, and the completions. It shares no code
 //! with the model. `calls` judges the system's border, `completions` the user's, `winding` how connections begin
-//! and end, `rest` what must be true
+//! and end, `expiry` what deadlines do, `rest` what must be true
 //! whenever nothing is under way. A rule of the contract that is broken is reported under its name.
 
 mod calls;
 #[cfg(test)]
 mod canaries;
 mod completions;
+mod expiry;
 mod look;
 mod rest;
 mod rows;
@@ -61,7 +62,7 @@ pub struct Oracle {
     /// Of each pool, the buffers that may exist and their size.
     pools: Vec<(u32, usize)>,
     /// Of each pool, until which millisecond it does not ask for memory that was refused, and how often in a row it was.
-    refusals: Vec<(Option<u64>, u32)>,
+    refusals: Vec<(Option<(u64, u64)>, u32)>,
     conns: Rows<ConnId, Conn>,
     ops: Rows<u64, Op>,
     /// Completions of accepts that go on: they hold credits until they are taken.
@@ -82,18 +83,25 @@ pub struct Oracle {
     /// The last of them that asked for events.
     asked: u64,
     turn: TurnCounts,
-    /// The millisecond until which everything that was due had ended when the last turn was over.
-    expired: u64,
     /// How the proactor was told to poll, and how often in a row it polled for nothing.
     pub(crate) spin: Spin,
     spun_in_vain: u32,
+    /// How many operations a deadline has ended, and the last of them whose completion was taken.
+    expired: u64,
+    expired_taken: u64,
     broken: Option<Broken>,
 }
 
 #[derive(Debug, Default)]
 struct TurnCounts {
     steps: u32,
+    /// Calls for those who are ready; last attempts are not among them.
     calls: u32,
+    /// How much of what has expired was ended, and what is being ended.
+    expiries: u32,
+    expiring: Option<expiry::Expiring>,
+    /// What is armed before anything else in the step under way comes there among what is armed.
+    armed_first: u64,
     /// There was room for a connection from the beginning of the turn, and none was opened in it: whoever accepts
     /// had no other to lose the place to.
     place_free: bool,
@@ -204,12 +212,16 @@ impl Conn {
         }
     }
 
+    /// Whether it is to send the FIN of a close.
+    fn has_fin_due(&self) -> bool {
+        matches!(self.phase, Phase::Lingering { fin: Fin::Due | Fin::Tried, .. })
+    }
+
     /// Whether its receive lane has a call to make that is of no operation: a FIN that is due, or, while it flushes or
     /// lingers, a discard. That needs to be ready.
     fn has_own_call(&self) -> bool {
-        let fin_due = matches!(self.phase, Phase::Lingering { fin: Fin::Due | Fin::Tried, .. });
         let lane = &self.lanes[RECEIVE];
-        fin_due || (self.ends_for().is_some() && lane.end.is_none() && lane.ready)
+        self.has_fin_due() || (self.ends_for().is_some() && lane.end.is_none() && lane.ready)
     }
 }
 
@@ -225,8 +237,9 @@ struct Lane {
     bytes: u64,
     tainted: bool,
     fin: bool,
-    /// Until which millisecond it pauses, if the system was short of something, and no call was made since.
-    pause: Option<u64>,
+    /// Until which millisecond it pauses, if the system was short of something, and no call was made since; and the place
+    /// of that among what falls due in that millisecond.
+    pause: Option<(u64, u64)>,
     /// How often in a row it was, or the system refused.
     shortages: u32,
     /// How often in a row the system refused.
@@ -278,6 +291,8 @@ struct Op {
     moved: u64,
     /// How it must complete, once it has ended.
     verdict: Option<Verdict>,
+    /// If its deadline ended it: as the how many-th.
+    expired: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -396,9 +411,10 @@ impl Oracle {
             turns: 0,
             asked: 0,
             turn: TurnCounts::default(),
-            expired: 0,
             spin: Spin::Off,
             spun_in_vain: 0,
+            expired: 0,
+            expired_taken: 0,
             broken: None,
         }
     }
@@ -589,15 +605,15 @@ impl Oracle {
 impl Lane {
     /// Whether it pauses, at that time.
     fn pauses(&self, now: Instant) -> bool {
-        self.pause.is_some_and(|until| now.as_nanos() / 1_000_000 < until)
+        self.pause.is_some_and(|(until, _)| now.as_nanos() / 1_000_000 < until)
     }
 
     /// The system was short of something: a pause of 1 ms, and of twice as long each time in a row, up to about a
     /// second; up to 32 ms for a connect (K5).
-    fn fall_short(&mut self, now: Instant, connects: bool) {
+    fn fall_short(&mut self, now: Instant, connects: bool, armed: u64) {
         let span = 1 << self.shortages.min(if connects { 5 } else { 10 });
         self.shortages += 1;
-        self.pause = Some(now.as_nanos().div_ceil(1_000_000) + span);
+        self.pause = Some((now.as_nanos().div_ceil(1_000_000) + span, armed));
     }
 }
 

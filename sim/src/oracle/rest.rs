@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use aio_model::{ConnId, Kind, LanePlace, Model, OpError};
+use aio_model::{ConnId, Kind, LanePlace, Model};
 
 use super::{Broken, Conn, Lane, Oracle, Phase, RECEIVE, SEND, Task};
 use crate::engine::Direction;
@@ -15,37 +15,12 @@ impl Oracle {
         ops.chain(self.conns.values().filter_map(|conn| conn.until))
     }
 
-    /// The turn is over: what was due has ended (T1), and of two turns in a row one has looked outside (K6).
+    /// The turn is over: of two in a row one has looked outside (K6).
     pub fn on_turn_over(&mut self) {
         let unasked = self.turns - self.asked;
         self.ensure(unasked <= 1, "K6", "events-asked-for", || {
             format!("{unasked} turns in a row asked for no events")
         });
-        let now = self.now.as_nanos() / 1_000_000;
-        self.expired = now;
-        // Whoever waits for a buffer has asked again by now, or nobody waits.
-        for (pause, _) in &mut self.refusals {
-            *pause = pause.filter(|until| *until > now);
-        }
-        while let Some(due) = self.due().filter(|(tick, _)| *tick <= now).min() {
-            let op = self.ops.iter().find(|(_, op)| op.verdict.is_none() && op.due == Some(due));
-            let op = op.map(|(context, op)| (*context, op.task, op.conn));
-            let ends = self.conns.iter().find(|(_, conn)| conn.until == Some(due));
-            let conn = match (op, ends) {
-                (Some((context, task, _)), _) if task.can_change() => {
-                    self.counted.expired += u64::from(task != Task::Sleep);
-                    self.end_early(context, OpError::Deadline);
-                    continue;
-                }
-                (Some((_, _, conn)), _) => conn,
-                (None, Some((conn, _))) => *conn,
-                (None, None) => return,
-            };
-            match self.conns.get(&conn).and_then(Conn::ends_for) {
-                Some(reason) => self.abort(conn, reason),
-                None => return,
-            }
-        }
     }
 
     /// The counts and clocks agree, and whoever can go on will.
@@ -60,17 +35,17 @@ impl Oracle {
             format!("connections and credits {counts:?}, not {expected:?}")
         });
         self.judge_broken_off(model);
+        let ended = self.ops.values().filter(|op| op.verdict.is_some()).count();
+        let (kept, expected) = (model.completions() as usize, ended + self.accepted as usize);
+        self.ensure(kept >= expected, "C1", "completion-kept", || {
+            format!("{kept} completions wait to be taken; {expected} have ended")
+        });
         self.judge_fairness(model.outstanding() as usize);
         self.judge_parking(model);
         self.note_held(model);
         if model.is_busy() {
             return;
         }
-        let ended =
-            self.ops.iter().find(|(_, op)| op.verdict.is_some()).map(|(context, op)| (*context, op.task));
-        self.ensure(ended.is_none(), "C1", "completion-kept", || {
-            format!("the completion of {ended:?} is lost")
-        });
         let unborn = self.unborn().next();
         self.ensure(unborn.is_none(), "K6", "connect-tried", || {
             format!("the connect {unborn:?} is not tried")
@@ -115,7 +90,7 @@ impl Oracle {
             Task::AcceptMany => places_taken || credits_taken,
             _ => false,
         };
-        waits || lane.pauses(self.now)
+        waits || lane.pause.is_some()
     }
 
     /// Nobody who can go on is passed over for longer than it takes to serve all others (K6).

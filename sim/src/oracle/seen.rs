@@ -5,7 +5,7 @@ use aio_model::{
     PoolId, Stats,
 };
 
-use super::{Conn, End, Lane, Op, Oracle, Phase, RECEIVE, SEND, Task};
+use super::{Conn, End, Op, Oracle, Phase, RECEIVE, SEND, Task};
 
 impl Oracle {
     /// Looks at all that can be seen of the model.
@@ -69,7 +69,7 @@ impl Oracle {
     fn place_is_right(&self, conn: &Conn, index: usize, place: LanePlace) -> bool {
         let lane = &conn.lanes[index];
         let head = lane.queue.front().map(|head| self.ops[head].task);
-        if self.backs_off(lane) {
+        if lane.pause.is_some() {
             return place == LanePlace::BackingOff;
         }
         let stands = match (conn.phase, head) {
@@ -88,11 +88,6 @@ impl Oracle {
             LanePlace::Held => stands && conn.kind == Kind::Listener && head.is_some(),
             _ => false,
         }
-    }
-
-    /// Whether a lane pauses, until the turn is over in which its time has come.
-    fn backs_off(&self, lane: &Lane) -> bool {
-        lane.pause.is_some_and(|until| until > self.expired)
     }
 
     fn judge_ops<C>(&mut self, model: &Model<C>) {
@@ -136,7 +131,7 @@ impl Oracle {
         let queued = self.ops.values().filter(|op| op.verdict.is_none()).count();
         let ended = self.ops.len() - queued + self.accepted as usize;
         let lanes = || self.conns.values().flat_map(|conn| &conn.lanes);
-        let backing_off = lanes().filter(|lane| self.backs_off(lane)).count();
+        let backing_off = lanes().filter(|lane| lane.pause.is_some()).count();
         let refused = self.refusals.iter().filter(|(until, _)| until.is_some()).count();
         let timers = self.due().count() + backing_off + refused;
         let expected = (self.places(), self.credits(), queued);

@@ -12,7 +12,7 @@ impl Oracle {
         self.turn.short = Short { memory, ..Short::default() };
         self.note_short(outstanding);
         self.turn.untried = self.unborn().collect();
-        let (expired, short) = (self.expired, self.turn.short);
+        let short = self.turn.short;
         let (ops, pools) = (&self.ops, &self.pools);
         for (_, conn) in self.conns.iter_mut() {
             let (phase, kind, own_call) = (conn.phase, conn.kind, conn.has_own_call());
@@ -26,8 +26,8 @@ impl Oracle {
                     (_, None) => false,
                 };
                 debug_assert!(kind == aio_model::Kind::Stream || index == RECEIVE || !able);
-                // A pause ends when the turn is over in which its time has come.
-                lane.due = able && lane.pause.is_none_or(|until| until <= expired);
+                // A pause ends when its timer has fired, which is after the attempts.
+                lane.due = able && lane.pause.is_none();
             }
         }
     }

@@ -41,6 +41,7 @@ impl Oracle {
             if let Some(op) = self.ops.get_mut(&context) {
                 op.conn = conn;
             }
+            self.on_name(context, conn);
         }
         let Some((found, task)) = self.called(conn, SEND, "a connect") else { return };
         let right = found == context && task == Task::Connect;
@@ -55,6 +56,7 @@ impl Oracle {
                     state.phase = Phase::Open;
                     state.serial = serial;
                     state.lanes[SEND].shortages = 0;
+                    state.lanes[SEND].ready = true;
                 }
                 self.counted.connected += 1;
                 return self.end(context, Ok(Done::Connected));
@@ -173,8 +175,8 @@ impl Oracle {
             return false;
         };
         let (reason, before) = (*reason, *fin);
-        self.count_call(conn, RECEIVE, "a FIN");
-        self.judge_pause(conn, RECEIVE, "a FIN");
+        let last = self.count_call(conn, RECEIVE, "a FIN");
+        self.judge_pause(conn, RECEIVE, "a FIN", last);
         match before {
             Fin::Sent => {
                 self.breaks("K2", "one-fin", || format!("{conn} sends a second FIN"));
@@ -201,8 +203,8 @@ impl Oracle {
 
     /// What was thrown away was answered.
     pub fn on_discard(&mut self, conn: ConnId, outcome: Outcome) {
-        self.count_call(conn, RECEIVE, "a discard");
-        self.judge_pause(conn, RECEIVE, "a discard");
+        let last = self.count_call(conn, RECEIVE, "a discard");
+        self.judge_pause(conn, RECEIVE, "a discard", last);
         let (phase, reason) = self.conns.get(&conn).map_or((Phase::Open, None), |conn| {
             let over = conn.lanes[RECEIVE].end.is_some();
             (conn.phase, conn.ends_for().filter(|_| !over))
@@ -214,13 +216,13 @@ impl Oracle {
             });
         };
         let ready = self.lane(conn, RECEIVE).is_some_and(|lane| lane.ready);
-        self.ensure(ready, "K6", "discard-when-ready", || {
+        self.ensure(ready || last, "K6", "discard-when-ready", || {
             format!("a needless discard on {conn}: it is not ready")
         });
         let end = match outcome {
             Outcome::Transferred(1..) | Outcome::Partial(_) => {
                 if let Some(lane) = self.lane(conn, RECEIVE) {
-                    lane.shortages = 0;
+                    (lane.shortages, lane.ready) = (0, true);
                 }
                 return;
             }

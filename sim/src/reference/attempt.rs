@@ -128,7 +128,7 @@ impl Reference {
         match world.perform(Call::Accept { listener, conn }).0 {
             Outcome::Done => {
                 let lane = self.lane_mut(name);
-                (lane.shortages, lane.refusals) = (0, 0);
+                (lane.shortages, lane.refusals, lane.ready) = (0, 0, true);
                 if many && self.has_credit() {
                     self.complete_one_of_many(name, Ok(Done::Accepted(conn)));
                 } else {
@@ -178,6 +178,7 @@ impl Reference {
         let error = match outcome {
             Outcome::Done => {
                 self.lane_mut(name).shortages = 0;
+                self.lane_mut(name).ready = true;
                 return self.complete_head(name, Ok(Done::Connected));
             }
             Outcome::WouldBlock | Outcome::Interrupted | Outcome::Exhausted(_) => {
@@ -216,7 +217,10 @@ impl Reference {
             }
             Phase::Flushing { reason, .. } | Phase::Lingering { reason, .. } => {
                 match world.perform(Call::Discard { conn }).0 {
-                    Outcome::Transferred(1..) | Outcome::Partial(_) => self.lane_mut(name).shortages = 0,
+                    Outcome::Transferred(1..) | Outcome::Partial(_) => {
+                        let lane = self.lane_mut(name);
+                        (lane.shortages, lane.ready) = (0, true);
+                    }
                     Outcome::Transferred(0) => self.end(name, LaneEnd::EndOfStream),
                     other => self.hindered(name, other),
                 }
@@ -257,7 +261,7 @@ impl Reference {
         lane.ops[0].bytes += count;
         lane.bytes += count as u64;
         lane.shortages = 0;
-        lane.ready &= !(short && rearms && !lane.end_hinted);
+        lane.ready = !(short && rearms && !lane.end_hinted);
         self.put_off(name.conn, self.now);
     }
 

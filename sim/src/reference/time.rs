@@ -2,7 +2,8 @@
 
 use aio_model::{CloseReason, Deadline, Instant, LanePlace, OpError};
 
-use super::{Done, Id, LaneName, Phase, Reference, Rule, Work};
+use super::turn::World;
+use super::{Buffer, Done, Id, LaneName, Phase, Reference, Rule, Work};
 
 /// Something falls due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,7 +19,10 @@ pub(super) struct Alarm {
 enum Due {
     Op(Id),
     Pause(LaneName),
+    /// The time that a connection has for flushing and lingering, unless the peer takes something.
     End(u32),
+    /// The deadline of a close.
+    Close(u32),
 }
 
 const MS: u64 = 1_000_000;
@@ -70,6 +74,10 @@ impl Reference {
         let connects = lane.ops.front().is_some_and(|head| head.work == Work::Connect);
         let span = 1 << lane.shortages.min(if connects { 5 } else { 10 });
         lane.shortages += 1;
+        // Only time is waited for: whether there is anything, nobody has seen.
+        if !self.wants_attempt(name) {
+            self.lane_mut(name).ready = true;
+        }
         let alarm = self.alarm_in_ms(self.now.as_nanos().div_ceil(MS) + span);
         self.lane_mut(name).pause = Some(alarm);
     }
@@ -94,7 +102,7 @@ impl Reference {
         self.sleeping.iter().for_each(|op| note(op.deadline, Due::Op(op.id)));
         for conn in self.conns.values() {
             note(conn.ends, Due::End(conn.id.index));
-            note(conn.closer.as_ref().and_then(|closer| closer.deadline), Due::End(conn.id.index));
+            note(conn.closer.as_ref().and_then(|closer| closer.deadline), Due::Close(conn.id.index));
         }
         for (name, lane) in self.lanes() {
             note(lane.pause, Due::Pause(name));
@@ -114,26 +122,94 @@ impl Reference {
         self.agenda().len()
     }
 
-    /// Ends what has fallen due, one after the other.
-    pub(super) fn expire(&mut self) {
+    /// Ends what has fallen due, one after the other: as much of it as the attempts have left of their calls, or half a
+    /// turn's if that is more (K6). What is left then is for the next turns, which do not sleep.
+    pub(super) fn expire(&mut self, left: u32, world: &mut impl World) {
         let now_ms = self.now.as_nanos() / MS;
-        while let Some((_, due)) = self.agenda().first().filter(|(alarm, _)| alarm.at_ms <= now_ms) {
-            match *due {
-                Due::Op(op) => self.end_early(op, OpError::Deadline),
-                Due::Pause(lane) => {
-                    self.step_aside(lane);
-                    self.settle(lane.conn);
+        let room = left.max(self.plan.limits.turn_attempts_max.get().div_ceil(2));
+        let room = if self.keeps(Rule::K6) { room } else { u32::MAX };
+        for _ in 0..room {
+            let Some(due) = self.next_expired(now_ms) else { break };
+            self.expire_one(due, world);
+        }
+        self.overdue = self.next_expired(now_ms).is_some();
+    }
+
+    fn next_expired(&self, now_ms: u64) -> Option<Due> {
+        self.agenda().first().filter(|(alarm, _)| alarm.at_ms <= now_ms).map(|(_, due)| *due)
+    }
+
+    fn expire_one(&mut self, due: Due, world: &mut impl World) {
+        match due {
+            Due::Op(op) => {
+                let in_lane = self.find_in_lane(op);
+                // It is not due any more, whatever the last attempt comes to.
+                if let Some((name, at)) = in_lane {
+                    self.lane_mut(name).ops[at].deadline = None;
+                    if at == 0 {
+                        self.attempt_last(name, world);
+                    }
                 }
-                Due::End(conn) => {
-                    let (Phase::Flushing { reason, .. } | Phase::Lingering { reason, .. }) =
-                        self.conns[&conn].phase
-                    else {
-                        unreachable!("nothing else is to end by itself");
-                    };
-                    self.abort(conn, reason);
+                let has_ended = in_lane.is_some() && self.find_in_lane(op).is_none();
+                if !has_ended {
+                    self.end_early(op, OpError::Deadline);
                 }
             }
+            Due::Pause(lane) => {
+                self.step_aside(lane);
+                self.settle(lane.conn);
+            }
+            Due::End(conn) => {
+                self.conn_mut(conn).ends = None;
+                self.attempt_last_of(conn, world);
+                // K2: what has been taken by that puts it off.
+                if self.conns[&conn].ends.is_none() {
+                    self.cut_short(conn);
+                }
+            }
+            Due::Close(conn) => {
+                self.conn_mut(conn).closer.iter_mut().for_each(|closer| closer.deadline = None);
+                self.attempt_last_of(conn, world);
+                self.cut_short(conn);
+            }
         }
+    }
+
+    fn attempt_last_of(&mut self, conn: u32, world: &mut impl World) {
+        match self.conns[&conn].phase {
+            Phase::Flushing { .. } => self.attempt_last(LaneName::send(conn), world),
+            Phase::Lingering { .. } => self.attempt_last(LaneName::receive(conn), world),
+            _ => {}
+        }
+    }
+
+    fn cut_short(&mut self, conn: u32) {
+        if let Phase::Flushing { reason, .. } | Phase::Lingering { reason, .. } = self.conns[&conn].phase {
+            self.abort(conn, reason);
+        }
+    }
+
+    /// T2: what is next in a lane is tried once more before its deadline ends it, for nobody may have looked; even while
+    /// the lane pauses, but not if it waits for a buffer or a place.
+    fn attempt_last(&mut self, name: LaneName, world: &mut impl World) {
+        if matches!(self.place(name), LanePlace::Parked | LanePlace::Held) || !self.keeps(Rule::T2) {
+            return;
+        }
+        let head = self.lane(name).ops.front();
+        let lacks = head.is_some_and(|head| match head.work {
+            Work::RecvPooled { pool: Some(pool) } if head.buffer == Buffer::None => {
+                self.pools[&pool].lent == self.pools[&pool].size.buffers_max
+            }
+            work @ Work::Accept { .. } => self.lacks_place(work),
+            _ => false,
+        });
+        if lacks || !self.equip(name) {
+            return;
+        }
+        if self.place(name) == LanePlace::BackingOff {
+            self.step_aside(name);
+        }
+        self.attempt(name, world);
     }
 
     /// Ends a queued operation before it is done: its deadline came, or it was cancelled.

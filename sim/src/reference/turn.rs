@@ -56,14 +56,9 @@ impl Reference {
             span => world.now() + span,
         });
         self.wait(world, until)?;
-        // T2: bytes that moved come first, then deadlines.
-        if self.keeps(Rule::T2) {
-            self.attempt_all(world);
-            self.expire();
-        } else {
-            self.expire();
-            self.attempt_all(world);
-        }
+        // T2: bytes that can be moved come first, then deadlines.
+        let left = self.attempt_all(world);
+        self.expire(left, world);
         let batch: Vec<Completion> = (0..room).map_while(|_| self.take()).collect();
         let goes_on = !batch.is_empty() || !self.is_drained();
         Ok((batch, goes_on))
@@ -72,7 +67,7 @@ impl Reference {
     /// Whoever has something to do does not wait, and asks for events every other turn only. Everybody else sleeps
     /// until something falls due.
     fn wait(&mut self, world: &mut impl World, until: Option<Instant>) -> Result<(), SystemError> {
-        let busy = !self.line.is_empty() || !self.ended.is_empty() || self.is_drained();
+        let busy = !self.line.is_empty() || !self.ended.is_empty() || self.overdue || self.is_drained();
         if busy && self.asked {
             self.asked = false;
             self.on_time(world.now());
@@ -104,8 +99,8 @@ impl Reference {
     }
 
     /// K6: whoever stands in line is served once, with so many calls at most, and all together with so many. Then
-    /// it goes to the back.
-    fn attempt_all(&mut self, world: &mut impl World) {
+    /// it goes to the back. Says how many calls are left.
+    fn attempt_all(&mut self, world: &mut impl World) -> u32 {
         let mut left = self.plan.limits.turn_attempts_max.get();
         let share = if self.keeps(Rule::K6) { self.plan.limits.lane_attempts_max.get() } else { u32::MAX };
         self.round = self.line.len();
@@ -127,6 +122,7 @@ impl Reference {
                 }
             }
         }
+        left
     }
 
     /// Hands a completion over, which makes room for another.

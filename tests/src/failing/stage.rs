@@ -187,9 +187,12 @@ impl Stage {
     /// When the system gives no listener.
     pub fn deaf(&mut self, family: Family) -> aio::Address {
         let (listener, place) = Place::listen(family).expect("a listener");
+        // With one in its queue, that is full: who comes after it is not even answered.
+        listener.listen(0).expect("it listens");
+        let first = place.connect().expect("the first is answered");
         let target = place.target();
         self.places.push(place);
-        self.deaf.push(listener);
+        self.deaf.extend([listener, first]);
         target
     }
 

@@ -236,6 +236,8 @@ impl Ledger {
             Kind::Send(range) => {
                 account.sent.take(&range[..count], count)?;
                 let tainted = account.tainted.is_some_and(|tainted| resumes <= tainted);
+                let reason = tainted || !matches!(result, Err(OpError::Tainted));
+                ensure!(reason, "{context} is said to be tainted, and nothing was cut short before it");
                 ensure!(count == 0 || !tainted, "{context} was sent behind one that was cut short");
                 if (1..range.len()).contains(&count) {
                     account.tainted = Some(resumes);

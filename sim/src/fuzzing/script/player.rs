@@ -30,6 +30,8 @@ pub(super) struct Player {
     /// The leases in the user's hands.
     held: Vec<Lease>,
     buffers_max: u32,
+    /// What the last call was to be answered: the last attempts of what expires are, too.
+    answer: Answer,
     /// The context of the next operation.
     pub(super) serial: u32,
     meddle: Meddle,
@@ -62,6 +64,7 @@ impl Player {
             ops: vec![],
             held: vec![],
             buffers_max: pools.iter().map(|pool| pool.buffers_max).sum(),
+            answer: Answer::WouldBlock,
             serial: 0,
             meddle,
         };
@@ -117,10 +120,10 @@ impl Player {
                 for answer in answers {
                     self.attempt(*answer);
                 }
-                return self.expire();
+                self.expire();
             }
             Step::Time { ms, back } => self.pass(*ms, *back),
-            Step::Expire => return self.expire(),
+            Step::Expire => return self.expire_all(),
             Step::Take => return self.take().map(drop),
             Step::Open { listener, adopted } => self.open(*listener, *adopted),
             Step::Cancel(op) => {
@@ -201,6 +204,7 @@ impl Player {
     }
 
     fn attempt(&mut self, answer: Answer) -> bool {
+        self.answer = answer;
         self.model.attempt(|call| self.ledger.perform(call, answer))
     }
 
@@ -228,8 +232,17 @@ impl Player {
         self.model.on_time(self.clock);
     }
 
-    fn expire(&mut self) -> Verdict {
-        self.model.expire();
+    /// Ends what has expired, as much of it as the turn has room for.
+    fn expire(&mut self) {
+        while self.model.expire(|call| self.ledger.perform(call, self.answer)) {}
+    }
+
+    /// Ends everything that has expired, in as many turns as it takes.
+    fn expire_all(&mut self) -> Verdict {
+        for _ in 0..=self.model.stats().timers {
+            self.model.begin_round();
+            self.expire();
+        }
         let (next, now) = (self.model.next_deadline(), self.model.now());
         ensure!(next.is_none_or(|next| next > now), "at {now:?}, what was due at {next:?} has not ended");
         Ok(())

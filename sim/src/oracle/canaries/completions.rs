@@ -116,6 +116,16 @@ fn a_deadline_that_has_not_come() {
     canary("deadline-not-early", story, |story| story.complete(recv, Err(OpError::Deadline)));
 }
 
+/// A send that a deadline or a cancel ends before any of its bytes was sent was not there.
+#[test]
+fn a_taint_for_nothing() {
+    let (mut story, conn) = Story::stream();
+    let first = story.submit_send(conn, 1);
+    let second = story.submit_send(conn, 1);
+    story.oracle.on_cancel(first, true);
+    canary("taint-with-reason", story, |story| story.complete(second, Err(OpError::Tainted)));
+}
+
 #[test]
 fn a_deadline_after_the_bytes_had_moved() {
     let (mut story, conn) = Story::stream();

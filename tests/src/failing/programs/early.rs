@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use aio::{Buffer, Close, Completion, ConnId, Connect, Instant, OpError, OpId, Post, Recv, Send, Sleep};
+use aio::{
+    Buffer, Close, Completion, ConnId, Connect, Done, Instant, OpError, OpId, Post, Recv, Send, Sleep,
+};
 
 use super::{Program, Stage};
 use crate::bytes::Bytes;
@@ -152,8 +154,8 @@ struct GivesUp {
     cancelled: Option<OpId>,
 }
 
-/// One by a cancel, in the turn in which it was begun, one by a deadline that has passed before. Nobody ever accepts them, and what there is of
-/// them is closed (K2), before the proactor is gone.
+/// One by a cancel, in the turn in which it was begun, one by a deadline that has passed before. Nobody ever answers them, and
+/// what there is of them is closed (K2), before the proactor is gone.
 pub(super) fn connects(stage: &mut Stage) -> Box<dyn Program> {
     let target = stage.deaf(Family::Tcp);
     let own = stage.ledger.aio.own();
