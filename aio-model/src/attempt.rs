@@ -247,7 +247,7 @@ impl<C> Model<C> {
             (Place::Parked(_) | Place::Held { .. }, _) => true,
             // What there is no memory for is waited for, too.
             (_, &Work::Accept { many }) => {
-                !self.may_accept(many.is_some()) || !(self.conns.has_room() && self.ops.has_room())
+                !(self.may_accept(many.is_some()) && self.conns.has_room() && self.ops.has_room())
             }
             _ => false,
         };

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use aio::{
-    Buffer, Close, Completion, ConnId, Connect, Done, Instant, OpError, OpId, Post, Recv, Send, Sleep,
-};
+use aio::{Buffer, Close, Completion, ConnId, Connect, Instant, OpError, OpId, Post, Recv, Send, Sleep};
 
 use super::{Program, Stage};
 use crate::bytes::Bytes;
