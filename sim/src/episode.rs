@@ -301,7 +301,7 @@ impl Episode {
         self.fetch();
         let leases = self.workload.leases.len();
         self.oracle.on_rest(&self.model, &self.net, leases);
-        self.oracle.on_seen(&self.model);
+        self.oracle.on_seen_now_and_then(&self.model);
         self.picture(|recorder, scene| recorder.rest(scene, &self.net.take_trace()));
     }
 
@@ -328,7 +328,7 @@ impl Episode {
             _ => self.act(action),
         }
         self.oracle.on_interlude(self.model.outstanding());
-        self.oracle.on_seen(&self.model);
+        self.oracle.on_seen_now_and_then(&self.model);
         // One in which a rule was broken is the last one, which the caller's step is.
         if self.goes_on() {
             self.step();

@@ -84,7 +84,16 @@ impl Plan {
         let used = *choice.pick(USED);
         let start = *choice.pick(STARTS);
         let ages = *choice.pick(&[Odds::NEVER, Odds::NEVER, Odds::NEVER, Odds::one_in(20)]);
-        let crowds = *choice.pick(&[Odds::NEVER, Odds::NEVER, Odds::NEVER, Odds::one_in(30)]);
+        let crowds = *choice.pick(&[
+            Odds::NEVER,
+            Odds::NEVER,
+            Odds::NEVER,
+            Odds::NEVER,
+            Odds::NEVER,
+            Odds::NEVER,
+            Odds::one_in(100),
+            Odds::one_in(30),
+        ]);
         let spin = draw_spin(choice, actions);
         draw_odd_limits(choice, &mut limits);
         Plan {

@@ -7,7 +7,7 @@ use aio_model::timers::{TimerId, Timers};
 
 use super::Verdict;
 
-/// Every four bytes arm a timer, cancel one, or let time pass; the timers do what a sorted map does.
+/// Every four bytes arm a timer or a crowd of them, cancel one, or let time pass; the timers do what a sorted map does.
 ///
 /// # Errors
 ///
@@ -43,21 +43,24 @@ fn judge(queue: &mut impl Queue, bytes: &[u8]) -> Verdict {
     // By serial number within a tick: of those of one tick, the one armed first comes first.
     let mut naive: BTreeMap<(Tick, usize), TimerId> = BTreeMap::new();
     let mut now = 0;
-    for (serial, step) in bytes.chunks_exact(4).enumerate() {
+    let mut serial = 0;
+    for step in bytes.chunks_exact(4) {
         // Near, so that many fall into one tick; or a number of up to 2^16, shifted by up to 31 bits.
         let amount = match step[0] {
             0x80.. => u64::from(step[1] % 8),
             _ => u64::from(u16::from_le_bytes([step[1], step[2]])) << (step[3] % 32),
         };
         match step[0] % 4 {
-            0 | 1 => {
-                // What lies past the end of time counts as its end.
-                let at = Tick((now + amount).min((1 << 48) - 1));
-                let timer = queue.arm(at, serial);
-                naive.insert((at, serial), timer);
-                let found = queue.timers().get(timer).map(|(at, owner)| (at, *owner));
-                ensure!(found == Some((at, serial)), "armed {serial} for {at:?}, found {found:?}");
+            // A crowd within one slot, more than a list holds: one exactly at its beginning, where digits change.
+            0 if step[0] & 0x70 == 0x70 => {
+                let unit = 1_u64 << (6 * (1 + step[1] % 4));
+                let slot = (now / unit + 1) * unit;
+                arm(queue, &mut naive, &mut serial, slot)?;
+                for nth in 1..18 + u64::from(step[2] % 16) {
+                    arm(queue, &mut naive, &mut serial, slot + nth * (1 + u64::from(step[3])) % unit)?;
+                }
             }
+            0 | 1 => arm(queue, &mut naive, &mut serial, now + amount)?,
             2 => {
                 let nth = usize::from(step[1]) % naive.len().max(1);
                 let Some((&key, &timer)) = naive.iter().nth(nth) else { continue };
@@ -82,6 +85,23 @@ fn judge(queue: &mut impl Queue, bytes: &[u8]) -> Verdict {
         let len = queue.timers().len() as usize;
         ensure!(len == naive.len(), "{} timers, not {len}", naive.len());
     }
+    Ok(())
+}
+
+/// Arms a timer in both.
+fn arm(
+    queue: &mut impl Queue,
+    naive: &mut BTreeMap<(Tick, usize), TimerId>,
+    serial: &mut usize,
+    tick: u64,
+) -> Verdict {
+    *serial += 1;
+    // What lies past the end of time counts as its end.
+    let (at, serial) = (Tick(tick.min((1 << 48) - 1)), *serial);
+    let timer = queue.arm(at, serial);
+    naive.insert((at, serial), timer);
+    let found = queue.timers().get(timer).map(|(at, owner)| (at, *owner));
+    ensure!(found == Some((at, serial)), "armed {serial} for {at:?}, found {found:?}");
     Ok(())
 }
 

@@ -13,7 +13,8 @@ impl Oracle {
 
     /// Whether there is no room for another connection.
     pub(super) fn places_taken(&self) -> bool {
-        self.places() >= self.limits.connections_max.get() as usize
+        let most = self.limits.connections_max.get() as usize;
+        self.conns.len() + self.ops.len() >= most && self.places() >= most
     }
 
     /// The connects that nobody has tried yet.
