@@ -2,7 +2,8 @@
 //! directions can not drift apart.
 //!
 //! A lane is a FIFO of operations and what is believed of the kernel: *ready*, an attempt may succeed, or not.
-//! Only an outcome makes it not ready, only an event makes it ready again. Where a lane *stands* follows:
+//! Only an outcome makes it not ready. An event makes it ready again, or a last attempt that moved all it was asked to, for
+//! none may follow that. Where a lane *stands* follows:
 //!
 //! ```text
 //!                      operations, and ready
@@ -105,7 +106,7 @@ pub(crate) enum Place {
 /// What is believed of the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Belief {
-    /// An attempt would block: an outcome said so, and an event is due.
+    /// An attempt would block: an outcome said so, and an event is due. Only a last attempt is made all the same.
     Blocked,
     /// An attempt may succeed.
     Ready,
