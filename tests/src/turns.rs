@@ -23,3 +23,18 @@ pub fn complete<C: Debug>(aio: &mut Proactor<C>, count: usize) -> Vec<Completion
     }
     batch
 }
+
+/// Takes turns for so long, and checks the model after each. Returns what completed.
+///
+/// # Panics
+///
+/// When the system can not wait, or the model is broken.
+pub fn turns_for<C>(aio: &mut Proactor<C>, span: Duration) -> Vec<Completion<C>> {
+    let (mut batch, end) = (Vec::new(), aio.now() + span);
+    while aio.now() < end {
+        let left = end.saturating_since(aio.now());
+        aio.turn(&mut batch, Some(left)).expect("the system waits");
+        aio.model().check().expect("the model is whole");
+    }
+    batch
+}

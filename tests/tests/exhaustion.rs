@@ -21,7 +21,7 @@ use tests::echo::listen;
 use tests::ledger::Ledger;
 use tests::pair::Family;
 use tests::process::resident_bytes;
-use tests::turns::{PATIENCE, complete};
+use tests::turns::{PATIENCE, complete, turns_for};
 
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
@@ -59,17 +59,6 @@ fn leave(count: usize) -> Vec<File> {
     let current = Some(end + count as u64);
     setrlimit(Resource::Nofile, Rlimit { current, ..getrlimit(Resource::Nofile) }).unwrap();
     fillers
-}
-
-/// Takes turns for so long: the completions.
-fn turns_for(aio: &mut Proactor<u32>, span: Duration) -> Vec<Completion<u32>> {
-    let (mut batch, end) = (Vec::new(), aio.now() + span);
-    while aio.now() < end {
-        let left = end.saturating_since(aio.now());
-        aio.turn(&mut batch, Some(left)).unwrap();
-        aio.model().check().unwrap();
-    }
-    batch
 }
 
 fn accepted(done: &[Completion<u32>]) -> Vec<ConnId> {

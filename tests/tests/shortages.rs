@@ -8,12 +8,12 @@ use std::process::{Command, Output};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use aio::{Accept, Completion, Connect, Done, OpError, Proactor, SystemErrorKind};
+use aio::{Accept, Connect, Done, OpError, Proactor, SystemErrorKind};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tests::echo::listen;
 use tests::failing::outside::obstacle;
-use tests::turns::{PATIENCE, complete};
+use tests::turns::{PATIENCE, complete, turns_for};
 
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
@@ -32,17 +32,6 @@ fn limit_descriptors(count: u64) {
 fn take_all() -> Vec<File> {
     limit_descriptors(200);
     std::iter::from_fn(|| File::open("/dev/null").ok()).collect()
-}
-
-/// Takes turns for so long: the completions.
-fn turns_for(aio: &mut Proactor<u32>, span: Duration) -> Vec<Completion<u32>> {
-    let (mut batch, end) = (Vec::new(), aio.now() + span);
-    while aio.now() < end {
-        let left = end.saturating_since(aio.now());
-        aio.turn(&mut batch, Some(left)).unwrap();
-        aio.model().check().unwrap();
-    }
-    batch
 }
 
 /// The pauses are long by then: without a word it would be half a second until the next try.
