@@ -58,6 +58,11 @@ pub(crate) enum Asked {
     Reset(ConnId),
 }
 
+/// What [`Bench::ended`] tells of an operation.
+pub(crate) fn ended(context: &'static str, bytes: u64, result: &str) -> (&'static str, u64, String) {
+    (context, bytes, result.to_owned())
+}
+
 pub(crate) fn limits() -> Limits {
     Limits { lane_attempts_max: NonZeroU32::new(4).unwrap(), ..Limits::DEFAULT }
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::thread;
 use std::time::Duration;
 
-use crate::bench::{Asked, Bench, MS, limits};
+use crate::bench::{Asked, Bench, MS, ended, limits};
 use aio_model::Outcome::{Exhausted, Failed, Interrupted, Transferred};
 use aio_model::{
     Buffer, ConnId, Limits, OpError, OpId, OpIdError, Parts, Recv, Send, Syscall, SystemError,
@@ -15,10 +15,6 @@ const NO_TIME: Duration = Duration::ZERO;
 
 /// Ends the operation, one way or another.
 type End = fn(&mut Bench, ConnId, OpId);
-
-fn ended(context: &'static str, bytes: u64, result: &str) -> (&'static str, u64, String) {
-    (context, bytes, result.to_owned())
-}
 
 #[test]
 fn c7_between_two_calls_of_a_turn_anything_may_be_done() {

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::bench::{Asked, Bench, MS, limits};
+use crate::bench::{Asked, Bench, MS, ended, limits};
 use aio_model::Outcome::{Done, Exhausted, Failed, Interrupted, Partial, Transferred, WouldBlock};
 use aio_model::{
     Accept, Buffer, Close, ConnId, Deadline, Done::Accepted, IdError, Instant, Kind, Limit, Limits, OpId,
@@ -14,10 +14,6 @@ use aio_model::{
 const RESET: SystemError = SystemError::from_kind(SystemErrorKind::ConnectionReset);
 const EMFILE: SystemError = SystemError::from_kind(SystemErrorKind::DescriptorsExhausted);
 const NO_TIME: Duration = Duration::ZERO;
-
-fn ended(context: &'static str, bytes: u64, result: &str) -> (&'static str, u64, String) {
-    (context, bytes, result.to_owned())
-}
 
 #[test]
 fn c2_counts_are_cumulative_over_every_attempt() {

@@ -2,17 +2,13 @@
 
 use std::time::Duration;
 
-use crate::bench::{Asked, Bench, MS};
+use crate::bench::{Asked, Bench, MS, ended};
 use aio_model::Outcome::{Done, Exhausted, Failed, Interrupted, Refused, WouldBlock};
 use aio_model::{Accept, Address, Connect, Readiness, SystemError, SystemErrorKind};
 
 const RESET: SystemError = SystemError::from_kind(SystemErrorKind::ConnectionReset);
 const EMFILE: SystemError = SystemError::from_kind(SystemErrorKind::DescriptorsExhausted);
 const NO_TIME: Duration = Duration::ZERO;
-
-fn ended(context: &'static str, bytes: u64, result: &str) -> (&'static str, u64, String) {
-    (context, bytes, result.to_owned())
-}
 
 #[test]
 fn k5_a_descriptor_that_is_closed_ends_the_pauses_for_want_of_one() {
