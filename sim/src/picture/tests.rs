@@ -43,9 +43,12 @@ fn failing() -> (Report, Recording) {
         let marks = || recording.steps.iter().flat_map(|step| &step.marks);
         let kinds = ["call", "event", "wrote", "read", "wait", "end"];
         let over = report.broken.as_ref().is_some_and(|broken| broken.check == "acceptance-right");
+        // The test in the browser filters by connection: one alone would leave it nothing to hide.
+        let several =
+            data(&write(recording, "", ""))["conns"].as_array().is_some_and(|conns| conns.len() > 1);
         // Not in the middle of a turn, which goes on until its step is over.
         let between_turns = recording.steps.back().is_some_and(|step| step.text.contains("submits"));
-        over && between_turns && kinds.iter().all(|kind| marks().any(|mark| mark.kind == *kind))
+        over && several && between_turns && kinds.iter().all(|kind| marks().any(|mark| mark.kind == *kind))
     };
     tries.into_iter().find(rich).expect("an oracle that is wrong finds fault")
 }
