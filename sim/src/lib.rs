@@ -9,6 +9,15 @@
 //!                       clock, agenda                   trace: told by all
 //! ```
 //!
+//! The folders of `sim/src`, from the bottom up; none imports from one above it, and `sim/tests/layers.rs` says so:
+//!
+//! | folder | what is in it |
+//! |---|---|
+//! | `world` | the simulated operating system, its network and its faults |
+//! | `judge` | the workload, and the accounts of the contract that judge what the model does with it |
+//! | `check` | tapes, how they are made short, and the page that shows a run |
+//! | `tools` | campaigns, walks, seeded bugs, fuzzing, the command line: the feature `tools`, on by default |
+//!
 //! A run is a pure function of its [`Choice`]s: of a seed, a tape, or a fuzzer's bytes. Nothing here iterates
 //! over a hash map, reads a clock, or looks at an address.
 //!
@@ -25,71 +34,30 @@
 //! ```
 #![forbid(unsafe_code)]
 
-mod agenda;
-mod asking;
-pub mod bugs;
-mod calls;
-pub mod campaign;
-mod choice;
-mod clock;
-mod context;
-mod dial;
-mod dice;
-mod engine;
-#[cfg(test)]
-mod engine_tests;
-pub mod episode;
-mod errno;
-pub mod exhaust;
-mod faults;
-pub mod fuzzing;
-#[cfg(test)]
-mod honesty;
-mod lender;
-mod link;
-mod names;
-mod net;
-mod odd;
-pub mod oracle;
-mod os;
-#[cfg(test)]
-mod os_tests;
-pub mod pattern;
-mod peer;
-pub mod picture;
-mod pieces;
-mod pipe;
-mod plan;
-pub mod probes;
-pub mod reference;
-mod shelf;
-pub mod shrink;
-mod socket;
-pub mod summary;
-pub mod tape;
-#[cfg(test)]
-mod testing;
-mod timing;
-mod trace;
-mod traffic;
-mod violation;
-mod wait;
-mod watch;
-mod workload;
+mod check;
+mod judge;
+#[cfg(feature = "tools")]
+mod tools;
+#[cfg_attr(not(feature = "tools"), expect(dead_code, reason = "some of it is there for the tools alone"))]
 mod world;
 
-pub use choice::{Choice, Draw, Odds};
-pub use context::Context;
-pub use dial::Answer;
-pub use engine::{Direction, EngineKind};
-pub use faults::{Fault, Faults};
-pub use lender::Lender;
-pub use link::{Change, Condition, Family, Side};
-pub use net::{Net, SimSocket};
-pub use os::{SimOs, SimWaker};
-pub use peer::{Act, PeerId, PeerState};
-pub use pipe::Capacity;
-pub use socket::SocketId;
-pub use trace::{Call, TraceEntry};
-pub use violation::Violation;
-pub use world::Counts;
+pub use check::{picture, shrink, tape};
+pub use judge::context::Context;
+pub use judge::{episode, oracle, probes, reference};
+#[cfg(feature = "tools")]
+pub use tools::{bugs, campaign, exhaust, fuzzing, summary};
+pub use world::choice::{Choice, Draw, Odds};
+pub use world::dial::Answer;
+pub use world::engine::{Direction, EngineKind};
+pub use world::faults::{Fault, Faults};
+pub use world::lender::Lender;
+pub use world::link::{Change, Condition, Family, Side};
+pub use world::net::{Net, SimSocket};
+pub use world::os::{SimOs, SimWaker};
+pub use world::pattern;
+pub use world::peer::{Act, PeerId, PeerState};
+pub use world::pipe::Capacity;
+pub use world::socket::SocketId;
+pub use world::state::Counts;
+pub use world::trace::{Call, TraceEntry};
+pub use world::violation::Violation;

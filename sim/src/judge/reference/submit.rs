@@ -1,0 +1,283 @@
+//! What the user asks for, and why it may be refused.
+
+use aio_model::{
+    Deadline, IdError, Instant, Kind, Limit, OpError, OpIdError, OpenError, PoolId, ResumeError,
+    SetPoolError, SubmitErrorKind,
+};
+
+use super::{Buffer, Conn, Done, Id, LaneName, Op, Phase, Reference, Refused, Request, Rule, Work};
+use crate::world::engine::Direction;
+
+impl Reference {
+    /// What stands for the proactor itself.
+    pub fn own(&self) -> Id {
+        Id { realm: self.plan.realm, index: u32::MAX, generation: 1 }
+    }
+
+    /// A socket is to be adopted: whether the system will is known.
+    ///
+    /// # Errors
+    ///
+    /// When there is no place for it. If the system will not have it, there is none either.
+    pub fn adopt(&mut self, kind: Kind, system_takes_it: bool) -> Result<Option<Id>, OpenError> {
+        if self.shut_down {
+            return Err(OpenError::ShutDown);
+        }
+        if !self.has_place() {
+            return Err(OpenError::Busy(Limit::Connections));
+        }
+        let id = self.open(kind, PoolId::DEFAULT);
+        if system_takes_it {
+            return Ok(Some(id));
+        }
+        self.forget(id.index);
+        Ok(None)
+    }
+
+    /// A new connection, in a place.
+    pub(super) fn open(&mut self, kind: Kind, pool: PoolId) -> Id {
+        let id = self.conn_places.take(self.plan.realm);
+        self.conns.insert(id.index, Conn::new(id, kind, pool, self.now));
+        id
+    }
+
+    /// Accepts an operation, or gives everything back (C1).
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`], and nothing has happened.
+    pub fn submit(
+        &mut self,
+        conn: Id,
+        request: Request,
+        context: u32,
+        clock: Instant,
+    ) -> Result<Id, Refused> {
+        let own = conn == self.own();
+        let admitted = if own { self.admit_own(&request) } else { self.admit(conn, &request) };
+        let Request { mut work, buffer, deadline } = request;
+        if let Err(kind) = admitted {
+            return Err(Refused { kind, context, buffer });
+        }
+        let deadline = self.resolve(deadline, clock);
+        let id = self.op_places.take(self.plan.realm);
+        if let Work::RecvPooled { pool: pool @ None } = &mut work {
+            *pool = Some(self.conns[&conn.index].pool);
+        }
+        let mut op = Op { id, context, conn, work, buffer, bytes: 0, deadline: None };
+        if !matches!(work, Work::Close { .. }) {
+            op.deadline = self.alarm(deadline);
+        }
+        match (work, work.direction()) {
+            (Work::Post, _) => self.complete(op, Ok(Done::Posted)),
+            (Work::Sleep, _) => self.sleeping.push(op),
+            (Work::Connect, _) => {
+                op.conn = self.open(Kind::Stream, PoolId::DEFAULT);
+                let conn = op.conn.index;
+                self.conn_mut(conn).phase = Phase::Connecting { known: false };
+                self.enqueue(LaneName::send(conn), op);
+            }
+            (_, Some(direction)) => self.enqueue(LaneName { conn: conn.index, direction }, op),
+            (_, None) => self.begin_close(conn.index, op, deadline, clock.max(self.now)),
+        }
+        Ok(id)
+    }
+
+    fn enqueue(&mut self, name: LaneName, op: Op) {
+        let overtakes = op.work == Work::Shutdown && !self.keeps(Rule::K3);
+        let lane = self.lane_mut(name);
+        // K3: a shutdown takes its place in line like any send.
+        let at = if overtakes { 0 } else { lane.ops.len() };
+        lane.ops.insert(at, op);
+        // K4: what a lane has ended with, every operation ends with from then on.
+        if let Some(end) = lane.end {
+            self.complete_all(name, |work| super::attempt::result_of(end, *work));
+        }
+        self.settle(name.conn);
+    }
+
+    fn admit_own(&self, request: &Request) -> Result<(), SubmitErrorKind> {
+        match request.work {
+            _ if self.shut_down => Err(SubmitErrorKind::ShutDown),
+            Work::Connect if !self.has_place() => Err(SubmitErrorKind::Busy(Limit::Connections)),
+            Work::Connect | Work::Sleep | Work::Post if !self.has_credit() => {
+                Err(SubmitErrorKind::Busy(Limit::Ops))
+            }
+            Work::Connect | Work::Sleep | Work::Post => Ok(()),
+            _ => Err(SubmitErrorKind::WrongKind),
+        }
+    }
+
+    fn admit(&self, conn: Id, request: &Request) -> Result<(), SubmitErrorKind> {
+        let conn = self.users_conn(conn)?;
+        if self.shut_down {
+            return Err(SubmitErrorKind::ShutDown);
+        }
+        if conn.phase != Phase::Open {
+            return Err(SubmitErrorKind::Closing);
+        }
+        self.admit_work(conn, request)?;
+        let direction = request.work.direction();
+        let lane = direction.map(|direction| conn.lane(direction));
+        match lane.filter(|_| direction == Some(Direction::Send)) {
+            Some(send) if send.tainted => return Err(SubmitErrorKind::Tainted),
+            Some(send) if send.is_shut() => return Err(SubmitErrorKind::WriteShutDown),
+            _ => {}
+        }
+        // C6: what there is no room for is refused, not dropped and not waited with.
+        let lane_ops_max = self.plan.limits.lane_ops_max.get() as usize;
+        if lane.is_some_and(|lane| lane.ops.len() >= lane_ops_max) && self.keeps(Rule::C6) {
+            return Err(SubmitErrorKind::Busy(Limit::LaneOps));
+        }
+        if self.has_credit() { Ok(()) } else { Err(SubmitErrorKind::Busy(Limit::Ops)) }
+    }
+
+    /// Whether it makes sense, on such a connection.
+    fn admit_work(&self, conn: &Conn, request: &Request) -> Result<(), SubmitErrorKind> {
+        let Request { work, buffer, .. } = request;
+        match (conn.kind, *work) {
+            (_, Work::Close { .. }) | (Kind::Listener, Work::Accept { .. }) => return Ok(()),
+            (
+                Kind::Stream,
+                Work::Recv { .. } | Work::RecvPooled { .. } | Work::Send { .. } | Work::Shutdown,
+            ) => {}
+            _ => return Err(SubmitErrorKind::WrongKind),
+        }
+        let empty = match *work {
+            Work::Recv { .. } if !buffer.is_writable() && !buffer.bytes().is_empty() => {
+                return Err(SubmitErrorKind::NotWritable);
+            }
+            Work::Recv { .. } => buffer.space() == 0,
+            Work::RecvPooled { pool } if !self.pools.contains_key(&pool.unwrap_or(conn.pool)) => {
+                return Err(SubmitErrorKind::NoPool);
+            }
+            Work::Send { start, end } if start > end || end > buffer.bytes().len() => {
+                return Err(SubmitErrorKind::OutOfRange);
+            }
+            Work::Send { start, end } => start == end,
+            _ => false,
+        };
+        // K7: what can not be done is an error at once.
+        if empty && self.keeps(Rule::K7) { Err(SubmitErrorKind::EmptyBuffer) } else { Ok(()) }
+    }
+
+    /// A connection that the user may name: one that is being made is nobody's yet (K1).
+    pub(super) fn users_conn(&self, conn: Id) -> Result<&Conn, IdError> {
+        if conn.realm != self.plan.realm {
+            return Err(IdError::Foreign);
+        }
+        let found = self.conns.get(&conn.index).filter(|found| found.id == conn);
+        found.filter(|found| !matches!(found.phase, Phase::Connecting { .. })).ok_or(IdError::Stale)
+    }
+
+    /// Finds an operation that is queued in a lane.
+    pub(super) fn find_in_lane(&self, op: Id) -> Option<(LaneName, usize)> {
+        self.lanes()
+            .find_map(|(name, lane)| Some((name, lane.ops.iter().position(|queued| queued.id == op)?)))
+    }
+
+    /// Whether an operation is queued and may be taken back or changed.
+    fn is_queued(&self, op: Id) -> Result<(), OpIdError> {
+        if op.realm != self.plan.realm {
+            return Err(OpIdError::Foreign);
+        }
+        if self.conns.values().any(|conn| conn.closer.as_ref().is_some_and(|closer| closer.id == op)) {
+            return Err(OpIdError::Close);
+        }
+        let sleeps = self.sleeping.iter().any(|sleep| sleep.id == op);
+        if sleeps || self.find_in_lane(op).is_some() { Ok(()) } else { Err(OpIdError::Stale) }
+    }
+
+    /// Ends an operation.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended, or can not be taken back.
+    pub fn cancel(&mut self, op: Id) -> Result<(), OpIdError> {
+        self.is_queued(op)?;
+        // C7: anywhere, at any time.
+        if !self.keeps(Rule::C7) && !self.ended.is_empty() {
+            return Err(OpIdError::Stale);
+        }
+        self.end_early(op, OpError::Cancelled);
+        Ok(())
+    }
+
+    /// Ends all operations of a connection, and says how many they were.
+    ///
+    /// # Errors
+    ///
+    /// When it is gone.
+    pub fn cancel_all(&mut self, conn: Id) -> Result<usize, IdError> {
+        self.users_conn(conn)?;
+        let both = LaneName::both(conn.index);
+        let count = both.iter().map(|lane| self.lane(*lane).ops.len()).sum();
+        let cut = self.lane(both[1]).ops.front().is_some_and(|op| self.is_cut_short(op));
+        both.into_iter().for_each(|lane| self.complete_all(lane, |_| Err(OpError::Cancelled)));
+        self.lane_mut(both[1]).tainted |= cut && self.keeps(Rule::C5);
+        self.settle(conn.index);
+        Ok(count)
+    }
+
+    /// Whether an operation, if it ended now, would leave a part of its bytes in the stream.
+    pub(super) fn is_cut_short(&self, op: &Op) -> bool {
+        matches!(op.work, Work::Send { .. }) && op.bytes > 0
+    }
+
+    /// Gives an operation another deadline, or none.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended, or can not be changed.
+    pub fn set_deadline(
+        &mut self,
+        op: Id,
+        deadline: Option<Deadline>,
+        clock: Instant,
+    ) -> Result<(), OpIdError> {
+        self.is_queued(op)?;
+        let alarm = self.alarm(self.resolve(deadline, clock));
+        let sleep = self.sleeping.iter().position(|sleep| sleep.id == op);
+        match (sleep, self.find_in_lane(op)) {
+            (Some(at), _) => self.sleeping[at].deadline = alarm,
+            (None, Some((lane, at))) => self.lane_mut(lane).ops[at].deadline = alarm,
+            (None, None) => unreachable!("it is queued"),
+        }
+        Ok(())
+    }
+
+    /// Allows sends again (C5).
+    ///
+    /// # Errors
+    ///
+    /// When they were allowed all along, or the connection is gone.
+    pub fn resume(&mut self, conn: Id) -> Result<(), ResumeError> {
+        self.users_conn(conn)?;
+        let tainted = std::mem::take(&mut self.lane_mut(LaneName::send(conn.index)).tainted);
+        if tainted { Ok(()) } else { Err(ResumeError::NotTainted) }
+    }
+
+    /// Lets a connection's pooled receives take from another pool.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such connection or pool.
+    pub fn set_pool(&mut self, conn: Id, pool: PoolId) -> Result<(), SetPoolError> {
+        self.users_conn(conn)?;
+        if !self.pools.contains_key(&pool) {
+            return Err(SetPoolError::NoPool);
+        }
+        self.conn_mut(conn.index).pool = pool;
+        Ok(())
+    }
+
+    /// The user drops a buffer; the leases in it are on their way home (B4).
+    pub fn drop_buffer(&mut self, buffer: &Buffer) {
+        for pool in buffer.leases() {
+            if self.keeps(Rule::B4) {
+                self.homeward.push(pool);
+                self.wakes += u32::from(std::mem::take(&mut self.awaits_lease));
+            }
+        }
+    }
+}
