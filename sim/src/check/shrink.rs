@@ -6,9 +6,9 @@ use crate::judge::episode::Report;
 /// Makes a tape simpler, as long as the same rule stays broken.
 ///
 /// Simpler is what has fewer [events](Tape::events), or else fewer choices, or else smaller ones. Passes over the tape
-/// leave actions out, zero stretches of it, cut them out, and lower what is left, each from large steps to small ones;
-/// until a round of them changes nothing, or about `steps_max` steps were taken in trying. Steps and not seconds, so that
-/// the same tape becomes the same short one on a machine that is busy.
+/// leave actions out, alone and together with a number that counts them, zero stretches of it, cut them out, and lower
+/// what is left, each from large steps to small ones; until a round of them changes nothing, or about `steps_max` steps
+/// were taken in trying. Steps and not seconds, so that the same tape becomes the same short one on a machine that is busy.
 pub fn shrink(tape: &Tape, steps_max: u64) -> (Tape, Report) {
     let setup = tape.setup;
     let play = |choices| Tape { setup, choices }.run();
@@ -48,8 +48,9 @@ impl<P: Fn(Vec<u64>) -> Report> Shrinker<P> {
     /// Whether any pass changed anything.
     fn round(&mut self) -> bool {
         let before = self.best.clone();
-        self.leave_out_actions();
+        self.leave_out_actions(Shrinker::leave_out);
         self.walk(|best, stretch| best[stretch].fill(0));
+        self.leave_out_actions(Shrinker::leave_out_counted);
         self.walk(|best, stretch| drop(best.drain(stretch)));
         self.lower();
         self.best != before
@@ -73,22 +74,45 @@ impl<P: Fn(Vec<u64>) -> Report> Shrinker<P> {
         is_simpler
     }
 
-    /// Leaves actions out, as many in a row as can be, with all that is chosen in them.
-    fn leave_out_actions(&mut self) {
-        let mut count = self.report.actions.len();
+    /// Leaves actions out by `leave`, as many in a row as can be: in powers of two, so that what happens in every fourth
+    /// turn can go on happening.
+    fn leave_out_actions(&mut self, leave: fn(&mut Shrinker<P>, usize, usize) -> bool) {
+        let mut count = (self.report.actions.len() + 1).next_power_of_two() / 2;
         while count > 0 {
             let mut first = 0;
             while first < self.report.actions.len() && !self.is_tired() {
-                let len = self.best.len();
-                let at = |action: usize| self.report.actions.get(action).map_or(len, |at| len.min(*at));
-                let mut candidate = self.best.clone();
-                candidate.drain(at(first)..at(first + count));
-                if !self.take(candidate) {
+                if !leave(self, first, count) {
                     first += count;
                 }
             }
             count /= 2;
         }
+    }
+
+    /// The best without so many actions from the `first` on, with all that is chosen in them.
+    fn without(&self, first: usize, count: usize) -> Vec<u64> {
+        let len = self.best.len();
+        let at = |action: usize| self.report.actions.get(action).map_or(len, |at| len.min(*at));
+        let mut candidate = self.best.clone();
+        candidate.drain(at(first)..at(first + count));
+        candidate
+    }
+
+    fn leave_out(&mut self, first: usize, count: usize) -> bool {
+        let candidate = self.without(first, count);
+        self.take(candidate)
+    }
+
+    /// Leaves actions out, and lowers a number of the plan by as many: it may say before which action something is.
+    fn leave_out_counted(&mut self, first: usize, count: usize) -> bool {
+        let candidate = self.without(first, count);
+        let plan = self.report.actions.first().map_or(0, |begin| self.best.len().min(*begin));
+        let less = count as u64;
+        (0..plan).filter(|at| candidate[*at] >= less).any(|at| {
+            let mut candidate = candidate.clone();
+            candidate[at] -= less;
+            self.take(candidate)
+        })
     }
 
     /// Changes stretches of the tape, from half of it down to single numbers.
@@ -144,10 +168,10 @@ mod tests {
     use crate::judge::oracle::Broken;
     use crate::judge::probes::Probes;
 
-    /// An episode that goes wrong, and how, as `judge` has it; its actions are four choices long.
+    /// An episode that goes wrong, and how, as `judge` has it; its plan is one choice, its actions are four each.
     fn report(tape: Vec<u64>, judge: fn(&[u64]) -> Option<&'static str>) -> Report {
         let broken = judge(&tape).map(|rule| Broken { rule, check: "a-check", what: String::new() });
-        let actions = (0..tape.len()).step_by(4).collect();
+        let actions = (1..tape.len()).step_by(4).collect();
         Report { steps: 0, fingerprint: 0, broken, tape, actions, probes: Probes::default() }
     }
 
@@ -198,5 +222,17 @@ mod tests {
             None
         };
         assert_eq!(shrunk(vec![3, 7, 7, 7, 2, 5, 5, 0, 0, 9], judge), [9]);
+    }
+
+    /// A number of the plan that says before which action something happens is lowered with those left out before it.
+    #[test]
+    fn actions_are_left_out_together_with_the_number_that_counts_them() {
+        let judge = |tape: &[u64]| {
+            let at = 1 + 4 * usize::try_from(*tape.first()?).ok()?;
+            (tape.get(at) == Some(&9)).then_some("a rule")
+        };
+        let mut tape = vec![7; 4 * 40];
+        (tape[0], tape[1 + 4 * 21]) = (21, 9);
+        assert_eq!(shrunk(tape, judge), [0, 9]);
     }
 }
