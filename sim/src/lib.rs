@@ -41,6 +41,7 @@ mod tools;
 #[cfg_attr(not(feature = "tools"), expect(dead_code, reason = "some of it is there for the tools alone"))]
 mod world;
 
+pub use aio_model::Violation;
 pub use check::{picture, shrink, tape};
 pub use judge::context::Context;
 pub use judge::{episode, oracle, probes, reference};
@@ -60,4 +61,4 @@ pub use world::pipe::Capacity;
 pub use world::socket::SocketId;
 pub use world::state::Counts;
 pub use world::trace::{Call, TraceEntry};
-pub use world::violation::Violation;
+pub use world::wrong_call::WrongCall;

@@ -15,10 +15,10 @@ fn campaign(seed: u64, engine: EngineKind) -> Campaign {
     let setup = Setup { engine: Some(engine), ..Setup::default() };
     let mut campaign = Campaign::new(seed, setup);
     while campaign.steps() < STEPS {
-        if let Err(failure) = campaign.next_episode() {
+        if let Err(report) = campaign.next_episode() {
             let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("failure.tape");
-            Tape::of(&failure.report, setup).save(&path, "see the message").unwrap();
-            panic!("{:?}\nto see it: cargo sim replay {}", failure.report.broken, path.display());
+            Tape::of(&report, setup).save(&path, "see the message").unwrap();
+            panic!("{:?}\nto see it: cargo sim replay {}", report.broken, path.display());
         }
     }
     campaign

@@ -148,7 +148,7 @@ fn imports_along_the_direction_are_not() {
         ("world", "use aio_model::System;\nuse super::link::Side;\npub use page::write;\nmod page;"),
         ("judge", "use crate::{judge::plan::Plan, world::{net::Net, os}};"),
         ("judge", "// crate::check is above\npub(crate) fn judge() {}"),
-        ("check", "use crate::judge::oracle::{Broken, Oracle};\nuse serde::Serialize;"),
+        ("check", "use crate::judge::oracle::{Oracle, Task};\nuse serde::Serialize;"),
         ("tools", "use clap::Parser;\nuse sim::check;\nuse Side::{Client, Server};"),
     ] {
         assert_eq!(wrong(layer, text), Vec::<String>::new(), "{layer}: {text}");

@@ -164,13 +164,14 @@ fn measure(choices: &[u64]) -> (usize, usize, &[u64]) {
 
 #[cfg(test)]
 mod tests {
+    use aio_model::Violation;
+
     use super::*;
-    use crate::judge::oracle::Broken;
     use crate::judge::probes::Probes;
 
     /// An episode that goes wrong, and how, as `judge` has it; its plan is one choice, its actions are four each.
     fn report(tape: Vec<u64>, judge: fn(&[u64]) -> Option<&'static str>) -> Report {
-        let broken = judge(&tape).map(|rule| Broken { rule, check: "a-check", what: String::new() });
+        let broken = judge(&tape).map(|rule| Violation { rule, check: "a-check", what: String::new() });
         let actions = (1..tape.len()).step_by(4).collect();
         Report { steps: 0, fingerprint: 0, broken, tape, actions, probes: Probes::default() }
     }

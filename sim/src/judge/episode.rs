@@ -13,7 +13,7 @@ use aio_model::{Config, Instant, Model, System, Turn, TurnStage, Violation};
 use crate::judge::context::{Context, OnPurpose};
 use crate::judge::observer::{Observer, Scene};
 use crate::judge::odd;
-use crate::judge::oracle::{Broken, Oracle};
+use crate::judge::oracle::Oracle;
 use crate::judge::plan::Plan;
 use crate::judge::probes::Probes;
 use crate::judge::watch::Watched;
@@ -51,7 +51,7 @@ pub struct Report {
     /// The same for two runs that did the same.
     pub fingerprint: u64,
     /// The rule that was broken, if one was.
-    pub broken: Option<Broken>,
+    pub broken: Option<Violation>,
     /// The choices: a tape that plays the episode again, with the same setup.
     pub tape: Vec<u64>,
     /// Where on the tape each action begins.

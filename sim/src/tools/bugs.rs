@@ -10,7 +10,7 @@ use std::{fs, io};
 
 use serde::Serialize;
 
-use crate::tools::summary::{Failing, Summary};
+use crate::tools::summary::{Failure, Summary};
 
 /// How many events a tape may have to be short: so many choices that are not the simplest can be read.
 pub const EVENTS_MAX: usize = 25;
@@ -30,7 +30,7 @@ pub struct Hunt {
     /// How many steps that took, fewest first: what does not depend on what else the machine does.
     pub steps: Vec<u64>,
     /// What was found from the first seed, and how short its tape became.
-    pub failing: Option<Failing>,
+    pub failing: Option<Failure>,
 }
 
 impl Hunt {

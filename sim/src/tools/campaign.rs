@@ -50,16 +50,6 @@ impl Tally {
     }
 }
 
-/// An episode that broke a rule.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Failure {
-    /// The seed of the episode itself.
-    pub episode_seed: u64,
-    /// What came of it.
-    pub report: Report,
-}
-
 /// The seed of an episode of a campaign.
 fn episode_seed(seed: u64, episode: u64) -> u64 {
     mix(seed.wrapping_add(mix(episode)))
@@ -75,12 +65,12 @@ impl Campaign {
     ///
     /// # Errors
     ///
-    /// When it broke a rule.
-    pub fn next_episode(&mut self) -> Result<(), Box<Failure>> {
+    /// What came of it, when it broke a rule.
+    pub fn next_episode(&mut self) -> Result<(), Box<Report>> {
         let episode_seed = episode_seed(self.seed, self.tally.episodes);
         let report = run(Choice::seeded(episode_seed), self.setup);
         self.tally.add(&report);
-        if report.broken.is_none() { Ok(()) } else { Err(Box::new(Failure { episode_seed, report })) }
+        if report.broken.is_none() { Ok(()) } else { Err(Box::new(report)) }
     }
 
     /// What came of it so far.
@@ -113,7 +103,7 @@ pub struct Threads {
     next: AtomicU64,
     stop: AtomicBool,
     tally: Mutex<Tally>,
-    failures: Mutex<Vec<Failure>>,
+    failures: Mutex<Vec<Report>>,
 }
 
 impl Threads {
@@ -152,10 +142,7 @@ impl Threads {
             mine.add(&report);
             if report.broken.is_some() {
                 self.stop();
-                self.failures
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(Failure { episode_seed, report });
+                self.failures.lock().unwrap_or_else(PoisonError::into_inner).push(report);
             }
             if mine.episodes >= 256 {
                 self.deliver(&mut mine);
@@ -184,8 +171,8 @@ impl Threads {
         self.next.load(Ordering::Relaxed)
     }
 
-    /// The episodes that broke a rule.
-    pub fn failures(&self) -> Vec<Failure> {
+    /// What came of the episodes that broke a rule.
+    pub fn failures(&self) -> Vec<Report> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use aio_model::{
     Close, CloseReason, ConnId, Deadline, Instant, Kind, OpId, Operation, PoolId, Recv, Request, Send,
-    Shutdown, System,
+    Shutdown, System, Violation,
 };
 
 use crate::judge::context::Context;
 use crate::judge::episode::{Episode, Setup};
-use crate::judge::oracle::{Broken, Manner, Submission, Task};
+use crate::judge::oracle::{Manner, Submission, Task};
 use crate::world::choice::{Choice, Odds};
 use crate::world::engine::EngineKind;
 use crate::world::faults::{Fault, Faults};
@@ -116,7 +116,7 @@ pub struct Walk {
     /// Runs that were made.
     pub runs: u64,
     /// The moves that broke a rule, and which.
-    pub broken: Option<(Vec<Move>, Broken)>,
+    pub broken: Option<(Vec<Move>, Violation)>,
 }
 
 /// Walks everything that `depth` moves can reach.

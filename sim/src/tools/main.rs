@@ -9,11 +9,11 @@ use std::time::Instant;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sim::bugs::{Copy, EVENTS_MAX, Hunt};
-use sim::campaign::{Campaign, Failure};
-use sim::episode::Setup;
+use sim::campaign::Campaign;
+use sim::episode::{Report, Setup};
 use sim::picture::{self, run_recorded};
 use sim::shrink::shrink;
-use sim::summary::{Failing, Summary};
+use sim::summary::{Failure, Summary};
 use sim::tape::{self, Tape};
 use sim::{Choice, EngineKind};
 
@@ -176,14 +176,14 @@ fn random_seed() -> u64 {
     u64::from(since.subsec_nanos()) ^ since.as_secs() << 30
 }
 
-/// Says what is wrong, makes the tape short, and keeps it.
-fn report(failure: &Failure, setup: Setup, steps_max: u64) -> io::Result<Failing> {
-    let (short, report) = shrink(&Tape::of(&failure.report, setup), steps_max);
+/// Says what is wrong with an episode, makes its tape short, and keeps it.
+fn report(failed: &Report, setup: Setup, steps_max: u64) -> io::Result<Failure> {
+    let (short, report) = shrink(&Tape::of(failed, setup), steps_max);
     let Some(broken) = report.broken else {
-        return Err(io::Error::other(format!("seed {} does not fail again", failure.episode_seed)));
+        return Err(io::Error::other("the tape of an episode that failed does not fail again"));
     };
     let comment = broken.to_string();
-    let failing = Failing {
+    let failing = Failure {
         rule: broken.rule.to_owned(),
         check: broken.check.to_owned(),
         what: broken.what,
@@ -191,10 +191,10 @@ fn report(failure: &Failure, setup: Setup, steps_max: u64) -> io::Result<Failing
         actions: report.actions.len(),
         choices: short.choices.len(),
         events: short.events(),
-        choices_before: failure.report.tape.len(),
-        tape: Path::new("target/tapes").join(format!("{}-{:016x}.tape", broken.rule, failure.episode_seed)),
+        choices_before: failed.tape.len(),
+        tape: Path::new("target/tapes").join(format!("{}-{:016x}.tape", broken.rule, failed.fingerprint)),
     };
-    let Failing { steps, actions, choices, events, choices_before, tape, .. } = &failing;
+    let Failure { steps, actions, choices, events, choices_before, tape, .. } = &failing;
     short.save(tape, &comment)?;
     eprintln!("{comment}");
     eprintln!(
@@ -273,7 +273,7 @@ fn row(hunt: &Hunt) -> String {
         (&hunt.name, format!("{}/{}", hunt.found, hunt.seeds), hunt.median(), hunt.worst());
     let (median_steps, worst_steps) = (hunt.median_steps(), hunt.worst_steps());
     let short = hunt.failing.as_ref().map_or("- not found".to_owned(), |failing| {
-        let Failing { rule, check, steps, actions, choices, events, .. } = failing;
+        let Failure { rule, check, steps, actions, choices, events, .. } = failing;
         format!("{steps:>6} {actions:>7} {choices:>8} {events:>6}  {rule} ({check})")
     });
     format!(

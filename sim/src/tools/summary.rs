@@ -39,7 +39,7 @@ pub struct Summary {
     pub trace_hash: String,
     /// The first episode that broke a rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failure: Option<Failing>,
+    pub failure: Option<Failure>,
 }
 
 impl Summary {
@@ -68,7 +68,7 @@ pub fn rate(steps: u64, time: Duration) -> f64 {
 
 /// An episode that broke a rule, made short.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failing {
+pub struct Failure {
     /// The rule that was broken.
     pub rule: String,
     /// The check that noticed.
@@ -99,7 +99,7 @@ mod tests {
         let mut summary = Summary::new(7, &tally, Duration::from_secs(2), 1);
         let what = "a \"quoted\" thing\n".to_owned();
         let (rule, check, tape) = ("a rule".to_owned(), "a-check".to_owned(), PathBuf::from("a.tape"));
-        let failing = Failing {
+        let failing = Failure {
             rule,
             check,
             what,

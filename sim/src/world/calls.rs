@@ -14,7 +14,7 @@ use crate::world::socket::{Endpoint, Seat, Socket, SocketId, What};
 use crate::world::state::{World, condition};
 use crate::world::timing;
 use crate::world::trace::{Call, TraceEntry};
-use crate::world::violation::Violation;
+use crate::world::wrong_call::WrongCall;
 
 /// How much is thrown away at once, as by `aio-sys`.
 const DISCARD_BYTES: usize = 16 * 1024;
@@ -40,7 +40,7 @@ impl World {
     /// Registers a socket; on refusal it stays what it was.
     pub(crate) fn adopt(&mut self, seat: Seat, socket: SocketId) -> Result<(), SystemError> {
         let result = if !self.pollers[seat.poller].names.is_free(seat.conn) {
-            self.violate(Violation::NameTaken { conn: seat.conn });
+            self.violate(WrongCall::NameTaken { conn: seat.conn });
             Err(EINVAL)
         } else if self.dice.strikes(Fault::AdoptRefused) {
             Err(*self.dice.choice.pick(&[ENOMEM, ENOSPC]))
@@ -79,11 +79,11 @@ impl World {
         let socket = match self.pollers[poller].names.look_up(conn) {
             Known::Open(socket) => socket,
             Known::Closed => {
-                self.violate(Violation::ClosedConn { conn, call });
+                self.violate(WrongCall::ClosedConn { conn, call });
                 return Err(EBADF);
             }
             Known::Never => {
-                self.violate(Violation::UnknownConn { conn, call });
+                self.violate(WrongCall::UnknownConn { conn, call });
                 return Err(EBADF);
             }
         };
@@ -95,27 +95,27 @@ impl World {
             Call::Connect => true,
         };
         if !fits {
-            self.violate(Violation::WrongKind { conn, call });
+            self.violate(WrongCall::WrongKind { conn, call });
             return Err(EINVAL);
         }
         let early = end.is_some_and(|end| self.link(end).handshake != Handshake::Made);
         if early && !matches!(call, Call::Close { .. }) {
-            self.violate(Violation::BeforeConnected { conn, call });
+            self.violate(WrongCall::BeforeConnected { conn, call });
             return Err(EINVAL);
         }
         if matches!(call, Call::Recv(0) | Call::Send(0)) {
-            self.violate(Violation::EmptyBuffer { conn, call });
+            self.violate(WrongCall::EmptyBuffer { conn, call });
             return Err(EINVAL);
         }
         if let Call::Accept(conn) = call
             && !self.pollers[poller].names.is_free(conn)
         {
-            self.violate(Violation::NameTaken { conn });
+            self.violate(WrongCall::NameTaken { conn });
             return Err(EINVAL);
         }
         let shut = end.is_some_and(|end| self.link(end).sent_by(end.side).is_shut());
         if shut && matches!(call, Call::Send(_) | Call::ShutdownWrite) {
-            self.violate(Violation::AfterShutdown { conn, call });
+            self.violate(WrongCall::AfterShutdown { conn, call });
         }
         Ok(socket)
     }

@@ -14,7 +14,7 @@ use crate::world::socket::{Endpoint, Seat, SocketId, What};
 use crate::world::state::{Due, World};
 use crate::world::timing;
 use crate::world::trace::TraceEntry;
-use crate::world::violation::Violation;
+use crate::world::wrong_call::WrongCall;
 
 /// What comes of connecting to an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,7 +44,7 @@ impl World {
             Known::Open(socket) => self.ask(seat, socket),
             Known::Never => self.begin(seat, target).unwrap_or_else(Outcome::Failed),
             Known::Closed => {
-                self.violate(Violation::NameTaken { conn: seat.conn });
+                self.violate(WrongCall::NameTaken { conn: seat.conn });
                 Outcome::Failed(EINVAL)
             }
         }
@@ -145,7 +145,7 @@ impl World {
     fn ask(&mut self, seat: Seat, socket: SocketId) -> Outcome {
         let end = self.socket(socket).stream().filter(|end| self.link(*end).handshake != Handshake::Made);
         let Some(end) = end else {
-            self.violate(Violation::NameTaken { conn: seat.conn });
+            self.violate(WrongCall::NameTaken { conn: seat.conn });
             return Outcome::Failed(EINVAL);
         };
         if self.dice.strikes(Fault::Interrupted) {
@@ -274,7 +274,7 @@ mod tests {
         let (conn, _) = dial(&mut rig, Connect::to(address()));
         rig.send(conn, b"x");
         let violation = rig.net.violations().pop();
-        assert!(matches!(violation, Some(Violation::BeforeConnected { .. })), "{violation:?}");
+        assert!(matches!(violation, Some(WrongCall::BeforeConnected { .. })), "{violation:?}");
         assert_eq!(rig.close(conn), Outcome::Done);
         assert_eq!(rig.net.descriptors(), 0);
     }

@@ -1,7 +1,7 @@
 //! The simulated operating system: sockets, a network, readiness engines, a clock, and faults.
 //!
 //! It knows `aio-model`'s seam, and nothing of what is asked of the model: no rule of the contract is judged here but
-//! those of the border (`violation`).
+//! those of the border (`wrong_call`).
 
 pub(crate) mod agenda;
 pub(crate) mod calls;
@@ -35,5 +35,5 @@ pub(crate) mod testing;
 pub(crate) mod timing;
 pub(crate) mod trace;
 pub(crate) mod traffic;
-pub(crate) mod violation;
 pub(crate) mod wait;
+pub(crate) mod wrong_call;

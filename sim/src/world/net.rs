@@ -18,7 +18,7 @@ use crate::world::pipe::Capacity;
 use crate::world::socket::{Listener, SocketId, What};
 use crate::world::state::{Counts, World};
 use crate::world::trace::TraceEntry;
-use crate::world::violation::Violation;
+use crate::world::wrong_call::WrongCall;
 
 /// A simulated system: network, kernel, clock and all. Clones are handles on the same one.
 ///
@@ -193,7 +193,7 @@ impl Net {
 
     /// The peer reads up to `bytes_max` bytes and checks that they are what `writer` writes: the other side's
     /// pattern, or its own if it is echoed. Returns how many; a mismatch is a
-    /// [violation](Violation::WrongByte).
+    /// [violation](WrongCall::WrongByte).
     pub fn peer_read_pattern(&self, peer: PeerId, bytes_max: usize, writer: Side) -> usize {
         self.world_mut().peer_read(peer, bytes_max, Some(writer)).len()
     }
@@ -340,7 +340,7 @@ impl Net {
     }
 
     /// The rules that the system under test broke, in order.
-    pub fn violations(&self) -> Vec<Violation> {
+    pub fn violations(&self) -> Vec<WrongCall> {
         self.world().violations.clone()
     }
 

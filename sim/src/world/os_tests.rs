@@ -15,7 +15,7 @@ use crate::world::peer::Act;
 use crate::world::pipe::Capacity;
 use crate::world::testing::Rig;
 use crate::world::trace::Call;
-use crate::world::violation::Violation;
+use crate::world::wrong_call::WrongCall;
 
 fn failure(outcome: Outcome) -> Option<SystemErrorKind> {
     match outcome {
@@ -43,13 +43,13 @@ fn calls_that_make_no_sense_are_recorded_and_answered() {
     let (_, socket) = rig.net.pair().unwrap();
     assert!(rig.os.adopt(conn, socket).is_err());
     let expected = [
-        Violation::UnknownConn { conn: stranger, call: Call::Send(1) },
-        Violation::EmptyBuffer { conn, call: Call::Recv(0) },
-        Violation::EmptyBuffer { conn, call: Call::Send(0) },
-        Violation::WrongKind { conn: listener, call: Call::Send(1) },
-        Violation::NameTaken { conn },
-        Violation::ClosedConn { conn, call: Call::Close { reset: false } },
-        Violation::NameTaken { conn },
+        WrongCall::UnknownConn { conn: stranger, call: Call::Send(1) },
+        WrongCall::EmptyBuffer { conn, call: Call::Recv(0) },
+        WrongCall::EmptyBuffer { conn, call: Call::Send(0) },
+        WrongCall::WrongKind { conn: listener, call: Call::Send(1) },
+        WrongCall::NameTaken { conn },
+        WrongCall::ClosedConn { conn, call: Call::Close { reset: false } },
+        WrongCall::NameTaken { conn },
     ];
     assert_eq!(rig.net.violations(), expected);
 }
@@ -80,7 +80,7 @@ fn a_listener_is_not_reset() {
     let conn = rig.adopt(socket);
     rig.os.perform(Syscall::Close { conn, reset: true });
     let call = Call::Close { reset: true };
-    assert_eq!(rig.net.violations(), [Violation::WrongKind { conn, call }]);
+    assert_eq!(rig.net.violations(), [WrongCall::WrongKind { conn, call }]);
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn a_second_shutdown_is_recorded() {
     rig.os_shutdown(conn);
     assert!(rig.net.peer_state(peer).ended);
     assert_eq!(failure(rig.send(conn, b"x")), Some(SystemErrorKind::BrokenPipe));
-    assert_eq!(rig.net.violations(), [Violation::AfterShutdown { conn, call: Call::Send(1) }]);
+    assert_eq!(rig.net.violations(), [WrongCall::AfterShutdown { conn, call: Call::Send(1) }]);
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn patterns_are_checked_by_the_peer() {
     assert_eq!(rig.net.violations(), []);
     rig.send(conn, &bytes);
     rig.net.peer_read_pattern(peer, usize::MAX, peer.side());
-    let wrong = Violation::WrongByte { serial: 0, writer: Side::Client, offset: 1000 };
+    let wrong = WrongCall::WrongByte { serial: 0, writer: Side::Client, offset: 1000 };
     assert_eq!(rig.net.violations(), [wrong]);
 }
 

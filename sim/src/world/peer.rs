@@ -11,7 +11,7 @@ use crate::world::socket::{Endpoint, SocketId, What};
 use crate::world::state::{Due, World};
 use crate::world::timing;
 use crate::world::trace::TraceEntry;
-use crate::world::violation::Violation;
+use crate::world::wrong_call::WrongCall;
 
 /// Names the far end of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -227,7 +227,7 @@ impl World {
             Some((writer, offset + index as u64))
         });
         if let Some((writer, offset)) = wrong {
-            self.violate(Violation::WrongByte { serial: peer.serial(), writer, offset });
+            self.violate(WrongCall::WrongByte { serial: peer.serial(), writer, offset });
         }
         bytes
     }

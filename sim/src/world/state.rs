@@ -22,7 +22,7 @@ use crate::world::peer::{Act, PeerId};
 use crate::world::pipe::Capacity;
 use crate::world::socket::{Descriptors, Endpoint, Seat, Socket, SocketId, What};
 use crate::world::trace::{Trace, TraceEntry};
-use crate::world::violation::Violation;
+use crate::world::wrong_call::WrongCall;
 
 /// How often things happened, for oracles that bound them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -95,7 +95,7 @@ pub(crate) struct World {
     pub(crate) arrivals: Vec<PeerId>,
     pub(crate) counts: Counts,
     pub(crate) trace: Trace,
-    pub(crate) violations: Vec<Violation>,
+    pub(crate) violations: Vec<WrongCall>,
 }
 
 impl World {
@@ -138,7 +138,7 @@ impl World {
         self.trace.record(entry);
     }
 
-    pub(crate) fn violate(&mut self, violation: Violation) {
+    pub(crate) fn violate(&mut self, violation: WrongCall) {
         self.violations.push(violation);
         self.note(TraceEntry::Violated(violation));
     }

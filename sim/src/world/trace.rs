@@ -11,7 +11,7 @@ use crate::world::faults::Fault;
 use crate::world::link::Change;
 use crate::world::peer::{Act, PeerId};
 use crate::world::socket::SocketId;
-use crate::world::violation::Violation;
+use crate::world::wrong_call::WrongCall;
 
 /// What a system call asked for, without its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -121,7 +121,7 @@ pub enum TraceEntry {
     /// A fault struck; what it did to whom follows.
     Struck(Fault),
     /// The system under test broke a rule.
-    Violated(Violation),
+    Violated(WrongCall),
 }
 
 /// The fingerprint of everything so far, and the entries themselves while they are wanted.

@@ -9,14 +9,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
-use aio_model::{Completion, ConnId, Kind};
+use aio_model::{Completion, ConnId, Kind, Violation};
 
 use super::views::View;
 use super::words::{Ending, Mark, Whose, marks, result, task};
 use crate::judge::context::Context;
 use crate::judge::episode::{Episode, Report, Setup};
 use crate::judge::observer::{Observer, Scene};
-use crate::judge::oracle::{Broken, OpAccount, Oracle};
+use crate::judge::oracle::{OpAccount, Oracle};
 use crate::judge::plan::Plan;
 use crate::world::choice::Choice;
 use crate::world::faults::Fault;
@@ -42,7 +42,7 @@ pub struct Recording {
     /// What stands for the proactor itself.
     pub(crate) own: ConnId,
     /// The rule that was broken, and the step in which it was.
-    pub(crate) broken: Option<(usize, Broken)>,
+    pub(crate) broken: Option<(usize, Violation)>,
 }
 
 /// What a page calls the proactor where an id stands for it.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use aio_model::{Limits, System};
+use aio_model::{Limits, System, Violation};
 use serde_json::Value;
 
 use super::page::hunks;
@@ -11,7 +11,7 @@ use super::rules::rule;
 use super::{Recording, STEPS_MAX, write};
 use crate::check::tape::{self, Tape};
 use crate::judge::episode::{Episode, Report, Setup, run};
-use crate::judge::oracle::{Broken, Oracle};
+use crate::judge::oracle::Oracle;
 use crate::world::choice::Choice;
 
 /// The data of a page.
@@ -129,7 +129,7 @@ fn what_a_page_says_can_not_break_it() {
     let (_, mut recording) = failing();
     let hostile = "</script><script>alert(1)</script><!-- {{data}} {{script}} \u{2028} \" ' &";
     let (at, broken) = recording.broken.clone().unwrap();
-    recording.broken = Some((at, Broken { what: hostile.to_owned(), ..broken }));
+    recording.broken = Some((at, Violation { what: hostile.to_owned(), ..broken }));
     recording.steps[0].text = hostile.to_owned();
     let page = write(&recording, hostile, hostile);
     let honest = write(&failing().1, "a name", "a command");

@@ -8,7 +8,7 @@ use crate::world::link::Change;
 use crate::world::peer::{Act, PeerId};
 use crate::world::socket::SocketId;
 use crate::world::trace::{Call, TraceEntry};
-use crate::world::violation::Violation;
+use crate::world::wrong_call::WrongCall;
 
 /// Whose doing something is, before it is known which connection that became.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -211,16 +211,16 @@ fn acted(act: Act) -> Mark {
     plain(kind, whose, text)
 }
 
-fn culprit(violation: Violation) -> Whose {
+fn culprit(violation: WrongCall) -> Whose {
     match violation {
-        Violation::UnknownConn { conn, .. }
-        | Violation::ClosedConn { conn, .. }
-        | Violation::NameTaken { conn }
-        | Violation::EmptyBuffer { conn, .. }
-        | Violation::WrongKind { conn, .. }
-        | Violation::AfterShutdown { conn, .. }
-        | Violation::BeforeConnected { conn, .. } => Whose::Conn(conn),
-        Violation::WrongByte { serial, .. } => Whose::Link(serial),
+        WrongCall::UnknownConn { conn, .. }
+        | WrongCall::ClosedConn { conn, .. }
+        | WrongCall::NameTaken { conn }
+        | WrongCall::EmptyBuffer { conn, .. }
+        | WrongCall::WrongKind { conn, .. }
+        | WrongCall::AfterShutdown { conn, .. }
+        | WrongCall::BeforeConnected { conn, .. } => Whose::Conn(conn),
+        WrongCall::WrongByte { serial, .. } => Whose::Link(serial),
     }
 }
 

@@ -22,36 +22,17 @@ pub use completions::{Refused, Submission};
 pub(crate) use look::{LaneAccount, OpAccount};
 
 use std::collections::VecDeque;
-use std::fmt;
 
 use aio_model::{
     CloseReason, ConnId, Counters, Done, Instant, Key, Kind, Limits, OpError, OpId, Rearm, Spin, SystemError,
+    Violation,
 };
 
 use self::rows::Rows;
 use crate::world::link::Side;
 
-/// A rule that was broken, and how.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Broken {
-    /// The rule of the contract, such as `"C1"`.
-    pub rule: &'static str,
-    /// The check that noticed, such as `"one-final"`: no other has that name.
-    pub check: &'static str,
-    /// What was seen.
-    pub what: String,
-}
-
-impl Broken {
-    fn new(rule: &'static str, check: &'static str, what: String) -> Broken {
-        Broken { rule, check, what }
-    }
-}
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({}): {}", self.rule, self.check, self.what)
-    }
+fn violation(rule: &'static str, check: &'static str, what: String) -> Violation {
+    Violation { rule, check, what }
 }
 
 /// The second account. See the [module](self).
@@ -89,7 +70,7 @@ pub struct Oracle {
     /// How many operations a deadline has ended, and the last of them whose completion was taken.
     expired: u64,
     expired_taken: u64,
-    broken: Option<Broken>,
+    broken: Option<Violation>,
 }
 
 #[derive(Debug, Default)]
@@ -420,14 +401,14 @@ impl Oracle {
     }
 
     /// The first rule that was broken, if any was.
-    pub fn broken(&self) -> Option<&Broken> {
+    pub fn broken(&self) -> Option<&Violation> {
         self.broken.as_ref()
     }
 
     /// Reports a broken rule. Only the first counts: what follows may be its consequence.
     pub fn breaks(&mut self, rule: &'static str, check: &'static str, what: impl FnOnce() -> String) {
         if self.broken.is_none() {
-            self.broken = Some(Broken::new(rule, check, what()));
+            self.broken = Some(violation(rule, check, what()));
         }
     }
 

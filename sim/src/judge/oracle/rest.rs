@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use aio_model::{ConnId, Kind, LanePlace, Model};
+use aio_model::{ConnId, Kind, LanePlace, Model, Violation};
 
-use super::{Broken, Conn, Lane, Oracle, Phase, RECEIVE, SEND, Task};
+use super::{Conn, Lane, Oracle, Phase, RECEIVE, SEND, Task, violation};
 use crate::world::engine::Direction;
 use crate::world::net::Net;
 
@@ -59,7 +59,7 @@ impl Oracle {
             let stuck = |lane| self.stuck(*conn, state, lane, net, outstanding);
             stuck(RECEIVE).or_else(|| stuck(SEND))
         });
-        if let Some(Broken { rule, check, what }) = stuck {
+        if let Some(Violation { rule, check, what }) = stuck {
             self.breaks(rule, check, || what);
         }
     }
@@ -173,10 +173,17 @@ impl Oracle {
     }
 
     /// Why a lane will never go on, if it will not.
-    fn stuck(&self, id: ConnId, conn: &Conn, lane: usize, net: &Net, outstanding: usize) -> Option<Broken> {
+    fn stuck(
+        &self,
+        id: ConnId,
+        conn: &Conn,
+        lane: usize,
+        net: &Net,
+        outstanding: usize,
+    ) -> Option<Violation> {
         if let Phase::Closing { .. } = conn.phase {
             let what = format!("{id} is to be closed, and nothing is left to do");
-            return Some(Broken::new("K2", "close-goes-on", what));
+            return Some(violation("K2", "close-goes-on", what));
         }
         let state = &conn.lanes[lane];
         if conn.ends_for().is_some() && lane == RECEIVE {
@@ -186,7 +193,7 @@ impl Oracle {
             let unseen = net.condition(id)?.receives() && !net.edge_debt(id, Direction::Receive);
             let waits = state.end.is_none() && !conn.has_own_call() && unseen;
             let what = || format!("{id} is {:?}, and what comes is not thrown away", conn.phase);
-            return (conn.has_own_call() || waits).then(|| Broken::new("K2", "linger-goes-on", what()));
+            return (conn.has_own_call() || waits).then(|| violation("K2", "linger-goes-on", what()));
         }
         let head = &self.ops[state.queue.front()?].task;
         if self.waits(state, *head, outstanding) {
@@ -195,9 +202,9 @@ impl Oracle {
         if state.ready || *head == Task::Shutdown {
             let what = format!("{head:?} on {id} could go on, but nobody tries");
             return Some(match head {
-                _ if state.freed => Broken::new("K5", "freed-descriptor-used", what),
-                Task::RecvPooled { .. } => Broken::new("B3", "parked-goes-on", what),
-                _ => Broken::new("K6", "ready-goes-on", what),
+                _ if state.freed => violation("K5", "freed-descriptor-used", what),
+                Task::RecvPooled { .. } => violation("B3", "parked-goes-on", what),
+                _ => violation("K6", "ready-goes-on", what),
             });
         }
         let condition = net.condition(id)?;
@@ -207,7 +214,7 @@ impl Oracle {
         };
         if kernel_ready && !net.edge_debt(id, direction) {
             let what = format!("{head:?} on {id} waits for an event that will not come");
-            return Some(Broken::new("C6", "event-owed", what));
+            return Some(violation("C6", "event-owed", what));
         }
         None
     }

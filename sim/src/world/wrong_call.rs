@@ -1,15 +1,15 @@
-//! Rules that the system under test broke.
+//! Calls that the system under test must not make.
 
 use aio_model::ConnId;
 
 use crate::world::link::Side;
 use crate::world::trace::Call;
 
-/// A rule of the border, or of the streams, that was broken. They are recorded, not panicked about: the run
-/// goes on as a real system would, and its oracle reads them.
+/// A call that breaks a rule of the border, or a byte that breaks one of the streams. They are traced, not panicked
+/// about: the run goes on as a real system would, and the episode reports each as a `Violation` of the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Violation {
+pub enum WrongCall {
     /// A call on an id that was never opened here.
     UnknownConn {
         /// The id.
@@ -68,18 +68,18 @@ pub enum Violation {
     },
 }
 
-impl Violation {
+impl WrongCall {
     /// The rule of the contract that is broken, and the check at the border that noticed.
     pub(crate) fn check(&self) -> (&'static str, &'static str) {
         match self {
-            Violation::UnknownConn { .. } => ("K1", "border-known"),
-            Violation::ClosedConn { .. } => ("K2", "border-open"),
-            Violation::NameTaken { .. } => ("K1", "border-name-free"),
-            Violation::EmptyBuffer { .. } => ("K7", "border-not-empty"),
-            Violation::WrongKind { .. } => ("K1", "border-kind"),
-            Violation::AfterShutdown { .. } => ("K3", "border-not-shut"),
-            Violation::BeforeConnected { .. } => ("K1", "border-connected"),
-            Violation::WrongByte { .. } => ("C4", "border-bytes"),
+            WrongCall::UnknownConn { .. } => ("K1", "border-known"),
+            WrongCall::ClosedConn { .. } => ("K2", "border-open"),
+            WrongCall::NameTaken { .. } => ("K1", "border-name-free"),
+            WrongCall::EmptyBuffer { .. } => ("K7", "border-not-empty"),
+            WrongCall::WrongKind { .. } => ("K1", "border-kind"),
+            WrongCall::AfterShutdown { .. } => ("K3", "border-not-shut"),
+            WrongCall::BeforeConnected { .. } => ("K1", "border-connected"),
+            WrongCall::WrongByte { .. } => ("C4", "border-bytes"),
         }
     }
 }
