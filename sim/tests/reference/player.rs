@@ -8,14 +8,12 @@ use aio::Proactor;
 use aio_model::{
     Buffer, CloseReason, Completion, ConnId, Kind, Limits, OpId, PoolId, PoolSize, Post, Readiness, Rearm,
 };
+use sim::fuzzing::Verdict;
 use sim::reference::{self, Manner, Plan, Reference, Request, Rule, Work};
 
 use super::plain::{self, plain_op};
 use super::step::{Answer, How, Pass, Passing, Pick, Script, Setup, Step, What};
 use super::world::{Os, Scripted, Waker, pass, plain};
-
-/// What they differ in, or nothing.
-pub(crate) type Verdict = Result<(), String>;
 
 /// A buffer that the user has, as each of the two knows it.
 type Held = (Buffer, reference::Buffer);
