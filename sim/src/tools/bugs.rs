@@ -75,6 +75,15 @@ pub struct Copy {
 /// What a copy needs of the workspace.
 const PARTS: &[&str] = &["Cargo.toml", "Cargo.lock", "aio-model", "aio-sys", "aio", "sim", "tests"];
 
+/// Patches with a defect, and what is to be said of each: one that does not apply, one that does not compile.
+const CANARIES: [(&str, &str); 2] = [
+    ("--- a/sim/absent.rs\n+++ b/sim/absent.rs\n@@ -1 +1 @@\n-before\n+after\n", "does not apply any more"),
+    (
+        "--- /dev/null\n+++ b/aio-model/build.rs\n@@ -0,0 +1 @@\n+compile_error!(\"the canary\");\n",
+        "the canary",
+    ),
+];
+
 impl Copy {
     /// Copies the workspace that this program was built from.
     ///
@@ -122,6 +131,45 @@ impl Copy {
         let hunted = self.build().and_then(|program| self.look(&program, name(patch), seeds, steps, shrink));
         self.apply(patch, &["-R"])?;
         hunted
+    }
+
+    /// Whether a patch applies, and what it makes compiles: `None`, or why not.
+    ///
+    /// # Errors
+    ///
+    /// When the patch can not be taken back.
+    pub fn defect(&self, patch: &Path) -> io::Result<Option<String>> {
+        if let Err(error) = self.apply(patch, &[]) {
+            return Ok(Some(error.to_string()));
+        }
+        let compiled = self.compile();
+        self.apply(patch, &["-R"])?;
+        Ok(compiled.err().map(|error| error.to_string()))
+    }
+
+    /// Proves that [`Copy::defect`] finds a patch that does not apply and one that does not compile.
+    ///
+    /// # Errors
+    ///
+    /// When one of them is not found, or the copy does not compile without a patch.
+    pub fn prove_defects_are_found(&self) -> io::Result<()> {
+        self.compile()?;
+        for (text, expected) in CANARIES {
+            let patch = self.copy.join("canary.patch");
+            fs::write(&patch, text)?;
+            let found = self.defect(&patch)?.unwrap_or_else(|| "nothing".to_owned());
+            if !found.contains(expected) {
+                return Err(io::Error::other(format!("expected to find {expected:?}, found {found}")));
+            }
+        }
+        Ok(())
+    }
+
+    fn compile(&self) -> io::Result<()> {
+        let mut cargo = Command::new("cargo");
+        cargo.args(["check", "--quiet", "--offline", "-p", "sim", "--bin", "sim", "--target-dir"]);
+        cargo.arg(self.root.join("target/bugs")).current_dir(&self.copy);
+        succeed(&mut cargo, || "it does not compile".to_owned())
     }
 
     fn apply(&self, patch: &Path, options: &[&str]) -> io::Result<()> {

@@ -63,6 +63,10 @@ struct BugOptions {
     #[arg(long)]
     no_shrink: bool,
 
+    /// Look for nothing: only tell whether each patch applies, and what it makes compiles
+    #[arg(long)]
+    check: bool,
+
     /// Write the table to this file too, as JSON, after each bug
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -238,6 +242,9 @@ fn draw(path: &Path, page: &Path) -> io::Result<bool> {
 fn bugs(options: &BugOptions) -> io::Result<bool> {
     let copy = Copy::new()?;
     let patches = copy.patches(&options.names)?;
+    if options.check {
+        return check(&copy, &patches);
+    }
     println!(
         "{:48} {:>7} {:>21} {:>21} {:>31}",
         "", "", "median to find", "worst to find", "of the short tape:"
@@ -265,6 +272,20 @@ fn bugs(options: &BugOptions) -> io::Result<bool> {
     let found = hunts.iter().filter(|hunt| hunt.is_found()).count();
     println!("{found} of {} bugs found from each of {} seeds", hunts.len(), options.seeds);
     Ok(found == hunts.len())
+}
+
+/// Tells which patches do not apply, or make something that does not compile.
+fn check(copy: &Copy, patches: &[PathBuf]) -> io::Result<bool> {
+    copy.prove_defects_are_found()?;
+    let mut defects = 0;
+    for patch in patches {
+        if let Some(defect) = copy.defect(patch)? {
+            println!("{}: {defect}", patch.display());
+            defects += 1;
+        }
+    }
+    println!("{} of {} patches apply and compile", patches.len() - defects, patches.len());
+    Ok(defects == 0)
 }
 
 /// A bug as a row of the table.
