@@ -1,0 +1,5 @@
+//! What a reviewer would otherwise repeat: each module is a rule about the workspace's own sources and documents, with
+//! canaries that show that the rule can be broken.
+
+mod dependencies;
+mod sources;
