@@ -25,8 +25,8 @@ impl Clock {
     }
 }
 
-/// The longest sleep. Nobody minds waking once a day, and every engine can count that far: kevent(2) on Darwin
-/// refuses more than three years, epoll(7) has 24 days.
+/// The longest sleep. Nobody minds waking once a day, and every engine can count that far: kevent(2) on
+/// Darwin refuses more than three years, epoll(7) has 24 days.
 const SLEEP_MS_MAX: u128 = 24 * 60 * 60 * 1000;
 
 /// Rounded up, so that no sleep ends before it should: epoll(7) and poll(2) count whole milliseconds, and

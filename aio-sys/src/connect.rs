@@ -82,8 +82,8 @@ fn progress(connected: rustix::io::Result<()>, fd: BorrowedFd<'_>) -> Result<Pro
     }
 }
 
-/// How far a connection that was under way has come. Whether there is a peer tells, not an event: those may be
-/// spurious.
+/// How far a connection that was under way has come. Whether there is a peer tells, not an event: those may
+/// be spurious.
 pub(crate) fn finish(fd: BorrowedFd<'_>) -> Result<Progress, Refusal> {
     rustix::net::sockopt::socket_error(fd)??;
     let peer = match rustix::net::getpeername(fd) {

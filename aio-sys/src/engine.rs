@@ -1,8 +1,8 @@
 //! mio: registration, re-arming, waiting.
 //!
-//! A descriptor is registered once, edge-triggered, in every direction it will ever need. After that epoll and
-//! kqueue report whatever is new by themselves. mio's other engines are [one-shot](platform::ONE_SHOT): they
-//! report a direction once, and again only after [`rearm`](Engine::rearm).
+//! A descriptor is registered once, edge-triggered, in every direction it will ever need. After that epoll
+//! and kqueue report whatever is new by themselves. mio's other engines are [one-shot](platform::ONE_SHOT):
+//! they report a direction once, and again only after [`rearm`](Engine::rearm).
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -18,12 +18,12 @@ use crate::platform;
 use crate::token;
 use crate::waker::OsWaker;
 
-/// How many events one wait takes in. More are not lost, they come with the next wait, in the order in which they
-/// happened; at this number its system call costs each of them 10 ns.
+/// How many events one wait takes in. More are not lost, they come with the next wait, in the order in which
+/// they happened; at this number its system call costs each of them 10 ns.
 ///
-/// A turn receives for all of its events before anything is sent. Of a thousand at once, what the first receive had
-/// brought into the cache, the kernel's part of the connection above all, would be gone when its answer is sent, and the
-/// answer would have waited for all the others.
+/// A turn receives for all of its events before anything is sent. Of a thousand at once, what the first
+/// receive had brought into the cache, the kernel's part of the connection above all, would be gone when its
+/// answer is sent, and the answer would have waited for all the others.
 pub(crate) const MANY: usize = 64;
 
 /// The same where each brings [much](crate::intake): the buffers would push each other out of the cache.
@@ -79,9 +79,9 @@ impl Engine {
         let _ = self.poll.registry().deregister(&mut SourceFd(&fd.as_fd().as_raw_fd()));
     }
 
-    /// Sleeps until there is an event, for `timeout`, or until woken, and reports the events at hand, up to [`MANY`] or, if
-    /// that is wanted, [`FEW`], and whether there are urgent data. Returns whether there was anything: an event, a wake, or
-    /// an interruption.
+    /// Sleeps until there is an event, for `timeout`, or until woken, and reports the events at hand, up to
+    /// [`MANY`] or, if that is wanted, [`FEW`], and whether there are urgent data. Returns whether there was
+    /// anything: an event, a wake, or an interruption.
     pub(crate) fn wait(
         &mut self,
         timeout: Option<Duration>,

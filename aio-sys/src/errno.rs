@@ -28,8 +28,9 @@ pub(crate) fn outcome(errno: Errno) -> Outcome {
 /// What a failed accept tells the model.
 ///
 /// Most of its errors are the early end of the *connection* that would have been accepted; accept(2) asks for
-/// those of TCP/IP to be ignored. A listener outlives them all: only an error that is about the listener itself
-/// ends it. One that nobody has thought of, or a filter's, is a refusal: perhaps of this connection, perhaps of all.
+/// those of TCP/IP to be ignored. A listener outlives them all: only an error that is about the listener
+/// itself ends it. One that nobody has thought of, or a filter's, is a refusal: perhaps of this connection,
+/// perhaps of all.
 pub(crate) fn accept_outcome(errno: Errno) -> Outcome {
     match errno {
         Errno::CONNABORTED

@@ -1,5 +1,5 @@
-//! Every error number that there is, and what each call tells the model about it: written down call by call, without a look at
-//! how they are sorted.
+//! Every error number that there is, and what each call tells the model about it: written down call by call,
+//! without a look at how they are sorted.
 
 use aio_model::{Outcome, SystemError, SystemErrorKind as Kind};
 use rustix::io::Errno;

@@ -2,8 +2,8 @@
 
 use crate::engine::MANY;
 
-/// Receives for all events that a wait takes in come before the first answer; what they bring is to stay in the cache for
-/// that long. A second-level cache has room for so many bytes.
+/// Receives for all events that a wait takes in come before the first answer; what they bring is to stay in
+/// the cache for that long. A second-level cache has room for so many bytes.
 const CACHE_BYTES: usize = 1 << 20;
 
 /// With so much from each, as many as are taken in would fill it.
@@ -23,8 +23,8 @@ impl Intake {
         self.bytes = self.bytes.saturating_add(bytes);
     }
 
-    /// Whether connections bring so much that the next wait should take in few of them. What was last found out holds
-    /// until there is something to go by.
+    /// Whether connections bring so much that the next wait should take in few of them. What was last found
+    /// out holds until there is something to go by.
     pub(crate) fn is_bulk(&mut self) -> bool {
         if self.receives > 0 {
             let bulk = self.bytes >= self.receives * BULK_BYTES;

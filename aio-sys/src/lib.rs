@@ -1,8 +1,8 @@
 //! The operating system behind `aio`: [`Os`] implements [`aio_model::System`] over mio (epoll, kqueue).
 //!
-//! One attempt of the model is one system call here, and its answer is passed on as it is. What to call, when,
-//! how often and what to make of the answer is decided by the model: **there is no policy in this crate**, no
-//! queue, no timer and no buffer. What it does own is the descriptors: each is closed once, by
+//! One attempt of the model is one system call here, and its answer is passed on as it is. What to call,
+//! when, how often and what to make of the answer is decided by the model: **there is no policy in this
+//! crate**, no queue, no timer and no buffer. What it does own is the descriptors: each is closed once, by
 //! [`Syscall::Close`](aio_model::Syscall::Close) or by the drop of [`Os`].
 //!
 //! | room | what is in it |

@@ -40,10 +40,11 @@ use crate::waker::OsWaker;
 ///
 /// # Implementation
 ///
-/// A connection costs one registration, when it is adopted or accepted. close(2) ends it, if no one else holds
-/// the open file: so a connection that was accepted here and whose descriptor nobody has seen needs no call to
-/// deregister it, and all others are deregistered first. A process that forks without exec shares them all
-/// unseen; the events of its copies are told by their generation, dropped and [counted](Os::stale_events).
+/// A connection costs one registration, when it is adopted or accepted. close(2) ends it, if no one else
+/// holds the open file: so a connection that was accepted here and whose descriptor nobody has seen needs no
+/// call to deregister it, and all others are deregistered first. A process that forks without exec shares
+/// them all unseen; the events of its copies are told by their generation, dropped and
+/// [counted](Os::stale_events).
 #[derive(Debug)]
 pub struct Os {
     engine: Engine,
@@ -76,8 +77,8 @@ impl Os {
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::NotFound`] if the connection is not known (any more), [`io::ErrorKind::Unsupported`] if
-    /// its address is not one of the internet, or what the system says.
+    /// [`io::ErrorKind::NotFound`] if the connection is not known (any more), [`io::ErrorKind::Unsupported`]
+    /// if its address is not one of the internet, or what the system says.
     pub fn local_addr(&self, conn: ConnId) -> io::Result<SocketAddr> {
         let entry = self.table.get(conn).ok_or(io::ErrorKind::NotFound)?;
         internet(rustix::net::getsockname(&entry.fd)?)
@@ -139,7 +140,8 @@ impl Os {
             *io_slice = IoSliceMut::new(slice);
             count += 1;
         }
-        // Unlike readv(2) it can be told not to wait. Descriptors that the peer has sent along are dropped, as by any receive.
+        // Unlike readv(2) it can be told not to wait. Descriptors that the peer has sent along are dropped,
+        // as by any receive.
         let mut no_ancillary = RecvAncillaryBuffer::default();
         let slices = &mut io_slices[..count];
         let received = rustix::net::recvmsg(&entry.fd, slices, &mut no_ancillary, platform::RECV_FLAGS);
@@ -220,7 +222,8 @@ impl Os {
         let Some(entry) = self.table.get(conn) else {
             return UNKNOWN;
         };
-        // Most have a header and a body; room for as many as there can be costs more to clear than those to send.
+        // Most have a header and a body; room for as many as there can be costs more to clear than those to
+        // send.
         let few = &mut [IoSlice::new(&[]); FEW];
         let mut many;
         let io_slices = if slices.iter().nth(few.len()).is_none() {
@@ -289,8 +292,8 @@ impl Os {
         }
     }
 
-    /// Has the close of a connection reset it: `SO_LINGER` of zero seconds. Unix sockets accept the option and have no
-    /// resets; and if somebody else holds the open file, it is their close that resets.
+    /// Has the close of a connection reset it: `SO_LINGER` of zero seconds. Unix sockets accept the option
+    /// and have no resets; and if somebody else holds the open file, it is their close that resets.
     fn reset_on_close(&self, conn: ConnId) {
         if let Some(entry) = self.table.get(conn) {
             // It fails only for what is no socket any more, which there is nothing to reset of.
@@ -299,7 +302,8 @@ impl Os {
     }
 
     fn close(&mut self, conn: ConnId) -> Outcome {
-        // The entry's drop is close(2), whose errors mean nothing to anybody: the descriptor is gone either way.
+        // The entry's drop is close(2), whose errors mean nothing to anybody: the descriptor is gone either
+        // way.
         if let Some(entry) = self.table.remove(conn)
             && (entry.shared || platform::ONE_SHOT)
         {
@@ -383,8 +387,9 @@ impl Os {
         let interest = if platform::ONE_SHOT {
             entry.await_event(interest)
         } else if interest.is_readable() && entry.proof == Proof::NotEvenWouldBlock {
-            // There may be bytes whose event has been and gone. Registering anew reports what is the case: no more of urgent
-            // data, which may be all there is for as long as the peer likes, and of which it is known that there were some.
+            // There may be bytes whose event has been and gone. Registering anew reports what is the case: no
+            // more of urgent data, which may be all there is for as long as the peer likes, and of which it
+            // is known that there were some.
             platform::STREAM_INTEREST_WITHOUT_URGENT
         } else {
             return outcome;

@@ -27,8 +27,8 @@ pub(crate) const ONE_SHOT: bool = cfg!(any(
     target_os = "vita",
 ));
 
-/// The flags of every send: no wait, as with [receives](RECV_FLAGS), and no SIGPIPE. Where there is no such flag the socket has the option instead, from
-/// [`prepare`].
+/// The flags of every send: no wait, as with [receives](RECV_FLAGS), and no SIGPIPE. Where there is no such
+/// flag the socket has the option instead, from [`prepare`].
 pub(crate) const SEND_FLAGS: SendFlags = {
     #[cfg(not(any(target_vendor = "apple", target_os = "redox", target_os = "vita")))]
     let flags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
@@ -37,8 +37,8 @@ pub(crate) const SEND_FLAGS: SendFlags = {
     flags
 };
 
-/// The flags of every receive: no wait, whatever the descriptor's own flag says, which all who share the open file may
-/// change at any time.
+/// The flags of every receive: no wait, whatever the descriptor's own flag says, which all who share the open
+/// file may change at any time.
 pub(crate) const RECV_FLAGS: RecvFlags = RecvFlags::DONTWAIT;
 
 /// Whether the engine tells of urgent data, at whose mark a receive stops although more bytes are at hand.
@@ -84,16 +84,17 @@ const ACCEPTS: &[Accept] = &[
 
 /// Accepts a connection: non-blocking, close-on-exec, and silent on a broken pipe.
 ///
-/// No flag of accept(2) keeps it from waiting, only the one of the descriptor, which all who share the open file may change.
-/// So it is set before each accept. Who changes it between the two calls has this one wait for as long as
-/// [`bound_accepts`] allows.
+/// No flag of accept(2) keeps it from waiting, only the one of the descriptor, which all who share the open
+/// file may change. So it is set before each accept. Who changes it between the two calls has this one wait
+/// for as long as [`bound_accepts`] allows.
 pub(crate) fn accept(listener: BorrowedFd<'_>) -> Result<OwnedFd> {
     // What can be wrong with the descriptor, the accept says.
     let _ = rustix::io::ioctl_fionbio(listener, true);
     accept_by(ACCEPTS, listener)
 }
 
-/// Accepts in the last of these ways; where a filter forbids that call, or the kernel has none, in the one before it.
+/// Accepts in the last of these ways; where a filter forbids that call, or the kernel has none, in the one
+/// before it.
 fn accept_by(ways: &[Accept], listener: BorrowedFd<'_>) -> Result<OwnedFd> {
     let mut outcome = Err(Errno::NOSYS);
     for way in ways.iter().rev() {
@@ -105,8 +106,8 @@ fn accept_by(ways: &[Accept], listener: BorrowedFd<'_>) -> Result<OwnedFd> {
     outcome
 }
 
-/// [`accept`] where no call does it all. Until it has returned, a process forked by another thread may inherit
-/// the connection; nothing can be done about it.
+/// [`accept`] where no call does it all. Until it has returned, a process forked by another thread may
+/// inherit the connection; nothing can be done about it.
 fn accept_in_steps(listener: BorrowedFd<'_>) -> Result<OwnedFd> {
     use std::os::fd::AsFd;
     let accepted = rustix::net::accept(listener)?;
@@ -129,8 +130,8 @@ pub(crate) fn prepare(fd: BorrowedFd<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Bounds for how long an accept could wait at most: for a tick of the kernel's clock (1 to 10 ms), the least that there is.
-/// What is accepted inherits it; see [`unbind_receives`].
+/// Bounds for how long an accept could wait at most: for a tick of the kernel's clock (1 to 10 ms), the least
+/// that there is. What is accepted inherits it; see [`unbind_receives`].
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn bound_accepts(listener: BorrowedFd<'_>) -> Result<()> {
     rustix::net::sockopt::set_socket_timeout(listener, Timeout::Recv, Some(Duration::from_micros(1)))
@@ -142,14 +143,16 @@ pub(crate) fn bound_accepts(_: BorrowedFd<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Undoes what a connection has inherited from [`bound_accepts`]: no receive of ours heeds it, but those of others would.
+/// Undoes what a connection has inherited from [`bound_accepts`]: no receive of ours heeds it, but those of
+/// others would.
 pub(crate) fn unbind_receives(accepted: BorrowedFd<'_>) {
     // A socket refuses it under no circumstances; and if one did, nothing of ours would change.
     let _ = rustix::net::sockopt::set_socket_timeout(accepted, Timeout::Recv, None);
 }
 
-/// Has a bind to an address without a port reserve none: the connect then chooses one, and may choose one that other
-/// connections, to other targets, have, too. Otherwise there are no more connections from an address than ports.
+/// Has a bind to an address without a port reserve none: the connect then chooses one, and may choose one
+/// that other connections, to other targets, have, too. Otherwise there are no more connections from an
+/// address than ports.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn reserve_no_port(fd: BorrowedFd<'_>) {
     use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};
@@ -161,8 +164,8 @@ pub(crate) fn reserve_no_port(fd: BorrowedFd<'_>) {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) fn reserve_no_port(_: BorrowedFd<'_>) {}
 
-/// Sees to it that closing a socket does not wait for its peer: with `SO_LINGER` at more than zero seconds it would, non-blocking
-/// or not. Zero seconds stay what they are, a wish to reset.
+/// Sees to it that closing a socket does not wait for its peer: with `SO_LINGER` at more than zero seconds it
+/// would, non-blocking or not. Zero seconds stay what they are, a wish to reset.
 pub(crate) fn never_wait_in_close(fd: BorrowedFd<'_>) {
     if let Ok(Some(span)) = rustix::net::sockopt::socket_linger(fd)
         && !span.is_zero()
@@ -205,8 +208,8 @@ pub(crate) fn is_listener(fd: BorrowedFd<'_>) -> Result<bool> {
     rustix::net::sockopt::socket_acceptconn(fd)
 }
 
-/// Whether a stream socket listens: Darwin does not tell, but a stream that was once connected is distinct from
-/// one that never was.
+/// Whether a stream socket listens: Darwin does not tell, but a stream that was once connected is distinct
+/// from one that never was.
 #[cfg(target_vendor = "apple")]
 pub(crate) fn is_listener(fd: BorrowedFd<'_>) -> Result<bool> {
     match rustix::net::getpeername(fd) {
@@ -217,7 +220,8 @@ pub(crate) fn is_listener(fd: BorrowedFd<'_>) -> Result<bool> {
     }
 }
 
-/// The address of a Unix socket. On Linux, one that begins with a zero byte is a name in the abstract namespace.
+/// The address of a Unix socket. On Linux, one that begins with a zero byte is a name in the abstract
+/// namespace.
 pub(crate) fn unix_address(path: &[u8]) -> Result<SocketAddrUnix> {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     if let Some((0, name)) = path.split_first() {

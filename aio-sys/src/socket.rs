@@ -11,17 +11,18 @@ use rustix::net::SocketType;
 use crate::errno;
 use crate::platform;
 
-/// A stream socket or a listener, on its way to be adopted: TCP or Unix, from `std`, `socket2` or an [`OwnedFd`].
+/// A stream socket or a listener, on its way to be adopted: TCP or Unix, from `std`, `socket2` or an
+/// [`OwnedFd`].
 ///
-/// It owns the descriptor, and so does, once it is adopted, the [`Os`](crate::Os). Adopting makes the descriptor
-/// non-blocking and close-on-exec. That holds for all who share the open file: a clone made before
+/// It owns the descriptor, and so does, once it is adopted, the [`Os`](crate::Os). Adopting makes the
+/// descriptor non-blocking and close-on-exec. That holds for all who share the open file: a clone made before
 /// (`TcpStream::try_clone`) is non-blocking from then on, too.
 ///
 /// # What others may change
 ///
-/// Whoever holds a clone, or the descriptor that [`Os::descriptor`](crate::Os::descriptor) hands out, shares flags and options
-/// with the [`Os`](crate::Os), and may set them at any time; what a listener accepts inherits most of its options. None of them makes
-/// a call of the `Os` wait for a peer:
+/// Whoever holds a clone, or the descriptor that [`Os::descriptor`](crate::Os::descriptor) hands out, shares
+/// flags and options with the [`Os`](crate::Os), and may set them at any time; what a listener accepts
+/// inherits most of its options. None of them makes a call of the `Os` wait for a peer:
 ///
 /// | what | what it would do | what comes of it |
 /// |---|---|---|
@@ -41,7 +42,8 @@ use crate::platform;
 /// | `SO_ZEROCOPY`, timestamps, `IP_RECVERR` | whoever sends with `MSG_ZEROCOPY` is answered through the error queue, which is reported as an error | an attempt in vain for each report. Over poll(2), which reports it for as long as it is not read, an attempt in every turn |
 /// | `TCP_ULP` (TLS in the kernel) | receives end at records | set before it is adopted or after, it may hide that more is at hand: not supported |
 ///
-/// Whoever receives, sends, shuts down, or reads `SO_ERROR` on a clone takes from the `Os` what it would have been told.
+/// Whoever receives, sends, shuts down, or reads `SO_ERROR` on a clone takes from the `Os` what it would have
+/// been told.
 ///
 /// ```
 /// use std::net::TcpListener;
@@ -67,23 +69,24 @@ pub(crate) struct Options {
 impl Socket {
     /// Whether to set `TCP_NODELAY` when it is adopted: on a stream, or on every connection that a listener
     /// accepts, so that nothing small waits for the acknowledgement of what was sent before. Sockets that are
-    /// not TCP ignore it. `false` leaves the option as it is, and so does not calling this: the system's default is off, and
-    /// two small sends before an answer then take 40 ms longer.
+    /// not TCP ignore it. `false` leaves the option as it is, and so does not calling this: the system's
+    /// default is off, and two small sends before an answer then take 40 ms longer.
     #[must_use]
     pub fn nodelay(mut self, nodelay: bool) -> Socket {
         self.options.nodelay = nodelay;
         self
     }
 
-    /// For how long a receive that finds nothing may poll the network card, in microseconds, when it is adopted: Linux's
-    /// `SO_BUSY_POLL`. What a listener accepts inherits it. Zero turns it off; not called, the option stays as it is.
+    /// For how long a receive that finds nothing may poll the network card, in microseconds, when it is
+    /// adopted: Linux's `SO_BUSY_POLL`. What a listener accepts inherits it. Zero turns it off; not called,
+    /// the option stays as it is.
     ///
-    /// A kernel that watches sockets by epoll polls in its wait only if `net.core.busy_poll` is set, too, and never for
-    /// the loopback device, which has no card to ask. What polls without such conditions, from user space, is
-    /// [`Spin`](aio_model::Spin).
+    /// A kernel that watches sockets by epoll polls in its wait only if `net.core.busy_poll` is set, too, and
+    /// never for the loopback device, which has no card to ask. What polls without such conditions, from user
+    /// space, is [`Spin`](aio_model::Spin).
     ///
-    /// Adopting fails with [`PermissionDenied`](SystemErrorKind::PermissionDenied) if the time is to be more than it was
-    /// and the process lacks `CAP_NET_ADMIN`, and with ENOPROTOOPT where there is no such option.
+    /// Adopting fails with [`PermissionDenied`](SystemErrorKind::PermissionDenied) if the time is to be more
+    /// than it was and the process lacks `CAP_NET_ADMIN`, and with ENOPROTOOPT where there is no such option.
     #[must_use]
     pub fn busy_poll(mut self, span: Duration) -> Socket {
         self.options.busy_poll = Some(span);
@@ -105,8 +108,8 @@ impl Socket {
 
     /// What kind of socket it is.
     ///
-    /// Where the system does not tell listeners from others (Darwin), a stream socket that was never connected
-    /// counts as a listener.
+    /// Where the system does not tell listeners from others (Darwin), a stream socket that was never
+    /// connected counts as a listener.
     ///
     /// # Errors
     ///

@@ -13,11 +13,12 @@ use crate::token;
 pub(crate) enum Proof {
     /// It has found all there is.
     Drained,
-    /// Nothing. On a Unix socket it ends behind a message that carried a descriptor; and of protocols that are neither
-    /// TCP nor Unix (MPTCP, SCTP, vsock) nobody here knows where they end.
+    /// Nothing. On a Unix socket it ends behind a message that carried a descriptor; and of protocols that
+    /// are neither TCP nor Unix (MPTCP, SCTP, vsock) nobody here knows where they end.
     Nothing,
-    /// Nothing, and one that would block neither: there were urgent data. A receive ends at their mark; and one that
-    /// begins there, while a signal waits to be handled, is told EAGAIN by Linux, whatever is behind the mark.
+    /// Nothing, and one that would block neither: there were urgent data. A receive ends at their mark; and
+    /// one that begins there, while a signal waits to be handled, is told EAGAIN by Linux, whatever is behind
+    /// the mark.
     NotEvenWouldBlock,
 }
 
@@ -28,7 +29,8 @@ impl Proof {
     }
 }
 
-/// One connection or listener. Its drop closes the descriptor, and does not wait for the peer, whatever `SO_LINGER` says.
+/// One connection or listener. Its drop closes the descriptor, and does not wait for the peer, whatever
+/// `SO_LINGER` says.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) conn: ConnId,
@@ -38,8 +40,8 @@ pub(crate) struct Entry {
     /// Of a listener: whether what it accepts gets `TCP_NODELAY`.
     pub(crate) nodelay: bool,
     pub(crate) proof: Proof,
-    /// The directions that an event is due for: not reported since they were registered or would have blocked.
-    /// Only kept up for the engines that are [one-shot](crate::platform::ONE_SHOT).
+    /// The directions that an event is due for: not reported since they were registered or would have
+    /// blocked. Only kept up for the engines that are [one-shot](crate::platform::ONE_SHOT).
     pub(crate) awaited: Option<Interest>,
 }
 

@@ -20,8 +20,8 @@ pub(crate) fn index(token: Token) -> u32 {
 /// How index (low) and generation (high) share a token.
 ///
 /// With 64 bits both fit. With 32 bits the index has 20, for a million connections, and the generation its
-/// lowest 12: an event that is late by an exact multiple of 4096 generations passes for a new one, and causes an
-/// attempt that would block. Readiness is only ever a hint, so that is all it causes.
+/// lowest 12: an event that is late by an exact multiple of 4096 generations passes for a new one, and causes
+/// an attempt that would block. Readiness is only ever a hint, so that is all it causes.
 #[derive(Clone, Copy)]
 struct Layout {
     index_bits: u32,

@@ -11,17 +11,19 @@ use crate::token;
 
 /// Wakes the [`wait`](aio_model::System::wait) of the [`Os`](crate::Os) that it comes from, from any thread.
 ///
-/// Cheap to clone. Wakes coalesce: one wait returns for all that came before it. Harmless once the `Os` is gone.
+/// Cheap to clone. Wakes coalesce: one wait returns for all that came before it. Harmless once the `Os` is
+/// gone.
 ///
 /// # Implementation
 ///
-/// A flag beside mio's waker. It saves the system call when a wake is already on its way, and it is what a wait
-/// looks at before it sleeps: mio over poll(2) may take back a wake that comes while a descriptor is being
-/// registered.
+/// A flag beside mio's waker. It saves the system call when a wake is already on its way, and it is what a
+/// wait looks at before it sleeps: mio over poll(2) may take back a wake that comes while a descriptor is
+/// being registered.
 ///
-/// The wake that raises the flag makes the call. The wait lowers the flag before it sleeps, and does not sleep
-/// if it was up; and again after it has slept, so that whatever was posted before a wake is seen by whoever
-/// called the wait. A wake that finds the flag up needs no call: the one that raised it has made it, or will.
+/// The wake that raises the flag makes the call. The wait lowers the flag before it sleeps, and does not
+/// sleep if it was up; and again after it has slept, so that whatever was posted before a wake is seen by
+/// whoever called the wait. A wake that finds the flag up needs no call: the one that raised it has made it,
+/// or will.
 #[derive(Debug, Clone)]
 pub struct OsWaker {
     shared: Arc<Shared>,

@@ -1,5 +1,5 @@
-//! Urgent data under a storm of signals: a receive that begins at their mark while a signal waits is told EAGAIN, although
-//! there are bytes behind it. Each of these bytes must be heard of all the same.
+//! Urgent data under a storm of signals: a receive that begins at their mark while a signal waits is told
+//! EAGAIN, although there are bytes behind it. Each of these bytes must be heard of all the same.
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
@@ -15,14 +15,14 @@ use rustix::process::{Signal, getpid, kill_process};
 #[path = "common/ids.rs"]
 mod ids;
 
-/// How often it has to have happened, and how many rounds that may take: mostly a few hundred, but where both threads have
-/// to share a processor it happens to none.
+/// How often it has to have happened, and how many rounds that may take: mostly a few hundred, but where both
+/// threads have to share a processor it happens to none.
 const TIMES: u32 = 5;
 const ROUNDS_MAX: u32 = 60_000;
 
-/// Receives until there are two bytes, as the model does: what a receive proves to be empty is not tried again before an
-/// event says so. Returns how often it would have blocked. Where only that has an event follow (poll(2)), it is what every
-/// round begins with.
+/// Receives until there are two bytes, as the model does: what a receive proves to be empty is not tried
+/// again before an event says so. Returns how often it would have blocked. Where only that has an event
+/// follow (poll(2)), it is what every round begins with.
 fn receive_two(os: &mut Os, conn: ConnId, round: u32) -> u32 {
     let one_shot = os.rearm() == Rearm::OnWouldBlock;
     let (mut count, mut ready, mut blocked) = (0, one_shot, 0);

@@ -1,11 +1,13 @@
-//! Several loops, one port: an echo server on as many threads as wanted, each with a proactor and a listener of its own.
+//! Several loops, one port: an echo server on as many threads as wanted, each with a proactor and a listener
+//! of its own.
 //!
 //! ```text
 //! cargo run --release -p aio --example loops -- 127.0.0.1:8110 4
 //! ```
 //!
-//! The listeners share the port by `SO_REUSEPORT`, and the kernel deals new connections out to them. So no loop wakes for
-//! a connection that another one accepts, none waits for a lock, and a connection stays with the loop that accepted it.
+//! The listeners share the port by `SO_REUSEPORT`, and the kernel deals new connections out to them. So no
+//! loop wakes for a connection that another one accepts, none waits for a lock, and a connection stays with
+//! the loop that accepted it.
 
 use std::error::Error;
 use std::io;
@@ -25,8 +27,8 @@ enum Ctx {
     Write,
 }
 
-/// How long a peer may take nothing of an echo. The echo is in a buffer of the pool: without a deadline, peers that never
-/// read would keep all of them for ever.
+/// How long a peer may take nothing of an echo. The echo is in a buffer of the pool: without a deadline,
+/// peers that never read would keep all of them for ever.
 const SEND_MAX: Duration = Duration::from_secs(30);
 
 /// A listener for each loop, all on one port: if that is 0, on the one that the system chose for the first.

@@ -7,7 +7,8 @@ fn main() {
     divan::main();
 }
 
-/// Submit, event, attempt, completion; submit, attempt, completion; on one of a thousand connections after the other.
+/// Submit, event, attempt, completion; submit, attempt, completion; on one of a thousand connections after
+/// the other.
 #[divan::bench(sample_size = 1000)]
 fn echo(bencher: Bencher) {
     let mut steps = Steps::default();

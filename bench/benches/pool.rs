@@ -1,7 +1,7 @@
 //! The pool: what it costs that a receive is lent its buffer.
 //!
-//! `own` is a receive without the pool, so what the others are above it is the lease and its way home by the mailbox.
-//! A sample is one receive on each of 1,000 connections.
+//! `own` is a receive without the pool, so what the others are above it is the lease and its way home by the
+//! mailbox. A sample is one receive on each of 1,000 connections.
 
 use aio_bench::micro::{Abroad, Ops, Patience};
 use divan::Bencher;

@@ -1,7 +1,7 @@
 //! `aio::Proactor` on a system that answers at once: from submit to completion.
 //!
-//! A sample is one operation on each connection, so what a turn costs is shared by as many. The items per second are
-//! operations.
+//! A sample is one operation on each connection, so what a turn costs is shared by as many. The items per
+//! second are operations.
 
 use aio_bench::micro::{CONNECTIONS, Ops, Patience};
 use divan::Bencher;

@@ -1,9 +1,10 @@
 //! `aio_model::timers`: is the cost of a timer the same, however many there are?
 //!
-//! Each row has a number of timers that live beside the one that is measured, and a distribution of deadlines.
-//! The claim is that `arm_cancel` is flat. `replace` is the same work on timers that are not in the cache, which no
-//! structure escapes: what it adds are the misses. `arm_fire` moves timers towards the front now and then, many at
-//! once, so its *mean* is the cost of a timer, and its slowest sample says how much came at once.
+//! Each row has a number of timers that live beside the one that is measured, and a distribution of
+//! deadlines. The claim is that `arm_cancel` is flat. `replace` is the same work on timers that are not in
+//! the cache, which no structure escapes: what it adds are the misses. `arm_fire` moves timers towards the
+//! front now and then, many at once, so its *mean* is the cost of a timer, and its slowest sample says how
+//! much came at once.
 
 use aio_bench::{Chance, Deadlines, LIVE};
 use aio_model::Tick;

@@ -1,9 +1,11 @@
-//! What measures: a load, servers to compare, figures that noise does not touch; and what the micro-benchmarks share.
+//! What measures: a load, servers to compare, figures that noise does not touch; and what the
+//! micro-benchmarks share.
 //!
-//! `cargo run --release --manifest-path bench/Cargo.toml -- compare` sets the servers against each other ([`compare`]);
-//! `-- figures` counts what noise does not touch ([`figures`]).
-//! The rows of the micro-benchmarks are in `benches/`, one file per room of `aio-model`: `cargo bench --manifest-path
-//! bench/Cargo.toml` runs them all; `-- arm_cancel` after it, those with that name.
+//! `cargo run --release --manifest-path bench/Cargo.toml -- compare` sets the servers against each other
+//! ([`compare`]); `-- figures` counts what noise does not touch ([`figures`]). The rows of the
+//! micro-benchmarks are in `benches/`, one file per room of `aio-model`:
+//! `cargo bench --manifest-path bench/Cargo.toml` runs them all; `-- arm_cancel` after it, those with that
+//! name.
 #![forbid(unsafe_code)]
 
 mod chance;

@@ -26,7 +26,8 @@ pub fn pin(core: usize) -> io::Result<()> {
         .map_err(|error| io::Error::other(format!("can not run on core {core}: {error}; two are needed")))
 }
 
-/// What every child does first: it does not outlive its parent, and may open as many descriptors as the system allows.
+/// What every child does first: it does not outlive its parent, and may open as many descriptors as the
+/// system allows.
 ///
 /// # Errors
 ///
@@ -43,9 +44,9 @@ pub fn descriptors_max() -> u64 {
     getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX)
 }
 
-/// The CPU time, in nanoseconds, that all threads of a process have used, user and system together, as the scheduler
-/// accounts for it (`sum_exec_runtime`). Of a thread that runs right now the last few milliseconds may be missing, so ask
-/// when it sleeps: [`cpu_settled`].
+/// The CPU time, in nanoseconds, that all threads of a process have used, user and system together, as the
+/// scheduler accounts for it (`sum_exec_runtime`). Of a thread that runs right now the last few milliseconds
+/// may be missing, so ask when it sleeps: [`cpu_settled`].
 ///
 /// # Errors
 ///
@@ -61,8 +62,8 @@ pub fn cpu_nanos(pid: u32) -> io::Result<u64> {
     Ok(sum)
 }
 
-/// [`cpu_nanos`], once the process sleeps: when none of its threads runs or waits for a core, and the figure has stopped to
-/// move; or after a second at the latest.
+/// [`cpu_nanos`], once the process sleeps: when none of its threads runs or waits for a core, and the figure
+/// has stopped to move; or after a second at the latest.
 ///
 /// # Errors
 ///

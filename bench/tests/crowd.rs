@@ -1,7 +1,9 @@
-//! What a connection takes while it waits, with a pooled receive and a deadline, from a thousand of them to a million.
+//! What a connection takes while it waits, with a pooled receive and a deadline, from a thousand of them to a
+//! million.
 //!
-//! Counted is what was asked of the allocator and not given back: the tables of the model, and those of the system, which
-//! the null system keeps as large as the real one's. Not counted is what the kernel has of a connection.
+//! Counted is what was asked of the allocator and not given back: the tables of the model, and those of the
+//! system, which the null system keeps as large as the real one's. Not counted is what the kernel has of a
+//! connection.
 
 use std::time::Duration;
 
@@ -14,7 +16,8 @@ const BYTES_MAX: f64 = 256.0;
 
 const DEADLINE: Duration = Duration::from_secs(600);
 
-/// Tables grow by doubling, so these are just full: what is set aside, and never touched, weighs on none of them.
+/// Tables grow by doubling, so these are just full: what is set aside, and never touched, weighs on none of
+/// them.
 const FULL: [u32; 4] = [1 << 10, 1 << 13, 1 << 17, 1 << 20];
 
 /// Connections that wait, each with an operation and its deadline; and the bytes for each.

@@ -9,7 +9,8 @@
 //!                       clock, agenda                   trace: told by all
 //! ```
 //!
-//! The folders of `sim/src`, from the bottom up; none imports from one above it, and `sim/tests/layers.rs` says so:
+//! The folders of `sim/src`, from the bottom up; none imports from one above it, and `sim/tests/layers.rs`
+//! says so:
 //!
 //! | folder | what is in it |
 //! |---|---|

@@ -1,4 +1,5 @@
-//! What no workload comes to by chance, and what no oracle knows to the last millisecond: scripts, each of one thing.
+//! What no workload comes to by chance, and what no oracle knows to the last millisecond: scripts, each of
+//! one thing.
 
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,5 +1,5 @@
-//! When a proactor that polls as long as it pays begins, and when it stops: to the wait and the microsecond, on a system
-//! whose waits are scripted.
+//! When a proactor that polls as long as it pays begins, and when it stops: to the wait and the microsecond,
+//! on a system whose waits are scripted.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! What the model says to people and takes from them: names, texts, conversions, and small things that no workload
-//! asks for. Secrets are not among them.
+//! What the model says to people and takes from them: names, texts, conversions, and small things that no
+//! workload asks for. Secrets are not among them.
 
 mod common;
 

@@ -1,5 +1,5 @@
-//! Each system call made to fail in turn: a system that fails on demand, programs and peers that live with it, and a
-//! judge of what came of it.
+//! Each system call made to fail in turn: a system that fails on demand, programs and peers that live with
+//! it, and a judge of what came of it.
 //!
 //! ```text
 //! scenario ── plays on ──▶ Stage: a program (Ledger over Failing) and its peers, in one thread

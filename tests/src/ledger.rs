@@ -15,8 +15,8 @@ use aio::{
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A proactor of which every operation is booked when it is submitted. Each completion is checked against its
-/// entry (it has one, and only one completion; connection, context, the very buffer; its place in its lane; the
-/// kind of its result), and each turn against the model's invariants.
+/// entry (it has one, and only one completion; connection, context, the very buffer; its place in its lane;
+/// the kind of its result), and each turn against the model's invariants.
 #[derive(Debug)]
 pub struct Ledger<C, S: System = Os> {
     /// The proactor. What is submitted here, past the ledger, has no entry.
@@ -147,7 +147,8 @@ impl<C: Copy + PartialEq + Debug, S: System> Ledger<C, S> {
         self.offer(conn, op, context).unwrap_or_else(|kind| panic!("{kind}"))
     }
 
-    /// Submits an operation, and books it if it is accepted. If not, context and buffer come back as they were.
+    /// Submits an operation, and books it if it is accepted. If not, context and buffer come back as they
+    /// were.
     ///
     /// # Errors
     ///

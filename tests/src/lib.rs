@@ -1,6 +1,6 @@
-//! What the tests on real sockets share: a server to talk to, streams with a peer to play, an account of every
-//! operation, bytes that can be told from others, turns until something has happened, figures of this process, and calls
-//! that are made to fail.
+//! What the tests on real sockets share: a server to talk to, streams with a peer to play, an account of
+//! every operation, bytes that can be told from others, turns until something has happened, figures of this
+//! process, and calls that are made to fail.
 #![forbid(unsafe_code)]
 
 pub mod bytes;

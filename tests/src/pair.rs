@@ -66,8 +66,8 @@ impl Family {
         self.with_peer(None, says, hears)
     }
 
-    /// A stream that takes little before the peer reads: so many bytes in the kernel on either side, or as few
-    /// more as the kernel agrees to.
+    /// A stream that takes little before the peer reads: so many bytes in the kernel on either side, or as
+    /// few more as the kernel agrees to.
     ///
     /// # Errors
     ///
@@ -149,8 +149,8 @@ impl Peer {
         self.check(&bytes);
     }
 
-    /// Hears all that comes, in pieces of at most so many bytes, to the end of the stream: how many bytes were
-    /// heard since the stream began.
+    /// Hears all that comes, in pieces of at most so many bytes, to the end of the stream: how many bytes
+    /// were heard since the stream began.
     ///
     /// # Errors
     ///
@@ -171,8 +171,8 @@ impl Peer {
         }
     }
 
-    /// Hears what there is of a stream that the other side broke off after so many bytes: over TCP a reset says that
-    /// it was, and may overtake some of them; a Unix socket just ends.
+    /// Hears what there is of a stream that the other side broke off after so many bytes: over TCP a reset
+    /// says that it was, and may overtake some of them; a Unix socket just ends.
     ///
     /// # Panics
     ///

@@ -1,4 +1,5 @@
-//! Everything that a program can do wrong: each gets its own error or does nothing, and what was handed over comes back.
+//! Everything that a program can do wrong: each gets its own error or does nothing, and what was handed over
+//! comes back.
 
 use std::net::{TcpListener, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};

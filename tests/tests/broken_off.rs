@@ -1,5 +1,5 @@
-//! Broken off is not complete: whatever cuts a send in the middle resets the connection when it closes, so that the peer
-//! never takes a part for the whole (K2). A clean end stays a clean end.
+//! Broken off is not complete: whatever cuts a send in the middle resets the connection when it closes, so
+//! that the peer never takes a part for the whole (K2). A clean end stays a clean end.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -128,7 +128,8 @@ fn k2_what_is_whole_or_resumed_ends_with_a_fin() {
         let done = ledger.completion();
         assert_eq!(done.result, Err(OpError::Cancelled));
         ledger.aio.resume(conn).unwrap();
-        // From here on it is the user's to know what the stream means. Queued sends that were not begun are no cut.
+        // From here on it is the user's to know what the stream means. Queued sends that were not begun are
+        // no cut.
         ledger.submit(conn, Send::new(vec![1; 5]), 1);
         ledger.submit(conn, Close::now(), 2);
         assert_eq!(ledger.completion().bytes, 0);

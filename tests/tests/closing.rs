@@ -1,4 +1,5 @@
-//! Graceful ends, on real sockets: they read what comes, or a peer that writes before it reads would wait for ever.
+//! Graceful ends, on real sockets: they read what comes, or a peer that writes before it reads would wait for
+//! ever.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -94,8 +95,8 @@ fn k2_what_flushes_reads_so_that_a_peer_that_writes_first_gets_to_read() {
     }
 }
 
-/// An answer that the kernel has taken already, and a peer that is still sending: if the connection were closed at once,
-/// a reset would overtake the answer.
+/// An answer that the kernel has taken already, and a peer that is still sending: if the connection were
+/// closed at once, a reset would overtake the answer.
 #[test]
 fn k2_a_shut_down_that_may_take_a_while_lets_peers_read_the_last_answer() {
     const ANSWER: usize = 100_000;
@@ -161,8 +162,8 @@ fn k2_bytes_of_a_peer_that_takes_none_hold_no_close_open() {
     }
 }
 
-/// A peer that takes some now and then is waited for, for longer than the span of the close; but not for longer than its
-/// deadline.
+/// A peer that takes some now and then is waited for, for longer than the span of the close; but not for
+/// longer than its deadline.
 #[test]
 fn k2_a_peer_that_goes_on_taking_is_waited_for_until_the_deadline() {
     const SPAN: Duration = Duration::from_millis(400);

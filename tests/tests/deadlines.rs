@@ -1,5 +1,5 @@
-//! Deadlines that pass before anybody looked: what the kernel had by then still counts, and very many that fall due
-//! at once do not make one long turn.
+//! Deadlines that pass before anybody looked: what the kernel had by then still counts, and very many that
+//! fall due at once do not make one long turn.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -18,8 +18,8 @@ const BYTES: Result<Done, OpError> = Ok(Done::Received { end_of_stream: false })
 /// How long the operations of these tests may take: longer than it takes to get to where time stands still.
 const SPAN: Duration = Duration::from_millis(150);
 
-/// A proactor whose last turn asked for events and found none, and a connection to send on: so that its next turn,
-/// with a send to make, asks for none.
+/// A proactor whose last turn asked for events and found none, and a connection to send on: so that its next
+/// turn, with a send to make, asks for none.
 struct Stopped {
     aio: Proactor<usize>,
     busy: ConnId,
@@ -56,7 +56,8 @@ impl Stopped {
         assert!(self.aio.now() < self.until, "the machine is too slow for this test");
     }
 
-    /// The thread does nothing until the deadlines have passed; then it takes a turn that does not ask for events.
+    /// The thread does nothing until the deadlines have passed; then it takes a turn that does not ask for
+    /// events.
     fn wake_up(&mut self) -> Vec<Completion<usize>> {
         while self.aio.now() < self.until + Duration::from_millis(1) {
             thread::sleep(Duration::from_millis(1));
@@ -156,7 +157,8 @@ fn t2_an_accept_and_a_connect_that_expire_before_anybody_looked_are_made() {
     let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
     stopped.aio.submit(listener, Accept::one().deadline(until), 0).unwrap();
     stopped.settle();
-    // A turn that asks for no events; so the next one does, before it begins to connect, and the one after that does not.
+    // A turn that asks for no events; so the next one does, before it begins to connect, and the one after
+    // that does not.
     let mut batch = Vec::with_capacity(4);
     stopped.aio.submit(stopped.busy, Send::new("x"), BUSY).unwrap();
     stopped.aio.turn(&mut batch, Some(Duration::ZERO)).unwrap();
@@ -306,7 +308,8 @@ fn c5_a_send_that_expires_with_nothing_sent_lets_the_next_one_go() {
             stopped.aio.submit(conn, Send::new(bytes.take(LEN)), 0).unwrap();
             stopped.aio.turn(&mut Vec::with_capacity(1), Some(Duration::ZERO)).unwrap();
         }
-        // Behind one that has no deadline: the first of these is gone before its turn comes, the second is not.
+        // Behind one that has no deadline: the first of these is gone before its turn comes, the second is
+        // not.
         stopped.aio.submit(conn, Send::new("never sent").deadline(stopped.until), 1).unwrap();
         stopped.aio.submit(conn, Send::new(bytes.take(LEN)), 2).unwrap();
         stopped.settle();

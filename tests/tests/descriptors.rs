@@ -1,5 +1,5 @@
-//! Descriptors in every state and of every kind: duplicates that others hold, children that inherit nothing, sockets
-//! that are over before they are adopted, and what is no stream at all.
+//! Descriptors in every state and of every kind: duplicates that others hold, children that inherit nothing,
+//! sockets that are over before they are adopted, and what is no stream at all.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
@@ -40,7 +40,8 @@ fn close(aio: &mut Proactor<u8>, conn: ConnId) {
     assert_eq!(complete(aio, 1)[0].result, Ok(Done::Closed));
 }
 
-/// Whatever somebody else does with an open file that was this proactor's: nothing is heard of it, and nothing spins.
+/// Whatever somebody else does with an open file that was this proactor's: nothing is heard of it, and
+/// nothing spins.
 fn is_quiet(aio: &mut Proactor<u8>, mut happens: impl FnMut()) {
     // What has been reported of the other connections is not what is asked for.
     let nap = Duration::from_millis(5);

@@ -1,5 +1,5 @@
-//! Dropping a proactor with everything in flight: no descriptor, context or buffer is left behind, and leases stay
-//! whole. The tests count the descriptors of the process, so they take turns.
+//! Dropping a proactor with everything in flight: no descriptor, context or buffer is left behind, and leases
+//! stay whole. The tests count the descriptors of the process, so they take turns.
 
 use std::io::ErrorKind;
 use std::net::TcpStream;
@@ -49,9 +49,9 @@ impl InFlight {
     }
 }
 
-/// Two leases, and as much as can be under way at once: a sleep, accepts, connections that were accepted and that
-/// were adopted, receives that wait for bytes, that hold a part, that wait for a buffer; sends that are cut, wait
-/// or are to flush; and completions that nobody took.
+/// Two leases, and as much as can be under way at once: a sleep, accepts, connections that were accepted and
+/// that were adopted, receives that wait for bytes, that hold a part, that wait for a buffer; sends that are
+/// cut, wait or are to flush; and completions that nobody took.
 fn everything_in_flight(family: Family) -> (InFlight, Batch) {
     let aio = Proactor::<()>::builder().pool(2, 1000).build().unwrap();
     let mut all = InFlight { aio, counted: Arc::new(()), peers: Vec::new(), submitted: 0 };

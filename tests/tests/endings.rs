@@ -121,7 +121,8 @@ fn a_close_that_flushes_sends_all_and_receives_no_more() {
     }
 }
 
-/// The peer throws the connection away in the midst of a send and a receive: both directions end, each for good.
+/// The peer throws the connection away in the midst of a send and a receive: both directions end, each for
+/// good.
 #[test]
 fn a_reset_reaches_every_operation() {
     let (mut ledger, (ours, mut peer)) = (ledger(), Family::Tcp.narrow_pair(NARROW, 1, 2).unwrap());

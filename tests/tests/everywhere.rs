@@ -101,7 +101,8 @@ fn in_the_simulator_with_everything_going_wrong() {
         let net = Net::new(choice, faults);
         let engine = EngineKind::ALL[usize::try_from(seed).unwrap() % EngineKind::ALL.len()];
         let (served, peers) = simulate(&net, engine);
-        // Whatever was lost with a connection, what arrived is what was sent: the reads of the plan checked that.
+        // Whatever was lost with a connection, what arrived is what was sent: the reads of the plan checked
+        // that.
         let received: u64 = peers.iter().map(|peer| net.peer_state(*peer).received).sum();
         assert!(received <= PEERS * BYTES as u64 && served.connections <= PEERS, "seed {seed}");
     }

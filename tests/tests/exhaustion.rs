@@ -1,6 +1,7 @@
-//! Out of descriptors, of buffers, of places, and short of memory, on real sockets. The tests lower the limits of this
-//! process and measure its memory, so they take turns, in a process of their own. The long form has fifty times as much
-//! go through: `LONG=1 cargo test --release -p tests --test exhaustion -- --nocapture`.
+//! Out of descriptors, of buffers, of places, and short of memory, on real sockets. The tests lower the
+//! limits of this process and measure its memory, so they take turns, in a process of their own. The long
+//! form has fifty times as much go through:
+//! `LONG=1 cargo test --release -p tests --test exhaustion -- --nocapture`.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -42,8 +43,8 @@ fn leave_enough() {
     setrlimit(Resource::Nofile, Rlimit { current: Some(enough), maximum }).unwrap();
 }
 
-/// Lets this process open so many more descriptors, and no more. The limit is on their numbers, so the gaps below are
-/// filled with what comes back.
+/// Lets this process open so many more descriptors, and no more. The limit is on their numbers, so the gaps
+/// below are filled with what comes back.
 fn leave(count: usize) -> Vec<File> {
     leave_enough();
     let highest = fs::read_dir("/proc/self/fd").unwrap().map(|entry| {
@@ -186,8 +187,8 @@ fn accepting_and_connecting_share_the_last_descriptors() {
     }
 }
 
-/// A thousand connections have something to read, and there is one buffer: each gets it when it is its turn, round
-/// after round, with one call each and no needless turn.
+/// A thousand connections have something to read, and there is one buffer: each gets it when it is its turn,
+/// round after round, with one call each and no needless turn.
 #[test]
 fn a_thousand_connections_share_one_buffer_in_turn() {
     const COUNT: usize = 1000;
@@ -309,7 +310,8 @@ impl Resident {
     }
 }
 
-/// Peers never read. Sends are accepted up to the limit, and refused from then on, however often they are tried.
+/// Peers never read. Sends are accepted up to the limit, and refused from then on, however often they are
+/// tried.
 #[test]
 fn memory_is_bounded_under_peers_that_never_read() {
     const PEERS: usize = 50;
@@ -348,8 +350,8 @@ fn memory_is_bounded_under_peers_that_never_read() {
     assert!(resident.grown() < SLACK, "{} bytes more", resident.grown());
 }
 
-/// Peers never stop sending. What has come is held for a while and let go, and never is there more of it than the pool
-/// lends.
+/// Peers never stop sending. What has come is held for a while and let go, and never is there more of it than
+/// the pool lends.
 #[test]
 fn memory_is_bounded_under_peers_that_never_stop_sending() {
     const PEERS: usize = 20;

@@ -1,6 +1,6 @@
-//! Each call made to fail in turn, the first few of each kind; and that the judge would notice what must be noticed. The
-//! long form is `cargo run --release -p tests --bin fail_each`. The runs count the descriptors of the process, so the
-//! tests take turns.
+//! Each call made to fail in turn, the first few of each kind; and that the judge would notice what must be
+//! noticed. The long form is `cargo run --release -p tests --bin fail_each`. The runs count the descriptors
+//! of the process, so the tests take turns.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -91,7 +91,8 @@ fn a_wrong_expectation_is_noticed() {
     assert_eq!(broken("accept-many", "Accept:EMFILE:1", Effect::FailsTurn), Check::TurnFails);
     assert_eq!(broken("call-tcp", "Connect:ECONNREFUSED:1", Effect::Drops), Check::RightError);
     assert_eq!(broken("vectored", "Adopt:ENOMEM:1", Effect::Drops), Check::GivenBack);
-    // An hour's jump, somewhere, ends what flushes, and over a Unix socket its peer hears an end, but too early.
+    // An hour's jump, somewhere, ends what flushes, and over a Unix socket its peer hears an end, but too
+    // early.
     let mut jumps =
         (1..80).map(|nth| expect("closes", &format!("Clock:an hour's jump:{nth}"), Effect::Passes));
     assert!(jumps.any(|played| matches!(played, Err(Check::Passes))));

@@ -1,5 +1,5 @@
-//! Descriptor 0 is one like any other: the readiness queue, a listener, an accepted and a made connection have it in
-//! turn, and an echo goes through. Alone in its process, whose standard input it closes.
+//! Descriptor 0 is one like any other: the readiness queue, a listener, an accepted and a made connection
+//! have it in turn, and an echo goes through. Alone in its process, whose standard input it closes.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

@@ -1,5 +1,5 @@
-//! What belongs to another proactor: its ids are refused by every call, and its buffers, which may be used like any, go home
-//! to it.
+//! What belongs to another proactor: its ids are refused by every call, and its buffers, which may be used
+//! like any, go home to it.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;

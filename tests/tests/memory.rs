@@ -1,5 +1,5 @@
-//! Memory that the system refuses: peers choose how much a growing pool takes, and must not choose when the program
-//! dies. In a child of its own, whose address space is limited.
+//! Memory that the system refuses: peers choose how much a growing pool takes, and must not choose when the
+//! program dies. In a child of its own, whose address space is limited.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

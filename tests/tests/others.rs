@@ -1,4 +1,5 @@
-//! What others may change: whoever holds a clone of a descriptor shares its flags and options. None of it makes a call wait.
+//! What others may change: whoever holds a clone of a descriptor shares its flags and options. None of it
+//! makes a call wait.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -113,7 +114,8 @@ fn k5_no_accept_waits_on_a_listener_that_was_set_blocking() {
     }
 }
 
-/// Between the call that sets the flag and the accept there is time for somebody else. An accept waits then, but not for long.
+/// Between the call that sets the flag and the accept there is time for somebody else. An accept waits then,
+/// but not for long.
 #[test]
 fn k5_an_accept_hardly_waits_on_a_listener_that_is_set_blocking_again_and_again() {
     for (listener, connect) in listeners("again") {

@@ -1,5 +1,5 @@
-//! Code of the user's that panics, and is caught: it runs before a system call, or after its outcome is recorded, so
-//! nothing is lost (C7). On real sockets.
+//! Code of the user's that panics, and is caught: it runs before a system call, or after its outcome is
+//! recorded, so nothing is lost (C7). On real sockets.
 
 use std::net::TcpStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};

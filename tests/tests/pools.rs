@@ -1,5 +1,6 @@
-//! Pools that have fewer buffers than there are connections with something to read: who waits, waits in line, and
-//! whatever ends the waiting, no buffer is lost. Leases that come home from other threads, with more than one pool.
+//! Pools that have fewer buffers than there are connections with something to read: who waits, waits in line,
+//! and whatever ends the waiting, no buffer is lost. Leases that come home from other threads, with more than
+//! one pool.
 
 use std::time::{Duration, Instant};
 
@@ -16,8 +17,8 @@ const END: Result<Done, OpError> = Ok(Done::Received { end_of_stream: true });
 /// What the buffer of the pools here holds.
 const LEASE: usize = 64;
 
-/// A buffer of one pool comes home while a connection waits for one of another: the proactor must still be woken
-/// when that one comes.
+/// A buffer of one pool comes home while a connection waits for one of another: the proactor must still be
+/// woken when that one comes.
 #[test]
 fn a_buffer_of_another_pool_does_not_hide_the_one_that_is_waited_for() {
     let mut ledger = Ledger::new(Proactor::<()>::builder().pool(1, LEASE).pool(1, LEASE));
@@ -49,8 +50,8 @@ fn a_buffer_of_another_pool_does_not_hide_the_one_that_is_waited_for() {
     ledger.finish();
 }
 
-/// Connections with something to read, one after the other in the line for the only buffer, which the first has
-/// got: its lease.
+/// Connections with something to read, one after the other in the line for the only buffer, which the first
+/// has got: its lease.
 fn in_line(family: Family, count: usize, says: usize) -> (Ledger<usize>, Vec<ConnId>, Vec<Peer>, Buffer) {
     let mut ledger = Ledger::new(Proactor::<()>::builder().pool(1, LEASE));
     let (mut conns, mut peers, mut lease) = (Vec::new(), Vec::new(), Buffer::None);
@@ -197,7 +198,8 @@ fn meet_fate_in_line(family: Family, fate: Fate, says: usize) {
     ledger.finish();
 }
 
-/// What the second gets when it is its turn: what its peer had said, then the end. A reset may swallow the bytes.
+/// What the second gets when it is its turn: what its peer had said, then the end. A reset may swallow the
+/// bytes.
 fn read_to_the_end(ledger: &mut Ledger<usize>, conn: ConnId, says: usize, reset: bool) {
     let mut done = ledger.completion();
     assert_eq!(done.context, 1, "it was the first to wait");
@@ -227,8 +229,8 @@ fn whatever_ends_the_waiting_for_a_buffer_the_next_in_line_gets_it() {
     }
 }
 
-/// As README and `Proactor` have it: neither the peer's end nor its reset ends a receive that waits for a buffer, a
-/// deadline does, and sends are told of a reset meanwhile.
+/// As README and `Proactor` have it: neither the peer's end nor its reset ends a receive that waits for a
+/// buffer, a deadline does, and sends are told of a reset meanwhile.
 #[test]
 fn b3_a_receive_that_waits_for_a_buffer_is_not_told_of_the_peers_end() {
     let (mut ledger, conns, mut peers, lease) = in_line(Family::Tcp, 4, 5);

@@ -1,5 +1,6 @@
-//! Local ports that the system chooses: as many connections to each target as there are ports, not as many in all. In a
-//! network namespace of its own, as there are many ports elsewhere. Skipped, and says so, where none can be made.
+//! Local ports that the system chooses: as many connections to each target as there are ports, not as many in
+//! all. In a network namespace of its own, as there are many ports elsewhere. Skipped, and says so, where
+//! none can be made.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};

@@ -1,5 +1,5 @@
-//! Receives: what comes, comes once, in order, into the buffer that was meant for it, or into one that is lent;
-//! and what does not come in time is not waited for.
+//! Receives: what comes, comes once, in order, into the buffer that was meant for it, or into one that is
+//! lent; and what does not come in time is not waited for.
 
 use std::time::Duration;
 

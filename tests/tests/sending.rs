@@ -1,5 +1,5 @@
-//! Sends: what was reported as sent is what the peer hears, to the byte, however slowly it reads, and whatever ends
-//! them.
+//! Sends: what was reported as sent is what the peer hears, to the byte, however slowly it reads, and
+//! whatever ends them.
 
 use std::io::ErrorKind;
 use std::thread;
@@ -156,8 +156,8 @@ fn a_close_that_resets_lets_through_nothing_but_a_prefix() {
     }
 }
 
-/// Sends with deadlines to a peer that does not read, until one ends with a part of its bytes. Returns what is
-/// left to send, and how many bytes went through.
+/// Sends with deadlines to a peer that does not read, until one ends with a part of its bytes. Returns what
+/// is left to send, and how many bytes went through.
 fn send_until_tainted(ledger: &mut Ledger<usize>, conn: ConnId) -> (Vec<(Buffer, usize)>, u64) {
     let (mut bytes, mut sent) = (Bytes::new(2), 0);
     let span = Duration::from_millis(20);

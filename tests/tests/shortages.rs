@@ -1,6 +1,6 @@
-//! What the system refuses, and what it is short of: who waits for it goes on as soon as it is there, and somebody hears
-//! of it (K5). On real sockets; what no test can bring about by itself, strace does to a child of this test. The tests
-//! lower the limits of this process, so they take turns, in a process of their own.
+//! What the system refuses, and what it is short of: who waits for it goes on as soon as it is there, and
+//! somebody hears of it (K5). On real sockets; what no test can bring about by itself, strace does to a child
+//! of this test. The tests lower the limits of this process, so they take turns, in a process of their own.
 
 use std::fs::File;
 use std::net::TcpStream;

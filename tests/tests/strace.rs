@@ -1,5 +1,6 @@
 //! System calls made to fail from outside of the process, the first few of each kind. The long form is
-//! `cargo run --release -p tests --bin strace`. Skipped, not passed, where strace is not installed or may not trace.
+//! `cargo run --release -p tests --bin strace`. Skipped, not passed, where strace is not installed or may not
+//! trace.
 
 use std::path::Path;
 

@@ -1,5 +1,6 @@
-//! The kernel tells an error once, to whichever call comes first. The other direction is told it too, behind the bytes that
-//! are there: an end of stream after it is no end (K4). But an end that the peer sent stays one.
+//! The kernel tells an error once, to whichever call comes first. The other direction is told it too, behind
+//! the bytes that are there: an end of stream after it is no end (K4). But an end that the peer sent stays
+//! one.
 
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
@@ -127,7 +128,8 @@ fn k4_an_end_that_the_peer_sent_before_its_reset_stays_an_end() {
     ledger.finish();
 }
 
-/// A socket whose connect is refused after it was adopted: the listener's queue is full, and then the listener is gone.
+/// A socket whose connect is refused after it was adopted: the listener's queue is full, and then the
+/// listener is gone.
 fn refused_later(ledger: &mut Ledger<u32>) -> ConnId {
     let listener = Family::Tcp.port().unwrap();
     listener.listen(0).unwrap();

@@ -1,4 +1,5 @@
-//! Tracing, with a subscriber that counts: each connection has a span for as long as it is open, and none is left behind.
+//! Tracing, with a subscriber that counts: each connection has a span for as long as it is open, and none is
+//! left behind.
 
 use std::collections::HashMap;
 use std::net::TcpListener;

@@ -135,8 +135,8 @@ impl Bench {
         self.model.check().unwrap();
     }
 
-    /// Lets time pass and takes a round in which the calls are answered by `outcomes`, in order. Bytes received
-    /// count up from 1. Ends when the round does; every outcome must have been asked for.
+    /// Lets time pass and takes a round in which the calls are answered by `outcomes`, in order. Bytes
+    /// received count up from 1. Ends when the round does; every outcome must have been asked for.
     pub(crate) fn round(&mut self, passed: Duration, outcomes: &[Outcome]) -> Vec<Asked> {
         self.now = self.now + passed;
         self.model.on_time(self.now);

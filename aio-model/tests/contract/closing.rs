@@ -213,7 +213,8 @@ fn k5_what_flushes_pauses_its_reading_and_goes_on_sending() {
     assert_eq!(asked, [Asked::Shutdown(conn), Asked::Discard(conn), Asked::Close(conn)]);
 }
 
-/// Streams that are shut down by `10 ms` from now: with something to send, with nothing, and one that lingers already.
+/// Streams that are shut down by `10 ms` from now: with something to send, with nothing, and one that lingers
+/// already.
 fn shut_down(bench: &mut Bench, own: Duration) -> [ConnId; 3] {
     let lingers = flushing(bench, Close::linger(own));
     let (sends, idle) = (bench.stream(), bench.stream());

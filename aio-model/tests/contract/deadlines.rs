@@ -43,8 +43,8 @@ fn t2_the_last_attempt_counts_like_any_other() {
     }
 }
 
-/// Each kind of operation, also one that was never tried, or whose deadline is in the past from the beginning, or
-/// was moved there.
+/// Each kind of operation, also one that was never tried, or whose deadline is in the past from the
+/// beginning, or was moved there.
 #[test]
 fn t2_whatever_has_a_deadline_is_tried_once_more() {
     let mut bench = Bench::new();

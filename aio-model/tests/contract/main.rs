@@ -1,5 +1,5 @@
-//! The contract, rule by rule: the test plays the operating system, one call at a time. Each test is named after the
-//! rule that it pins.
+//! The contract, rule by rule: the test plays the operating system, one call at a time. Each test is named
+//! after the rule that it pins.
 
 mod bench;
 mod broken_off;

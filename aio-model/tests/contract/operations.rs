@@ -88,7 +88,8 @@ fn k7_more_slices_than_a_call_takes_go_into_several() {
     assert_eq!(bench.completions()[0].bytes, 2049);
 }
 
-/// Runs a round in which every call moves all that it was lent, touching none of it. Returns how much each was.
+/// Runs a round in which every call moves all that it was lent, touching none of it. Returns how much each
+/// was.
 fn round_of_all(bench: &mut Bench) -> Vec<usize> {
     bench.model.begin_round();
     let mut moved = Vec::new();

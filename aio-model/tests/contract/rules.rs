@@ -452,8 +452,8 @@ fn k5_a_listener_that_is_held_does_not_keep_the_loop_awake() {
     assert!(!bench.model.is_busy(), "connections are still at their limit");
 }
 
-/// Three listeners, each with two accepts, of which the first is named, and with somebody who waits; and a place for one
-/// connection, which is taken by the first.
+/// Three listeners, each with two accepts, of which the first is named, and with somebody who waits; and a
+/// place for one connection, which is taken by the first.
 fn listeners() -> (Bench, [ConnId; 3], [OpId; 3]) {
     let limits = Limits { connections_max: NonZeroU32::new(4).unwrap(), ..limits() };
     let mut bench = Bench::with(limits, 1);

@@ -8,7 +8,8 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::rig::Rig;
 
-/// TCP in several streams: a `SOCK_STREAM` of the internet, and not TCP. None where the kernel has no such thing.
+/// TCP in several streams: a `SOCK_STREAM` of the internet, and not TCP. None where the kernel has no such
+/// thing.
 fn mptcp() -> Option<Socket> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::from(262)));
     socket.inspect_err(|error| eprintln!("SKIPPED: no MPTCP here: {error}")).ok()

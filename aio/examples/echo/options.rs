@@ -18,8 +18,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8110")]
     pub(crate) listen: Listen,
 
-    /// Close a connection that sends nothing for so long, or takes nothing of an echo for half as long; 0 = one that takes
-    /// nothing for 30 seconds
+    /// Close a connection that sends nothing for so long, or takes nothing of an echo for half as long; 0 =
+    /// one that takes nothing for 30 seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     timeout: u64,
 

@@ -38,9 +38,10 @@ const SEND_MAX: Duration = Duration::from_secs(30);
 /// Echoes until the proactor is shut down, or until something can be received from `stop`: then the echoes
 /// under way are finished, and everything is closed.
 ///
-/// A connection that sends nothing for `timeout` is closed. One that does not take its echo within half of that, or
-/// [`SEND_MAX`], is, too: a send has a buffer of the pool, and without a deadline a few peers that never read would keep
-/// all of them for ever. It has less time than a receive, as the time of a receive that waits for that buffer runs on.
+/// A connection that sends nothing for `timeout` is closed. One that does not take its echo within half of
+/// that, or [`SEND_MAX`], is, too: a send has a buffer of the pool, and without a deadline a few peers that
+/// never read would keep all of them for ever. It has less time than a receive, as the time of a receive that
+/// waits for that buffer runs on.
 ///
 /// # Errors
 ///

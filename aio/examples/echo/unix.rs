@@ -1,5 +1,5 @@
-//! A Unix listener and its file. A file that no server listens on is replaced, one that is in use is not, and in the end
-//! nobody's file but our own is removed.
+//! A Unix listener and its file. A file that no server listens on is replaced, one that is in use is not, and
+//! in the end nobody's file but our own is removed.
 
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -17,8 +17,8 @@ pub(crate) struct SocketFile {
     identity: Identity,
 }
 
-/// Tells a file from its successors. The number of an inode is used again, perhaps at once; the time at which the file was
-/// made is not.
+/// Tells a file from its successors. The number of an inode is used again, perhaps at once; the time at which
+/// the file was made is not.
 #[derive(Debug, PartialEq, Eq)]
 struct Identity {
     device: u64,
@@ -39,8 +39,8 @@ impl From<&Metadata> for Identity {
 ///
 /// When a server listens there, when there is something other than a socket, or when the system refuses.
 pub(crate) fn listen(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
-    // Between `bind` and `listen` a socket looks as if it had been left behind, and between finding such a file and
-    // removing it another server may have replaced it: so one at a time.
+    // Between `bind` and `listen` a socket looks as if it had been left behind, and between finding such a
+    // file and removing it another server may have replaced it: so one at a time.
     let _locked = lock(path, FlockOperation::LockExclusive);
     let listener = match UnixListener::bind(path) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(path)? => {
@@ -66,8 +66,8 @@ fn is_stale(path: &Path) -> io::Result<bool> {
     Ok(connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused))
 }
 
-/// Locks the directory of a path against other servers that start or stop there, until the file is dropped. It is
-/// there for those who may read the directory; the others go without.
+/// Locks the directory of a path against other servers that start or stop there, until the file is dropped.
+/// It is there for those who may read the directory; the others go without.
 fn lock(path: &Path, operation: FlockOperation) -> io::Result<File> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let directory = File::open(directory.unwrap_or(Path::new(".")))?;

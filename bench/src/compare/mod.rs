@@ -1,5 +1,5 @@
-//! The servers side by side: all alive at once, loaded in turn in short slices, measured against the baseline in the same
-//! round.
+//! The servers side by side: all alive at once, loaded in turn in short slices, measured against the baseline
+//! in the same round.
 
 pub mod picture;
 pub mod report;

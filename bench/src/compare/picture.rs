@@ -248,7 +248,8 @@ mod tests {
         assert!(far[1] < near[1] && far[4] > near[4], "{near:?} {far:?}");
     }
 
-    /// From where to where each line of text at one height reaches, if a letter of 12 px is 7 wide, which most are not.
+    /// From where to where each line of text at one height reaches, if a letter of 12 px is 7 wide, which
+    /// most are not.
     fn extents(page: &str, y: &str) -> Vec<(f64, f64)> {
         let svg = page.split("</svg>").next().unwrap();
         let texts = svg.split("<text ").skip(1).filter(|text| text.contains(&format!("y=\"{y}\"")));

@@ -86,7 +86,8 @@ impl Slice {
 }
 
 impl Speed {
-    /// The figures of a server's slices, against those of the baseline in the same rounds. `None` without any.
+    /// The figures of a server's slices, against those of the baseline in the same rounds. `None` without
+    /// any.
     pub fn of(slices: &[Slice], baseline: &[Slice]) -> Option<Speed> {
         let pairs = || slices.iter().zip(baseline);
         let mut all = latencies();

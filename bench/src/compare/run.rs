@@ -62,8 +62,8 @@ pub fn scenario(
     Ok(Found { scenario: scenario.name.to_owned(), rows })
 }
 
-/// All servers are alive at once and are loaded in turn, in another order in each round: what the machine does meanwhile
-/// hits all of them alike.
+/// All servers are alive at once and are loaded in turn, in another order in each round: what the machine
+/// does meanwhile hits all of them alike.
 fn speed(
     program: &Path,
     scenario: &Scenario,

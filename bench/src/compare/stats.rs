@@ -27,7 +27,8 @@ impl Spread {
 fn quantile(sorted: &[f64], fraction: f64) -> Option<f64> {
     let last = sorted.len().checked_sub(1)?;
     let mut below = last;
-    // The largest index whose share is not beyond the fraction: there are few rounds, so counting is cheap enough.
+    // The largest index whose share is not beyond the fraction: there are few rounds, so counting is cheap
+    // enough.
     while below > 0 && share(below, last) > fraction {
         below -= 1;
     }

@@ -13,8 +13,8 @@ pub struct Figures {
     pub figures: BTreeMap<String, f64>,
 }
 
-/// How far a figure may be from its baseline, to either side: what is better by more is to be written down, or the next
-/// loss would go unseen.
+/// How far a figure may be from its baseline, to either side: what is better by more is to be written down,
+/// or the next loss would go unseen.
 const TOLERANCE: f64 = 0.02;
 
 /// The end of the names of figures that depend on the compiler.

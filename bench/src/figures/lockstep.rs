@@ -1,8 +1,8 @@
 //! A server and its clients in one thread: the same in every run.
 //!
-//! All clients send, the server takes turns until all have been answered, and so on. Nothing depends on who is
-//! faster, so every turn finds what it found in the last run. The clients use `readv` and `writev`, which no server
-//! here calls for an echo, so that their system calls are told from the server's.
+//! All clients send, the server takes turns until all have been answered, and so on. Nothing depends on who
+//! is faster, so every turn finds what it found in the last run. The clients use `readv` and `writev`, which
+//! no server here calls for an echo, so that their system calls are told from the server's.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{SocketAddr, TcpStream};

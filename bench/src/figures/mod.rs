@@ -1,7 +1,8 @@
 //! Figures that noise can not touch: instructions, system calls, allocations, bytes.
 //!
-//! Clients and server share a thread ([`lockstep`]), so every run does the same. Two runs of different length are
-//! subtracted, so the start and the end cancel out, and what is left is divided by the echoes between them.
+//! Clients and server share a thread ([`lockstep`]), so every run does the same. Two runs of different length
+//! are subtracted, so the start and the end cancel out, and what is left is divided by the echoes between
+//! them.
 
 pub mod baseline;
 pub mod lockstep;

@@ -1,4 +1,5 @@
-//! The tools that count: callgrind, memcheck and strace, each run twice, so that what both runs do cancels out.
+//! The tools that count: callgrind, memcheck and strace, each run twice, so that what both runs do cancels
+//! out.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -43,7 +44,8 @@ pub fn instructions(program: &Path, peer: &str, rounds: Rounds) -> io::Result<f6
     })
 }
 
-/// User-space instructions of a [row](crate::micro) for an operation, with what it takes to see that it happened.
+/// User-space instructions of a [row](crate::micro) for an operation, with what it takes to see that it
+/// happened.
 ///
 /// # Errors
 ///

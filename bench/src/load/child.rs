@@ -1,4 +1,5 @@
-//! The load as a process of its own, told by lines on its standard input what to do; each is answered by a line of JSON.
+//! The load as a process of its own, told by lines on its standard input what to do; each is answered by a
+//! line of JSON.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::SocketAddr;

@@ -128,7 +128,8 @@ impl Load {
         self.echo_on((0..active).map(|nth| (first + nth * stride) % all), shape, until)
     }
 
-    /// Lets each connection echo one message, a few at a time: no crowd of them fills a server's memory with buffers.
+    /// Lets each connection echo one message, a few at a time: no crowd of them fills a server's memory with
+    /// buffers.
     ///
     /// # Errors
     ///
@@ -174,7 +175,8 @@ impl Load {
         Ok(run.tally())
     }
 
-    /// Sends a message on the first connection and waits until it has come on every other one, again and again.
+    /// Sends a message on the first connection and waits until it has come on every other one, again and
+    /// again.
     ///
     /// # Errors
     ///

@@ -8,8 +8,8 @@ const PERIOD: usize = 65_521;
 /// So many bytes can be looked at in one piece, wherever it begins.
 const PIECE: usize = 64 * 1024;
 
-/// One endless stream of bytes that looks like chance. Every connection sends from a place of its own, so bytes that are
-/// lost, repeated, or of another connection are seen.
+/// One endless stream of bytes that looks like chance. Every connection sends from a place of its own, so
+/// bytes that are lost, repeated, or of another connection are seen.
 #[derive(Debug)]
 pub struct Pattern {
     bytes: Vec<u8>,

@@ -1,4 +1,5 @@
-//! What the micro-benchmarks of operations do: steps, each of so many operations, which fail if those did not happen.
+//! What the micro-benchmarks of operations do: steps, each of so many operations, which fail if those did not
+//! happen.
 //!
 //! `benches/` measures how long they take, [`figures`](crate::figures) how many instructions they are.
 

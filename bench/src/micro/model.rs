@@ -43,8 +43,8 @@ impl Default for Steps {
 }
 
 impl Steps {
-    /// On the next connection: an event, a receive, and a send of what was received; each submitted, attempted and
-    /// completed. Returns how many echoes that is.
+    /// On the next connection: an event, a receive, and a send of what was received; each submitted,
+    /// attempted and completed. Returns how many echoes that is.
     ///
     /// # Panics
     ///

@@ -11,8 +11,8 @@ pub const MESSAGE: usize = 128;
 /// Answers every call at once. On each connection a message is there when it is opened, unless the peers are
 /// silent, and another one as soon as it was received; what is sent is taken whole.
 ///
-/// Its clock stands still until [it is told](Null::pass), so no deadline comes by itself; asking it is free, where the
-/// real one costs some 20 ns.
+/// Its clock stands still until [it is told](Null::pass), so no deadline comes by itself; asking it is free,
+/// where the real one costs some 20 ns.
 #[derive(Debug, Default)]
 pub struct Null {
     /// Of each connection as much as the real system keeps.

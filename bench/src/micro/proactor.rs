@@ -160,7 +160,8 @@ impl Abroad {
         Abroad { ops: Ops::new(connections, Patience::Endless), out, back, buffers, thread: Some(thread) }
     }
 
-    /// Receives a message on each connection into a buffer of the pool, and has all of them dropped by the other thread.
+    /// Receives a message on each connection into a buffer of the pool, and has all of them dropped by the
+    /// other thread.
     ///
     /// # Panics
     ///

@@ -1,7 +1,8 @@
 //! An epoll loop as one would write it by hand: the baseline.
 //!
-//! Edge-triggered, registered once; what is read goes into one buffer for all connections and is written at once; a short
-//! read says that nothing is left, so no call ends in EAGAIN. Memory is taken only for what the kernel does not take.
+//! Edge-triggered, registered once; what is read goes into one buffer for all connections and is written at
+//! once; a short read says that nothing is left, so no call ends in EAGAIN. Memory is taken only for what the
+//! kernel does not take.
 
 use std::io::{self, ErrorKind, Read};
 use std::net::TcpListener;

@@ -5,10 +5,11 @@ use crate::judge::episode::Report;
 
 /// Makes a tape simpler, as long as the same rule stays broken.
 ///
-/// Simpler is what has fewer [events](Tape::events), or else fewer choices, or else smaller ones. Passes over the tape
-/// leave actions out, alone and together with a number that counts them, zero stretches of it, cut them out, and lower
-/// what is left, each from large steps to small ones; until a round of them changes nothing, or about `steps_max` steps
-/// were taken in trying. Steps and not seconds, so that the same tape becomes the same short one on a machine that is busy.
+/// Simpler is what has fewer [events](Tape::events), or else fewer choices, or else smaller ones. Passes over
+/// the tape leave actions out, alone and together with a number that counts them, zero stretches of it, cut
+/// them out, and lower what is left, each from large steps to small ones; until a round of them changes
+/// nothing, or about `steps_max` steps were taken in trying. Steps and not seconds, so that the same tape
+/// becomes the same short one on a machine that is busy.
 pub fn shrink(tape: &Tape, steps_max: u64) -> (Tape, Report) {
     let setup = tape.setup;
     let play = |choices| Tape { setup, choices }.run();
@@ -20,8 +21,8 @@ pub fn shrink(tape: &Tape, steps_max: u64) -> (Tape, Report) {
     (Tape { setup, choices: shrinker.best }, shrinker.report)
 }
 
-/// What was played, which is not always what was on the tape: what is out of bounds, or was never asked for, is gone.
-/// What a tape that has run out chooses need not be on it.
+/// What was played, which is not always what was on the tape: what is out of bounds, or was never asked for,
+/// is gone. What a tape that has run out chooses need not be on it.
 fn played(report: &Report) -> Vec<u64> {
     let len = report.tape.iter().rposition(|choice| *choice > 0).map_or(0, |last| last + 1);
     report.tape[..len].to_vec()
@@ -74,8 +75,8 @@ impl<P: Fn(Vec<u64>) -> Report> Shrinker<P> {
         is_simpler
     }
 
-    /// Leaves actions out by `leave`, as many in a row as can be: in powers of two, so that what happens in every fourth
-    /// turn can go on happening.
+    /// Leaves actions out by `leave`, as many in a row as can be: in powers of two, so that what happens in
+    /// every fourth turn can go on happening.
     fn leave_out_actions(&mut self, leave: fn(&mut Shrinker<P>, usize, usize) -> bool) {
         let mut count = (self.report.actions.len() + 1).next_power_of_two() / 2;
         while count > 0 {
@@ -103,7 +104,8 @@ impl<P: Fn(Vec<u64>) -> Report> Shrinker<P> {
         self.take(candidate)
     }
 
-    /// Leaves actions out, and lowers a number of the plan by as many: it may say before which action something is.
+    /// Leaves actions out, and lowers a number of the plan by as many: it may say before which action
+    /// something is.
     fn leave_out_counted(&mut self, first: usize, count: usize) -> bool {
         let candidate = self.without(first, count);
         let plan = self.report.actions.first().map_or(0, |begin| self.best.len().min(*begin));
@@ -169,7 +171,8 @@ mod tests {
     use super::*;
     use crate::judge::probes::Probes;
 
-    /// An episode that goes wrong, and how, as `judge` has it; its plan is one choice, its actions are four each.
+    /// An episode that goes wrong, and how, as `judge` has it; its plan is one choice, its actions are four
+    /// each.
     fn report(tape: Vec<u64>, judge: fn(&[u64]) -> Option<&'static str>) -> Report {
         let broken = judge(&tape).map(|rule| Violation { rule, check: "a-check", what: String::new() });
         let actions = (1..tape.len()).step_by(4).collect();
@@ -225,7 +228,8 @@ mod tests {
         assert_eq!(shrunk(vec![3, 7, 7, 7, 2, 5, 5, 0, 0, 9], judge), [9]);
     }
 
-    /// A number of the plan that says before which action something happens is lowered with those left out before it.
+    /// A number of the plan that says before which action something happens is lowered with those left out
+    /// before it.
     #[test]
     fn actions_are_left_out_together_with_the_number_that_counts_them() {
         let judge = |tape: &[u64]| {

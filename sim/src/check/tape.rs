@@ -1,7 +1,8 @@
 //! Tapes: what an episode was to be like, and the choices it was made of; in memory and on disk.
 //!
-//! A tape on disk is text: a comment that says what it shows, what its setup has that is not usual, and the numbers.
-//! With another setup the same numbers are another episode, so a tape without its setup would replay something else.
+//! A tape on disk is text: a comment that says what it shows, what its setup has that is not usual, and the
+//! numbers. With another setup the same numbers are another episode, so a tape without its setup would replay
+//! something else.
 //!
 //! ```text
 //! # C6 (refusal-right): Send { start: 0, end: 1 } on c0v1 is refused with WriteShutDown, not None

@@ -120,8 +120,8 @@ impl Copy {
         Ok(patches)
     }
 
-    /// Applies a patch, looks for the bug from `seeds` seeds, each for up to `steps` steps, and takes it back. The
-    /// tape of the first seed is made short and kept, if it is to `shrink`.
+    /// Applies a patch, looks for the bug from `seeds` seeds, each for up to `steps` steps, and takes it
+    /// back. The tape of the first seed is made short and kept, if it is to `shrink`.
     ///
     /// # Errors
     ///

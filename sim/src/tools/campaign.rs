@@ -1,5 +1,5 @@
-//! Campaigns: one episode after the other, each from a seed of its own, on one thread or on many, on one machine or on
-//! many.
+//! Campaigns: one episode after the other, each from a seed of its own, on one thread or on many, on one
+//! machine or on many.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -120,8 +120,8 @@ impl Threads {
         }
     }
 
-    /// Runs episodes on `jobs` threads until [`stop`](Threads::stop) is called, or as soon as a rule is broken.
-    /// `watch` is called now and then, on this thread.
+    /// Runs episodes on `jobs` threads until [`stop`](Threads::stop) is called, or as soon as a rule is
+    /// broken. `watch` is called now and then, on this thread.
     pub fn run(&self, jobs: usize, mut watch: impl FnMut(&Threads)) {
         thread::scope(|scope| {
             let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(|| self.work())).collect();

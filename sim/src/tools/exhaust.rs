@@ -1,8 +1,8 @@
 //! Bounded exhaustion: everything that can happen to one connection with two operations, in every order.
 //!
-//! A breadth-first walk over the states of model and network. From each state every move is tried; a state that was
-//! seen before is not walked on from. From every new state the run is also brought to its end, so that what never
-//! ends is found too. Nothing is left to chance: what a fault would do is a move of its own.
+//! A breadth-first walk over the states of model and network. From each state every move is tried; a state
+//! that was seen before is not walked on from. From every new state the run is also brought to its end, so
+//! that what never ends is found too. Nothing is left to chance: what a fault would do is a move of its own.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};

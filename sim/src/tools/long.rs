@@ -32,7 +32,8 @@ pub(crate) struct CampaignOptions {
     #[arg(long)]
     seed: Option<u64>,
 
-    /// The part of the campaign that is run here, as `i/n` with i from 0 on: machines with the same seed share it
+    /// The part of the campaign that is run here, as `i/n` with i from 0 on: machines with the same seed
+    /// share it
     #[arg(long, default_value = "0/1", value_parser = parse_shard)]
     shard: Shard,
 
@@ -40,7 +41,8 @@ pub(crate) struct CampaignOptions {
     #[arg(long)]
     engine: Option<Engine>,
 
-    /// Where it is written down how far it has come; a campaign with the same seed and shard goes on from there
+    /// Where it is written down how far it has come; a campaign with the same seed and shard goes on from
+    /// there
     #[arg(long, default_value = "target/campaigns")]
     state: PathBuf,
 

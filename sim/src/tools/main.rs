@@ -120,7 +120,8 @@ impl From<Engine> for EngineKind {
 const SHRINK_STEPS: u64 = 50_000_000;
 
 fn main() -> ExitCode {
-    // A panic in an episode is caught, reported as a broken rule, and repeated many times to make its tape short.
+    // A panic in an episode is caught, reported as a broken rule, and repeated many times to make its tape
+    // short.
     std::panic::set_hook(Box::new(|_| {}));
     let done = match Options::parse().command {
         Command::Run(options) => run_seed(&options),

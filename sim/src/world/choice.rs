@@ -213,8 +213,8 @@ impl Choice {
         self.draws.iter().map(|draw| draw.value).collect()
     }
 
-    /// The tape that follows this one in the enumeration of all runs, or `None` after the last one. Begin with
-    /// [`simplest`](Choice::simplest); every run must end after finitely many choices.
+    /// The tape that follows this one in the enumeration of all runs, or `None` after the last one. Begin
+    /// with [`simplest`](Choice::simplest); every run must end after finitely many choices.
     pub fn successor(&self) -> Option<Vec<u64>> {
         let last = self.draws.iter().rposition(|draw| draw.value + 1 < draw.bound)?;
         let mut tape: Vec<u64> = self.draws[..=last].iter().map(|draw| draw.value).collect();

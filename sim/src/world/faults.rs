@@ -52,8 +52,8 @@ faults! {
     recv_partial RecvPartial,
     /// A receive finds nothing of what has arrived; it arrives again.
     recv_would_block RecvWouldBlock,
-    /// A receive is told EAGAIN at the mark of urgent data, although there are bytes behind it: as by Linux, while a signal
-    /// waits. The connection is registered anew, as by `aio-sys`.
+    /// A receive is told EAGAIN at the mark of urgent data, although there are bytes behind it: as by Linux,
+    /// while a signal waits. The connection is registered anew, as by `aio-sys`.
     recv_at_mark RecvAtMark,
     /// A receive meets ENOBUFS or ENOMEM.
     recv_exhausted RecvExhausted,
@@ -131,8 +131,8 @@ faults! {
 
     /// A wait returns at once with nothing, whatever is at hand.
     wait_interrupted WaitInterrupted,
-    /// The process is stopped while it waits, for up to an hour: time passes, peers act, and the wait then returns with
-    /// nothing, whatever is at hand (SIGSTOP and SIGCONT, a machine that sleeps).
+    /// The process is stopped while it waits, for up to an hour: time passes, peers act, and the wait then
+    /// returns with nothing, whatever is at hand (SIGSTOP and SIGCONT, a machine that sleeps).
     process_stopped ProcessStopped,
     /// A wait returns before anything has happened.
     wait_early WaitEarly,

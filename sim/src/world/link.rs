@@ -1,20 +1,20 @@
 //! A connection: two ends, a pipe each way, and what TCP does to them.
 //!
 //! Both ends are alike; whether an end belongs to a socket under test or to a scripted peer is no concern of
-//! the link. Nothing here is left to chance and nothing takes time: see [`traffic`](crate::world::traffic) for that.
-//! The rules are those of Linux:
+//! the link. Nothing here is left to chance and nothing takes time: see [`traffic`](crate::world::traffic)
+//! for that. The rules are those of Linux:
 //!
 //! * An error is reported once, by whatever call comes first. After it a receive sees the end of the stream,
 //!   and a send EPIPE.
 //! * What had arrived before a reset can still be received, unless the reset is said to discard it.
-//! * A reset after the end of the stream is EPIPE to a send, and not an error to a receive. Once this end was shut, too, it
-//!   is a reset again, for whoever asks the socket: no call is told.
+//! * A reset after the end of the stream is EPIPE to a send, and not an error to a receive. Once this end was
+//!   shut, too, it is a reset again, for whoever asks the socket: no call is told.
 //! * To close with bytes unread is to reset. Otherwise what was sent is still delivered, then the end.
 //! * Bytes that arrive at an end that is closed cause a reset.
 //! * What has ended both ways is over: no reset reaches it any more.
 //!
-//! Unix streams differ where one end closes: nothing is on its way then, the other end hangs up at once, its sends
-//! are EPIPE, and what was left unread is an error to its receives only.
+//! Unix streams differ where one end closes: nothing is on its way then, the other end hangs up at once, its
+//! sends are EPIPE, and what was left unread is an error to its receives only.
 
 use std::ops::Not;
 
@@ -276,7 +276,8 @@ impl Link {
         }
     }
 
-    /// What the close of a Unix socket does to the other end: it has all that was sent, and nowhere to send to.
+    /// What the close of a Unix socket does to the other end: it has all that was sent, and nowhere to send
+    /// to.
     fn hang_up(&mut self, side: Side, news: &mut News) {
         if self.is_dead(!side) || self.is_closed(!side) {
             return;
@@ -304,8 +305,8 @@ impl Link {
         self.kill(!side, ECONNRESET, discards, news);
     }
 
-    /// The connection is dead at `side`: nothing leaves it, and nothing comes any more. What had arrived stays,
-    /// unless it is to be discarded.
+    /// The connection is dead at `side`: nothing leaves it, and nothing comes any more. What had arrived
+    /// stays, unless it is to be discarded.
     fn kill(&mut self, side: Side, error: SystemError, discards: bool, news: &mut News) {
         let over = self.sent_by(side).has_ended() && self.sent_by(!side).has_ended();
         if self.is_dead(side) || self.is_closed(side) || over {
@@ -431,7 +432,7 @@ mod tests {
         assert_eq!(link.send(Server, b"x"), failed(EPIPE));
     }
 
-    /// As `tests/told_once.rs` has it of Linux.
+    /// As `tests/tests/told_once.rs` has it of Linux.
     #[test]
     fn a_connection_that_is_given_up_after_the_end_is_so_to_sends_only() {
         let mut link = link();

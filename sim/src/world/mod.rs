@@ -1,7 +1,7 @@
 //! The simulated operating system: sockets, a network, readiness engines, a clock, and faults.
 //!
-//! It knows `aio-model`'s seam, and nothing of what is asked of the model: no rule of the contract is judged here but
-//! those of the border (`wrong_call`).
+//! It knows `aio-model`'s seam, and nothing of what is asked of the model: no rule of the contract is judged
+//! here but those of the border (`wrong_call`).
 
 pub(crate) mod agenda;
 pub(crate) mod calls;

@@ -22,8 +22,8 @@ use crate::world::wrong_call::WrongCall;
 
 /// A simulated system: network, kernel, clock and all. Clones are handles on the same one.
 ///
-/// The system under test reaches it through a [`SimOs`](crate::world::os::SimOs); whoever holds this handle is everything
-/// else: the peers, the faults, and the one who looks inside.
+/// The system under test reaches it through a [`SimOs`](crate::world::os::SimOs); whoever holds this handle
+/// is everything else: the peers, the faults, and the one who looks inside.
 #[derive(Clone)]
 pub struct Net {
     world: Rc<RefCell<World>>,
@@ -140,8 +140,8 @@ impl Net {
         self.world_mut().heal();
     }
 
-    /// Makes what is held up on its way from a peer (or, for [`Direction::Receive`], to it, with its answer to whoever
-    /// dials it) happen now; in pieces, if the faults have it.
+    /// Makes what is held up on its way from a peer (or, for [`Direction::Receive`], to it, with its answer
+    /// to whoever dials it) happen now; in pieces, if the faults have it.
     pub fn hurry(&self, peer: PeerId, direction: Direction) {
         let from = if direction == Direction::Send { peer.end() } else { peer.end().far() };
         self.world_mut().hurry(from);
@@ -174,14 +174,14 @@ impl Net {
         self.world_mut().answer_default = answer;
     }
 
-    /// The peer writes real bytes. Returns how many its kernel took: 0 when there is no room, or no connection
-    /// any more.
+    /// The peer writes real bytes. Returns how many its kernel took: 0 when there is no room, or no
+    /// connection any more.
     pub fn peer_write(&self, peer: PeerId, bytes: &[u8]) -> usize {
         self.world_mut().peer_write(peer, bytes)
     }
 
-    /// The peer writes up to `bytes_max` bytes of its [pattern](crate::world::pattern), on from where it is. Returns
-    /// how many its kernel took.
+    /// The peer writes up to `bytes_max` bytes of its [pattern](crate::world::pattern), on from where it is.
+    /// Returns how many its kernel took.
     pub fn peer_write_pattern(&self, peer: PeerId, bytes_max: usize) -> usize {
         self.world_mut().peer_write_pattern(peer, bytes_max)
     }
@@ -253,7 +253,8 @@ impl Net {
         self.world().find_stream(conn).map(|end| PeerId::new(end.far()))
     }
 
-    /// Whether the peer's end of an open stream has arrived: that it sent all it ever will, and was not cut off.
+    /// Whether the peer's end of an open stream has arrived: that it sent all it ever will, and was not cut
+    /// off.
     pub fn peer_ended(&self, conn: ConnId) -> bool {
         let world = self.world();
         // A Unix socket that closes has sent all, too.
@@ -273,14 +274,16 @@ impl Net {
         self.condition(conn).map(|condition| both_sides(condition, [true; 2]))
     }
 
-    /// How many of the bytes that a peer wrote have arrived, and were not received yet, and how many are on their way.
+    /// How many of the bytes that a peer wrote have arrived, and were not received yet, and how many are on
+    /// their way.
     pub fn outgoing(&self, peer: PeerId) -> (usize, usize) {
         let world = self.world();
         let pipe = world.link(peer.end()).sent_by(peer.side());
         (pipe.arrived(), pipe.in_flight())
     }
 
-    /// How many of the bytes that were sent to a peer have arrived, and were not read yet, and how many are on their way.
+    /// How many of the bytes that were sent to a peer have arrived, and were not read yet, and how many are
+    /// on their way.
     pub fn incoming(&self, peer: PeerId) -> (usize, usize) {
         let world = self.world();
         let pipe = world.link(peer.end()).sent_by(!peer.side());
@@ -295,8 +298,8 @@ impl Net {
         Some((link.sent_by(end.side).sent(), link.sent_by(!end.side).received()))
     }
 
-    /// Takes the error that waits to be told at an open stream, as whoever shares the socket can by `SO_ERROR`: no call is
-    /// told of it then.
+    /// Takes the error that waits to be told at an open stream, as whoever shares the socket can by
+    /// `SO_ERROR`: no call is told of it then.
     pub fn take_error(&self, conn: ConnId) -> Option<SystemError> {
         let mut world = self.world_mut();
         let end = world.find_stream(conn)?;
@@ -311,8 +314,8 @@ impl Net {
         self.world().edge_debt(conn, direction)
     }
 
-    /// Whether a wait has returned only because nothing could ever have ended it, since this was last asked. A
-    /// real one would hang until some other process does something.
+    /// Whether a wait has returned only because nothing could ever have ended it, since this was last asked.
+    /// A real one would hang until some other process does something.
     pub fn take_slept_for_ever(&self) -> bool {
         let mut world = self.world_mut();
         world.pollers.iter_mut().fold(false, |any, poller| any | std::mem::take(&mut poller.slept_for_ever))
@@ -364,7 +367,8 @@ impl Net {
         self.world().dice.choice.successor()
     }
 
-    /// A number that is the same for two runs of one build exactly when, in all likelihood, they did the same.
+    /// A number that is the same for two runs of one build exactly when, in all likelihood, they did the
+    /// same.
     pub fn fingerprint(&self) -> u64 {
         self.world().trace.fingerprint()
     }

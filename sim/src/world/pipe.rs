@@ -189,7 +189,8 @@ impl Pipe {
         self.pressed = false;
     }
 
-    /// Whether room is owed to be announced: a send had found too little, and now there is enough. Says so once.
+    /// Whether room is owed to be announced: a send had found too little, and now there is enough. Says so
+    /// once.
     pub(crate) fn announces_room(&mut self) -> bool {
         let announces = self.starved && self.is_writable();
         if announces {

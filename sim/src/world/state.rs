@@ -1,8 +1,8 @@
 //! The state of a simulated system: everything that the other rooms act on.
 //!
 //! [`traffic`](crate::world::traffic) moves bytes, [`calls`](crate::world::calls) answers system calls,
-//! [`wait`](crate::world::wait) sleeps and delivers events, [`peer`](crate::world::peer) is the other end of the network.
-//! All are methods of [`World`], since anything that happens may touch all of it.
+//! [`wait`](crate::world::wait) sleeps and delivers events, [`peer`](crate::world::peer) is the other end of
+//! the network. All are methods of [`World`], since anything that happens may touch all of it.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

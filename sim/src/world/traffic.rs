@@ -143,7 +143,8 @@ impl World {
         }
     }
 
-    /// Has the close of a stream reset the connection, as `SO_LINGER` of zero seconds does. Not of a Unix socket.
+    /// Has the close of a stream reset the connection, as `SO_LINGER` of zero seconds does. Not of a Unix
+    /// socket.
     pub(crate) fn reset_on_close(&mut self, socket: SocketId) {
         if let Some(end) = self.socket(socket).stream()
             && self.link(end).family == Family::Tcp

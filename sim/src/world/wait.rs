@@ -16,8 +16,8 @@ use crate::world::trace::TraceEntry;
 type Batch = Vec<(ConnId, Readiness)>;
 
 impl World {
-    /// Sleeps until there is an event, until `until`, or until woken. Never hangs: a sleep that nothing can end
-    /// is noted, and returns.
+    /// Sleeps until there is an event, until `until`, or until woken. Never hangs: a sleep that nothing can
+    /// end is noted, and returns.
     pub(crate) fn wait(&mut self, poller: usize, until: Option<Instant>) -> (Instant, Batch) {
         self.counts.waits += 1;
         self.note(TraceEntry::Waits { until });

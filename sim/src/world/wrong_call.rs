@@ -5,8 +5,9 @@ use aio_model::ConnId;
 use crate::world::link::Side;
 use crate::world::trace::Call;
 
-/// A call that breaks a rule of the border, or a byte that breaks one of the streams. They are traced, not panicked
-/// about: the run goes on as a real system would, and the episode reports each as a `Violation` of the contract.
+/// A call that breaks a rule of the border, or a byte that breaks one of the streams. They are traced, not
+/// panicked about: the run goes on as a real system would, and the episode reports each as a `Violation` of
+/// the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WrongCall {

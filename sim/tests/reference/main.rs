@@ -1,5 +1,5 @@
-//! `aio::Proactor` against the naive reference, call by call: the same answers, the same system calls in the same order,
-//! the same completions, the same state to be seen.
+//! `aio::Proactor` against the naive reference, call by call: the same answers, the same system calls in the
+//! same order, the same completions, the same state to be seen.
 //!
 //! `PROPTEST_CASES=1000000 cargo test --profile sim -p sim --test reference the_proactor` for a long run.
 
@@ -33,8 +33,8 @@ proptest! {
     }
 }
 
-/// The canary: without any one of its rules, the reference is something else than the proactor, and the comparison
-/// says so. What is tried is the same in every run.
+/// The canary: without any one of its rules, the reference is something else than the proactor, and the
+/// comparison says so. What is tried is the same in every run.
 #[test]
 fn a_reference_without_any_one_of_its_rules_is_found_out() {
     for rule in Rule::ALL {

@@ -1,5 +1,5 @@
-//! The steps of a script, and how proptest makes them: operations and connections are named by how long ago they
-//! came, so that a script stays one when a step is left out.
+//! The steps of a script, and how proptest makes them: operations and connections are named by how long ago
+//! they came, so that a script stays one when a step is left out.
 
 use std::fmt;
 use std::time::Duration;
@@ -33,7 +33,8 @@ pub(crate) struct Setup {
     /// How many buffers of how many bytes.
     pub(crate) pools: [(u32, usize); 2],
     pub(crate) rearms_on_would_block: bool,
-    /// What is there before the first step: as many streams as there is place for, and perhaps a listener before them.
+    /// What is there before the first step: as many streams as there is place for, and perhaps a listener
+    /// before them.
     pub(crate) streams: usize,
     pub(crate) listens: bool,
 }

@@ -1,5 +1,5 @@
-//! The scripted system, twice: once below the proactor, once below the reference. Both give the same answers to the
-//! same calls, and write down what they were asked.
+//! The scripted system, twice: once below the proactor, once below the reference. Both give the same answers
+//! to the same calls, and write down what they were asked.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

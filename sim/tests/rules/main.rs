@@ -1,5 +1,5 @@
-//! The contract as a whole: every rule has a check that can fail, a test that pins it, and a seeded bug that is found;
-//! and the page that says so is up to date.
+//! The contract as a whole: every rule has a check that can fail, a test that pins it, and a seeded bug that
+//! is found; and the page that says so is up to date.
 
 mod sources;
 

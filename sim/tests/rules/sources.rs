@@ -1,4 +1,5 @@
-//! What the sources of the workspace say: the checks, their canaries, the tests named after rules, the seeded bugs.
+//! What the sources of the workspace say: the checks, their canaries, the tests named after rules, the seeded
+//! bugs.
 
 use std::fs;
 use std::path::{Path, PathBuf};

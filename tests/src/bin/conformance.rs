@@ -1,5 +1,5 @@
-//! Plays random scripts on real sockets, and has the simulator follow: whatever the kernel does, the simulator must be
-//! able to do.
+//! Plays random scripts on real sockets, and has the simulator follow: whatever the kernel does, the
+//! simulator must be able to do.
 //!
 //! ```text
 //! cargo run --release -p tests --bin conformance -- --scripts 100000

@@ -1,5 +1,5 @@
-//! Makes every call of every scenario fail in turn, with every error number that it may have, and then two calls at a
-//! time, chosen at random; and says what came of it.
+//! Makes every call of every scenario fail in turn, with every error number that it may have, and then two
+//! calls at a time, chosen at random; and says what came of it.
 //!
 //! ```text
 //! cargo run --release -p tests --bin fail_each -- --pairs 10000 --seed 7 --json failures.json

@@ -1,5 +1,6 @@
-//! What an idle connection costs: starts an echo server in a process of its own, connects, echoes once over each
-//! connection, leaves them idle with a pooled receive (and a deadline) pending, and asks the server what it holds.
+//! What an idle connection costs: starts an echo server in a process of its own, connects, echoes once over
+//! each connection, leaves them idle with a pooled receive (and a deadline) pending, and asks the server what
+//! it holds.
 //!
 //! ```text
 //! cargo run --release -p tests --bin idle -- --connections 10000

@@ -1,5 +1,5 @@
-//! A simple load for an echo server: every connection sends a message, every connection receives it back, and so
-//! on, with the bytes checked.
+//! A simple load for an echo server: every connection sends a message, every connection receives it back, and
+//! so on, with the bytes checked.
 //!
 //! ```text
 //! cargo run --release -p tests --bin load -- --connect 127.0.0.1:8110 --connections 50 --rounds 1000

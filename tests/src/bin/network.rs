@@ -1,5 +1,5 @@
-//! The two ends of a network that `tests/netns/run` spoils: an echo server, and a client whose streams are told from
-//! any others. Each says in one line how its connections ended.
+//! The two ends of a network that `tests/netns/run` spoils: an echo server, and a client whose streams are
+//! told from any others. Each says in one line how its connections ended.
 
 use std::fmt;
 use std::io;

@@ -1,5 +1,5 @@
-//! What it costs to send a header and its body apart, over loopback: with `TCP_NODELAY`, without it, and without it but
-//! as one send of two parts.
+//! What it costs to send a header and its body apart, over loopback: with `TCP_NODELAY`, without it, and
+//! without it but as one send of two parts.
 //!
 //! ```text
 //! cargo run --release -p tests --bin nodelay

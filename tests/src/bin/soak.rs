@@ -1,5 +1,5 @@
-//! A server and its clients, each on a proactor, and a vandal, for as long as wanted: every byte and completion is
-//! checked, and memory, descriptors, leases and credits must not grow.
+//! A server and its clients, each on a proactor, and a vandal, for as long as wanted: every byte and
+//! completion is checked, and memory, descriptors, leases and credits must not grow.
 //!
 //! ```text
 //! cargo run --release -p tests --bin soak -- --minutes 30 --connections 2000 --json soak.json --svg soak.svg

@@ -1,5 +1,5 @@
-//! Makes the system calls of a proxy fail from outside of its process, by strace, one at a time, and says what was seen.
-//! Linux, where strace is installed and may trace.
+//! Makes the system calls of a proxy fail from outside of its process, by strace, one at a time, and says
+//! what was seen. Linux, where strace is installed and may trace.
 //!
 //! ```text
 //! cargo run --release -p tests --bin strace -- --nth-max 20

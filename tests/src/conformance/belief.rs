@@ -1,7 +1,8 @@
 //! Beliefs: what the model would think of each direction, from the answers and events that it got.
 //!
-//! These are the model's rules in their plainest form, and the only ones that it relies on. A direction that is
-//! believed not to be ready is never tried again before an event; so if the kernel is ready, one must come.
+//! These are the model's rules in their plainest form, and the only ones that it relies on. A direction that
+//! is believed not to be ready is never tried again before an event; so if the kernel is ready, one must
+//! come.
 
 use aio_model::{Outcome, Readiness, Rearm};
 use sim::Direction;

@@ -37,7 +37,8 @@ pub(crate) struct Book {
 const CONNS_MAX: usize = 6;
 
 impl Book {
-    /// What to do for a step, if it makes sense now. For those that go on until something is seen: what to do first.
+    /// What to do for a step, if it makes sense now. For those that go on until something is seen: what to do
+    /// first.
     pub(crate) fn deed(&self, step: &Step) -> Option<Deed> {
         let next = self.conns.len();
         let more = next < CONNS_MAX;

@@ -82,8 +82,8 @@ impl Tally {
     }
 }
 
-/// Makes a script that differs as short as it can be, and returns it with what came of it. A kernel does not do
-/// exactly the same again, so each is played a few times.
+/// Makes a script that differs as short as it can be, and returns it with what came of it. A kernel does not
+/// do exactly the same again, so each is played a few times.
 ///
 /// # Errors
 ///

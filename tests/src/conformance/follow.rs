@@ -1,9 +1,9 @@
 //! Histories in the simulator: every deed again, with the simulator steered to where the kernel went.
 //!
-//! What peers send stays on its way until something shows that it has arrived. So does what the system under test sends, if
-//! the history [lags](History::lags), and else it arrives at once; how much of it is taken at once is a fault's to say.
-//! Where a reset throws away what is on its way, the history itself tells how much had arrived before: what was received
-//! later.
+//! What peers send stays on its way until something shows that it has arrived. So does what the system under
+//! test sends, if the history [lags](History::lags), and else it arrives at once; how much of it is taken at
+//! once is a fault's to say. Where a reset throws away what is on its way, the history itself tells how much
+//! had arrived before: what was received later.
 //!
 //! | room | what is in it |
 //! |---|---|
@@ -36,8 +36,8 @@ use guesses::{Guesses, search};
 /// How much a system throws away at once, real or simulated.
 const DISCARD_BYTES: usize = 16 << 10;
 
-/// How many ways to explain a history are tried before it is called a difference. Of those that can be explained, one in
-/// tens of thousands takes more than one, and two or three are enough.
+/// How many ways to explain a history are tried before it is called a difference. Of those that can be
+/// explained, one in tens of thousands takes more than one, and two or three are enough.
 const ATTEMPTS_MAX: usize = 200;
 
 /// Something that the kernel did and no simulated system does, or the other way round.
@@ -55,7 +55,8 @@ impl fmt::Display for Difference {
     }
 }
 
-/// How often the kernel was more generous than its contract, as far as the simulator has it; and how hard it was to follow.
+/// How often the kernel was more generous than its contract, as far as the simulator has it; and how hard it
+/// was to follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Extras {
     /// Directions that an event was of, in all.
@@ -75,7 +76,8 @@ pub fn follow(history: &History, engine: EngineKind) -> Result<Extras, Differenc
     if let Some((at, what)) = history.broken.first() {
         return Err(Difference { at: *at, what: what.clone() });
     }
-    // What has arrived when is not always to be seen. With narrow buffers it may have been less than it seems.
+    // What has arrived when is not always to be seen. With narrow buffers it may have been less than it
+    // seems.
     let attempts_max = if history.lags { ATTEMPTS_MAX } else { 1 };
     let (extras, attempts) = search(attempts_max, |guesses| attempt(history, engine, guesses))?;
     Ok(Extras { attempts: attempts as u64, ..extras })

@@ -1,5 +1,5 @@
-//! The simulator against the kernel: the same scripts on both, and whatever the kernel does the simulator must be
-//! able to do.
+//! The simulator against the kernel: the same scripts on both, and whatever the kernel does the simulator
+//! must be able to do.
 //!
 //! ```text
 //!   seed ──▶ script ──▶ real ──▶ history ──▶ follow ──▶ a difference, or none
@@ -7,21 +7,22 @@
 //!                        └▶ belief             └▶ steered to where the kernel went
 //! ```
 //!
-//! A [script](Script) is a list of steps of both ends of a few connections. It is played on real sockets, and what
-//! was done and seen becomes a [history](History). The [follower](mod@follow) then does the same to a simulated system.
-//! The kernel is free in much: how much it takes at once, and when what was sent arrives. So before each call the
-//! follower chooses faults of the simulator that could lead to what was seen, and if it answers something else all the
-//! same, that is a difference: a thing that happens and that no simulated run has. What is allowed is thus
-//! the simulator itself, not a second description of it.
+//! A [script](Script) is a list of steps of both ends of a few connections. It is played on real sockets, and
+//! what was done and seen becomes a [history](History). The [follower](mod@follow) then does the same to a
+//! simulated system. The kernel is free in much: how much it takes at once, and when what was sent arrives.
+//! So before each call the follower chooses faults of the simulator that could lead to what was seen, and if
+//! it answers something else all the same, that is a difference: a thing that happens and that no simulated
+//! run has. What is allowed is thus the simulator itself, not a second description of it.
 //!
 //! Events are held to more than that. While the kernel is played, a [belief] is kept as the model keeps
 //! it: a direction is drained when an answer said so, and ready again when an event said so. If the kernel is
-//! ready and the belief is that it is not, an event has to come ([`History::broken`] if none does). And what the
-//! simulator promises, the kernel must give: an edge that only the simulator has is a difference too.
+//! ready and the belief is that it is not, an event has to come ([`History::broken`] if none does). And what
+//! the simulator promises, the kernel must give: an edge that only the simulator has is a difference too.
 //!
-//! Half of the scripts are disturbed: the peer breaks a connection off, and calls and a stranger who asks for `SO_ERROR`
-//! follow in any order, as the kernel tells an error once; signals interrupt the thread; this end stalls, or sleeps in
-//! its wait; and whoever shares a socket makes it blocking, which must not make a call of ours block.
+//! Half of the scripts are disturbed: the peer breaks a connection off, and calls and a stranger who asks for
+//! `SO_ERROR` follow in any order, as the kernel tells an error once; signals interrupt the thread; this end
+//! stalls, or sleeps in its wait; and whoever shares a socket makes it blocking, which must not make a call
+//! of ours block.
 //!
 //! | room | what is in it |
 //! |---|---|

@@ -198,8 +198,8 @@ fn interference(choice: &mut Choice) -> Vec<Step> {
     }
 }
 
-/// The peer breaks the connection off, and then this end calls in any order: the first call is told, and the others are
-/// not.
+/// The peer breaks the connection off, and then this end calls in any order: the first call is told, and the
+/// others are not.
 fn told_once(choice: &mut Choice, at: usize) -> Vec<Step> {
     let breaks = [Step::PeerReset { at }, Step::PeerClose { at }];
     let mut calls = vec![

@@ -175,9 +175,9 @@ names! {
 
 macro_rules! faults {
     ($($call:ident { $($effect:ident: $($errno:ident)*;)* })*) => {
-        /// Every call with every error number that it plausibly fails with, and what a call may do that is no error. The effects are the contract's (K4, K5,
-        /// K7), written down without a look at how `aio-sys` sorts the numbers; that it sorts them so is what the
-        /// failures from outside of the process show.
+        /// Every call with every error number that it plausibly fails with, and what a call may do that is no
+        /// error. The effects are the contract's (K4, K5, K7), written down without a look at how `aio-sys`
+        /// sorts the numbers; that it sorts them so is what the failures from outside of the process show.
         pub const FAULTS: &[Fault] = &[
             $($($(Fault {
                 call: Call::$call,
@@ -260,7 +260,8 @@ impl Fault {
         }
     }
 
-    /// What the real system would tell the model: where there is more than one way to pass, the way of this call.
+    /// What the real system would tell the model: where there is more than one way to pass, the way of this
+    /// call.
     pub fn outcome(&self) -> Outcome {
         let (Failure::Errno(errno) | Failure::Drought(errno)) = self.failure else {
             return Outcome::Interrupted;

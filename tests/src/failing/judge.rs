@@ -35,7 +35,8 @@ pub enum Check {
     GivenBack,
     /// A turn that fails says so, and no other does.
     TurnFails,
-    /// All descriptors are closed: those of connections when the last completion has come, all others at the end.
+    /// All descriptors are closed: those of connections when the last completion has come, all others at the
+    /// end.
     Descriptors,
 }
 
@@ -72,8 +73,8 @@ fn ensure(check: Check, holds: bool, detail: impl FnOnce() -> String) -> Result<
     if holds { Ok(()) } else { Err(Broken { check, detail: detail() }) }
 }
 
-/// Plays a scenario with those failures, and holds what is seen against the run in which nothing failed, if that is
-/// known.
+/// Plays a scenario with those failures, and holds what is seen against the run in which nothing failed, if
+/// that is known.
 ///
 /// # Errors
 ///
@@ -175,8 +176,8 @@ fn judge(scenario: &Scenario, stage: &Stage, played: &Played, calm: Option<&Play
     ensure(Check::Passes, same, || format!("{:?} instead of {:?}", played.facts, calm.facts))
 }
 
-/// The FIN of a connection that lingers is nobody's operation: if it fails for good it is told to nobody, and the
-/// connection does not linger.
+/// The FIN of a connection that lingers is nobody's operation: if it fails for good it is told to nobody, and
+/// the connection does not linger.
 fn seen_at(stage: &Stage, mut injected: Injected) -> Injected {
     let fault = injected.planned.fault;
     let lingers = injected.conn.is_some_and(|conn| stage.lingered(conn));
@@ -200,8 +201,8 @@ fn lane_error(injected: &Injected) -> Option<LaneError> {
     Some(LaneError { conn: injected.conn?, kind, error }).filter(|_| ends)
 }
 
-/// What the sends of a connection end with whose discard failed, if there are any left: it flushes then, and does not
-/// linger yet.
+/// What the sends of a connection end with whose discard failed, if there are any left: it flushes then, and
+/// does not linger yet.
 fn lane_error_of_discard(injected: &Injected) -> Option<LaneError> {
     let fault = injected.planned.fault;
     let told = fault.call == Call::Discard && injected.planned.expected == Effect::CutsShort;

@@ -1,7 +1,8 @@
-//! Calls made to fail from outside of the process, by strace: what the system below makes of an error number, and what
-//! it does between one call and the next, no wrapper above it can see.
+//! Calls made to fail from outside of the process, by strace: what the system below makes of an error number,
+//! and what it does between one call and the next, no wrapper above it can see.
 //!
-//! The victim is a proxy in a process of its own; callers and upstream are here. A call that strace has fail is not made.
+//! The victim is a proxy in a process of its own; callers and upstream are here. A call that strace has fail
+//! is not made.
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -39,8 +40,8 @@ pub enum Seen {
     TurnFails,
 }
 
-/// One kind of failure: the system call, the error number, and what may come of it, which depends on what the call was
-/// made for.
+/// One kind of failure: the system call, the error number, and what may come of it, which depends on what the
+/// call was made for.
 pub type Case = (&'static str, &'static str, &'static [Seen]);
 
 const DESCRIPTORS: &str = "too many open files";
@@ -140,8 +141,8 @@ pub fn obstacle() -> Option<String> {
     }
 }
 
-/// Has the n-th call fail in a victim (`program`, which is to call [`victim`]): what was seen, or nothing if there are
-/// not so many calls.
+/// Has the n-th call fail in a victim (`program`, which is to call [`victim`]): what was seen, or nothing if
+/// there are not so many calls.
 ///
 /// # Errors
 ///
@@ -318,8 +319,8 @@ fn echo(mut stream: TcpStream) {
 /// The context of the receive that ends when the victim is to stop.
 const STOP: usize = 9;
 
-/// Be the victim: a proxy to `upstream` until standard input, which is a socket, ends. Says on standard output where it
-/// listens and what has failed. The exit code: 3 if it can not even start.
+/// Be the victim: a proxy to `upstream` until standard input, which is a socket, ends. Says on standard
+/// output where it listens and what has failed. The exit code: 3 if it can not even start.
 ///
 /// # Panics
 ///

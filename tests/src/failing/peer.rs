@@ -1,4 +1,5 @@
-//! The other ends: peers that do one thing after the other, as far as their sockets let them, without blocking.
+//! The other ends: peers that do one thing after the other, as far as their sockets let them, without
+//! blocking.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
@@ -90,7 +91,8 @@ impl Peer {
         }
     }
 
-    /// The stream has broken off: whatever can still be heard is heard, so that no reset is this side's doing.
+    /// The stream has broken off: whatever can still be heard is heard, so that no reset is this side's
+    /// doing.
     fn give_up(&mut self) {
         self.broken = true;
         self.unsaid.clear();

@@ -1,5 +1,5 @@
-//! The scenarios: what the program does, and what its peers do. Each program does the same with every failure: it
-//! closes the connection that had it, and whatever that one was for.
+//! The scenarios: what the program does, and what its peers do. Each program does the same with every
+//! failure: it closes the connection that had it, and whatever that one was for.
 
 mod early;
 mod insisting;

@@ -1,5 +1,5 @@
-//! The stage: a program on a failing system, its peers, and the turns that both take, in one thread, so that a call
-//! that fails is the same call each time.
+//! The stage: a program on a failing system, its peers, and the turns that both take, in one thread, so that
+//! a call that fails is the same call each time.
 
 use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -24,8 +24,8 @@ pub trait Program {
 /// Contexts from here on are of operations that always end the same way, so their results are told.
 pub const TOLD: usize = 100;
 
-/// How long the proactor waits while no event comes, before the peers are asked again. Loopback delivers at once; this
-/// is for a machine on which it does not.
+/// How long the proactor waits while no event comes, before the peers are asked again. Loopback delivers at
+/// once; this is for a machine on which it does not.
 const NAP: Duration = Duration::from_millis(2);
 
 /// A program's proactor, its peers, and what they have seen.

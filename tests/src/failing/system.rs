@@ -67,8 +67,8 @@ pub struct Failing {
     injected: Vec<Injected>,
     /// The events that made-up EAGAINs promised.
     owed: Vec<(ConnId, Readiness)>,
-    /// The ends that events have told of. A made-up EAGAIN has the model forget them, so the event after it tells
-    /// of them again, as the kernel's would.
+    /// The ends that events have told of. A made-up EAGAIN has the model forget them, so the event after it
+    /// tells of them again, as the kernel's would.
     ends: HashMap<ConnId, Readiness>,
     /// Whatever was ever reported, closed or not.
     known: HashSet<ConnId>,
@@ -190,8 +190,8 @@ impl Failing {
         }
     }
 
-    /// Makes a call with the first byte only. That it was short says nothing of what is at hand; a send that is cut is
-    /// followed by an event, as one that found too little space.
+    /// Makes a call with the first byte only. That it was short says nothing of what is at hand; a send that
+    /// is cut is followed by an event, as one that found too little space.
     fn short(&mut self, call: Syscall<'_>) -> Outcome {
         match call {
             Syscall::Recv { conn, buffer } => {

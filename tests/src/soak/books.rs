@@ -1,4 +1,5 @@
-//! The books: every operation that was accepted has an entry, and exactly one final completion strikes it out.
+//! The books: every operation that was accepted has an entry, and exactly one final completion strikes it
+//! out.
 
 use std::collections::HashMap;
 

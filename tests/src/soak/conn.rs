@@ -146,7 +146,8 @@ impl Conn {
         ends.then(|| (Shutdown::write().into_request(), Ctx::Shutdown))
     }
 
-    /// A receive has ended: what comes next, or what is wrong. The buffer is left to the caller, but for an echo.
+    /// A receive has ended: what comes next, or what is wrong. The buffer is left to the caller, but for an
+    /// echo.
     pub(super) fn received(&mut self, done: &mut Completion<Ctx>) -> Result<Next, String> {
         self.hear(&done.buffer, done.bytes)?;
         let next = match done.result {

@@ -1,5 +1,5 @@
-//! What a client tells the server first: what the two streams of the connection are to be, and what is to become
-//! of it.
+//! What a client tells the server first: what the two streams of the connection are to be, and what is to
+//! become of it.
 
 use super::Side;
 use super::chance::Chance;

@@ -1,5 +1,5 @@
-//! The soak: a server and its clients, each a proactor, and whoever wishes them ill, for as long as wanted. Every
-//! byte and every completion is accounted for, and nothing may grow.
+//! The soak: a server and its clients, each a proactor, and whoever wishes them ill, for as long as wanted.
+//! Every byte and every completion is accounted for, and nothing may grow.
 
 mod books;
 mod chance;
@@ -31,7 +31,8 @@ pub use trend::Trend;
 /// How long what was begun may take to end: for ever, but a soak that hangs must end.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// How long nothing at all may happen meanwhile. The kernel's own timers may stop a stream for a second or two.
+/// How long nothing at all may happen meanwhile. The kernel's own timers may stop a stream for a second or
+/// two.
 const STANDSTILL: Duration = Duration::from_secs(8);
 
 /// What is to be done.

@@ -71,7 +71,8 @@ pub struct Report {
     pub vandals: u64,
     /// Operations of both sides.
     pub operations: u64,
-    /// Of those, the ones that ended by their deadline, by a cancel, and the receives that had to wait for a buffer.
+    /// Of those, the ones that ended by their deadline, by a cancel, and the receives that had to wait for a
+    /// buffer.
     pub expired: u64,
     /// See [`expired`](Report::expired).
     pub cancelled: u64,

@@ -1,4 +1,5 @@
-//! A peer of the worst kind, with the sockets of `std`: connects and vanishes, resets, talks garbage, never reads.
+//! A peer of the worst kind, with the sockets of `std`: connects and vanishes, resets, talks garbage, never
+//! reads.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};

@@ -9,8 +9,8 @@ use tests::pair::Family;
 
 use crate::{END, arrivals_are_told, failure, recv, scene, script, write};
 
-/// What is wrong with a history, if it is changed like that, must be noticed. Where buffers are narrow, it must be noticed
-/// by one who may guess when things came.
+/// What is wrong with a history, if it is changed like that, must be noticed. Where buffers are narrow, it
+/// must be noticed by one who may guess when things came.
 fn is_noticed(
     family: Family,
     narrow: bool,

@@ -1,5 +1,5 @@
-//! What is late: with narrow buffers, and where small packets wait for each other, bytes may be on their way for long,
-//! and be lost there. Each of these once was a difference.
+//! What is late: with narrow buffers, and where small packets wait for each other, bytes may be on their way
+//! for long, and be lost there. Each of these once was a difference.
 
 use aio_model::{Outcome, Readiness, SystemErrorKind};
 use tests::conformance::{Case, History, Hosts, PeerSaw, Script, Seen, Step};

@@ -1,4 +1,5 @@
-//! Whatever the kernel does the simulator can do: random scripts, scenes that the model relies on, and canaries.
+//! Whatever the kernel does the simulator can do: random scripts, scenes that the model relies on, and
+//! canaries.
 //!
 //! Many more scripts: `cargo run --release -p tests --bin conformance`.
 

@@ -1,7 +1,9 @@
-//! Programs: the same operations, peers and stalls on the real system and on the simulated one. Every operation ends alike.
+//! Programs: the same operations, peers and stalls on the real system and on the simulated one. Every
+//! operation ends alike.
 //!
-//! Scripts hold the simulator's calls against the kernel's; these hold what becomes of operations: who is told of an
-//! error that is told once, and what ends with its deadline when this end did not turn while time and bytes came.
+//! Scripts hold the simulator's calls against the kernel's; these hold what becomes of operations: who is
+//! told of an error that is told once, and what ends with its deadline when this end did not turn while time
+//! and bytes came.
 
 use std::fmt::Debug;
 use std::io::Write;

@@ -1,5 +1,5 @@
-//! A server that has reason to be careful: it answers requests of a known size, each of which must have come whole
-//! so long after its first byte, and begins like one.
+//! A server that has reason to be careful: it answers requests of a known size, each of which must have come
+//! whole so long after its first byte, and begins like one.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -11,7 +11,8 @@ use std::time::Duration;
 use aio::{Accept, Completion, ConnId, Done, Instant, OpError, Proactor, Recv, Send, Socket};
 use tests::echo::listen;
 
-/// From one byte of those who trickle to the next: 20 ms, or as long as they are told (`HOSTILE_PACE_MS=1000`).
+/// From one byte of those who trickle to the next: 20 ms, or as long as they are told
+/// (`HOSTILE_PACE_MS=1000`).
 pub(crate) fn pace() -> Duration {
     let told = std::env::var("HOSTILE_PACE_MS").ok();
     Duration::from_millis(told.map_or(20, |millis| millis.parse().expect("milliseconds")))

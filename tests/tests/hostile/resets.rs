@@ -169,8 +169,8 @@ fn while_it_lingers() {
     ledger.finish();
 }
 
-/// A listener whose queue is full lets a connect wait; when it goes, what the connect sends again is answered by a
-/// reset.
+/// A listener whose queue is full lets a connect wait; when it goes, what the connect sends again is answered
+/// by a reset.
 #[test]
 fn while_it_connects() {
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();

@@ -15,8 +15,8 @@ use crate::door::{Door, REQUEST_BYTES, behave, pace, request, request_time};
 
 const PEERS: usize = 1000;
 
-/// A byte of a thousand requests every 20 ms, each of which may take 200 ms. Real ones take a second for a byte:
-/// `HOSTILE_PACE_MS=1000`.
+/// A byte of a thousand requests every 20 ms, each of which may take 200 ms. Real ones take a second for a
+/// byte: `HOSTILE_PACE_MS=1000`.
 #[test]
 fn a_thousand_who_trickle_are_ended_by_their_deadline_and_hold_nobody_up() {
     let door = Door::open();
@@ -51,7 +51,8 @@ fn is_over(stream: &mut TcpStream) -> bool {
     }
 }
 
-/// It says something, then nothing, and never closes: with deadlines it holds neither memory nor a place for ever.
+/// It says something, then nothing, and never closes: with deadlines it holds neither memory nor a place for
+/// ever.
 #[test]
 fn a_peer_that_neither_reads_nor_says_anything_is_ended_by_deadlines() {
     const SPAN: Duration = Duration::from_millis(50);

@@ -1,6 +1,6 @@
-//! Every dependency of a crate is named in its sources: a normal one in the library or a program, one for tests anywhere,
-//! one for building in the build script. A tool for this would have to be compiled first, for longer than all of the
-//! other tests take.
+//! Every dependency of a crate is named in its sources: a normal one in the library or a program, one for
+//! tests anywhere, one for building in the build script. A tool for this would have to be compiled first, for
+//! longer than all of the other tests take.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -10,8 +10,8 @@ use serde::Deserialize;
 
 use crate::sources::{after, code, files, read, root};
 
-/// Entries of the workspace's table that no crate refers to yet. `slab` may replace `aio_model::slab`, which is under
-/// discussion. An entry here that is used, or gone from the table, is an error.
+/// Entries of the workspace's table that no crate refers to yet. `slab` may replace `aio_model::slab`, which
+/// is under discussion. An entry here that is used, or gone from the table, is an error.
 const UNDECIDED: &[&str] = &["slab"];
 
 #[derive(Deserialize)]

@@ -1,5 +1,9 @@
-//! What a reviewer would otherwise repeat: each module is a rule about the workspace's own sources and documents, with
-//! canaries that show that the rule can be broken.
+//! What a reviewer would otherwise repeat: each module is a rule about the workspace's own sources and
+//! documents, with canaries that show that the rule can be broken.
 
 mod dependencies;
+mod documents;
 mod sources;
+mod types;
+mod width;
+mod words;

@@ -11,22 +11,34 @@ pub(crate) fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The files below a folder whose names end so, in order. Build output and hidden folders are not among them.
-pub(crate) fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+/// The files below a folder, in order. Build output and what git keeps for itself are not among them.
+pub(crate) fn all_files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let Ok(entries) = fs::read_dir(folder) else { return found };
     for path in entries.map(|entry| entry.expect("a folder can be listed").path()) {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if path.is_dir() {
-            if name != "target" && !name.starts_with('.') {
-                found.extend(files(&path, extension));
-            }
-        } else if path.extension().is_some_and(|end| end == extension) {
+        let name = path.file_name().unwrap_or_default();
+        if !path.is_dir() {
             found.push(path);
+        } else if name != "target" && name != ".git" {
+            found.extend(all_files(&path));
         }
     }
     found.sort();
     found
+}
+
+/// Those whose names end so.
+pub(crate) fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut files = all_files(folder);
+    files.retain(|path| path.extension().is_some_and(|end| end == extension));
+    files
+}
+
+/// What a line says, if it is a comment.
+pub(crate) fn comment(line: &str) -> Option<&str> {
+    let text = line.trim_start().strip_prefix("//")?;
+    let text = text.strip_prefix(['/', '!']).unwrap_or(text);
+    Some(text.strip_prefix(' ').unwrap_or(text))
 }
 
 /// The text without its lines that are comments.

@@ -347,7 +347,8 @@ pub(super) fn hunks<'a>(before: &str, after: &'a str) -> Vec<Hunk<'a>> {
     }
 }
 
-/// How many lines to leave out of each text until they go on with the same line: all, if that is too far away.
+/// How many lines to leave out of each text until they go on with the same line: all, if that is too far
+/// away.
 fn next_same(old: &[&str], new: &[&str]) -> (usize, usize) {
     let pairs = (1..=REACH).flat_map(|both| (0..=both).map(move |out| (out, both - out)));
     let same = |(out, put): &(usize, usize)| old.get(*out).is_some_and(|line| new.get(*put) == Some(line));

@@ -1,8 +1,8 @@
 //! The recorder: everything that a picture of a run is drawn from, as plain data.
 //!
-//! An episode fills it only when a picture is wanted. It is told what the user does, in the words that a verbose
-//! replay prints, and it looks: at the model, at the kernels and peers, and at what the contract expects, after
-//! each step. What happened to an operation it reads from the oracle's account.
+//! An episode fills it only when a picture is wanted. It is told what the user does, in the words that a
+//! verbose replay prints, and it looks: at the model, at the kernels and peers, and at what the contract
+//! expects, after each step. What happened to an operation it reads from the oracle's account.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -83,7 +83,8 @@ pub(crate) struct Step {
     pub(crate) view: View,
 }
 
-/// An operation, from its submission until its completion was taken. Steps are counted from the first of the run.
+/// An operation, from its submission until its completion was taken. Steps are counted from the first of the
+/// run.
 #[derive(Debug)]
 pub(crate) struct Op {
     pub(crate) id: String,

@@ -30,7 +30,8 @@ fn keep(name: &str, page: &str) -> PathBuf {
     path
 }
 
-/// A run that an oracle with one limit too small finds fault with, some way into it: it would refuse what the model accepts.
+/// A run that an oracle with one limit too small finds fault with, some way into it: it would refuse what the
+/// model accepts.
 fn failing() -> (Report, Recording) {
     let tries = (0..500).map(|seed| {
         let mut episode = Episode::new(Choice::seeded(seed), Setup::default());

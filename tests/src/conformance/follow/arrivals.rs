@@ -1,7 +1,7 @@
 //! Arrivals: what is on its way in the simulator, and when it is there.
 //!
-//! Nobody sees when bytes arrive, only what comes of it. What was lost to a reset had not, what was received before
-//! it had: so where that matters, the history is asked what comes next.
+//! Nobody sees when bytes arrive, only what comes of it. What was lost to a reset had not, what was received
+//! before it had: so where that matters, the history is asked what comes next.
 
 use aio_model::{Outcome, Readiness, SystemErrorKind};
 use sim::{Direction, Fault};
@@ -53,7 +53,8 @@ impl Follower<'_> {
         self.conns[conn].peer.into_iter().for_each(|peer| self.net.hurry(peer, Direction::Receive));
     }
 
-    /// If there is no room for what is sent from this end, makes room, by letting through as little as can be.
+    /// If there is no room for what is sent from this end, makes room, by letting through as little as can
+    /// be.
     pub(super) fn make_room(&self, conn: Number) {
         let room = self.conns[conn].id.and_then(|id| self.net.condition(id)).is_some_and(|now| now.room);
         if !room {
@@ -61,7 +62,8 @@ impl Follower<'_> {
         }
     }
 
-    /// Lets so many of the bytes that are on their way from this end through; with the last of them goes the end.
+    /// Lets so many of the bytes that are on their way from this end through; with the last of them goes the
+    /// end.
     pub(super) fn deliver(&self, conn: Number, bytes: usize) {
         if (1..self.outgoing(conn)).contains(&bytes) {
             self.steer(&[Fault::Segments], &[bytes - 1]);
@@ -72,7 +74,8 @@ impl Follower<'_> {
         self.steer(&[], &[]);
     }
 
-    /// Lets through all that was sent from this end, but the end, if it was sent, stays behind with the last byte.
+    /// Lets through all that was sent from this end, but the end, if it was sent, stays behind with the last
+    /// byte.
     pub(super) fn relieve_bytes(&self, conn: Number) {
         let in_flight = self.outgoing(conn);
         match in_flight {
@@ -136,8 +139,8 @@ impl Follower<'_> {
         self.arrive(conn, if whole { usize::MAX } else { wanted.saturating_sub(kept) });
     }
 
-    /// The end is about to be sent, which would come with the last byte. If that comes and the end does not, lets the
-    /// bytes arrive before.
+    /// The end is about to be sent, which would come with the last byte. If that comes and the end does not,
+    /// lets the bytes arrive before.
     pub(super) fn arrive_before_end(&self, conn: Number) {
         let (arrived, in_flight) = self.incoming(conn);
         let fate = self.fate(conn, self.at);
@@ -150,7 +153,8 @@ impl Follower<'_> {
         }
     }
 
-    /// How many bytes may arrive or have arrived now, if some of what the peer wrote is lost to a reset later.
+    /// How many bytes may arrive or have arrived now, if some of what the peer wrote is lost to a reset
+    /// later.
     pub(super) fn ceiling(&self, conn: Number) -> usize {
         let mut bytes = 0;
         let mut closed = self.conns[conn].ended;

@@ -63,7 +63,8 @@ impl Follower<'_> {
         if told == seen { Ok(()) } else { Err(format!("the error was {seen:?}, in the simulator {told:?}")) }
     }
 
-    /// Before a receive of up to `bytes_max` bytes: lets arrive what it is going to find, and holds back the rest.
+    /// Before a receive of up to `bytes_max` bytes: lets arrive what it is going to find, and holds back the
+    /// rest.
     fn before_receive(&self, conn: Number, bytes_max: usize, seen: Outcome) {
         let (arrived, _) = self.incoming(conn);
         match seen {

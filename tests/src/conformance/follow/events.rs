@@ -1,5 +1,5 @@
-//! Events: what the kernel told of must be the case in the simulator, and what the simulator tells of at the end the
-//! kernel must have told of.
+//! Events: what the kernel told of must be the case in the simulator, and what the simulator tells of at the
+//! end the kernel must have told of.
 
 use aio_model::{ConnId, Instant, Readiness};
 use sim::{Direction, EngineKind};
@@ -121,8 +121,8 @@ fn lanes(name: Name, readiness: Readiness) -> impl Iterator<Item = (Name, Direct
     woken.into_iter().flatten()
 }
 
-/// Whether the simulator, of which `said` is the case, can have an event like this: what is over is over, but how
-/// much there is to read, or room to write, is the kernel's to know.
+/// Whether the simulator, of which `said` is the case, can have an event like this: what is over is over, but
+/// how much there is to read, or room to write, is the kernel's to know.
 fn allows(said: Readiness, readiness: Readiness, engine: EngineKind) -> bool {
     let subset = [Readiness::READABLE, Readiness::WRITABLE];
     let equal = [Readiness::READ_CLOSED, Readiness::WRITE_CLOSED, Readiness::ERROR];

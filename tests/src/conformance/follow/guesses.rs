@@ -1,8 +1,9 @@
 //! Guesses: what is assumed about what nobody has seen, and other ways to explain a history when that fails.
 //!
-//! At each question the follower takes the likely answer first. If that does not lead to where the kernel went, it tries
-//! again with one answer against the odds, then with two, and so on. Every way is a run of the simulator, so whatever
-//! succeeds is something that it can do: more guesses find more of what is allowed, and allow nothing more.
+//! At each question the follower takes the likely answer first. If that does not lead to where the kernel
+//! went, it tries again with one answer against the odds, then with two, and so on. Every way is a run of the
+//! simulator, so whatever succeeds is something that it can do: more guesses find more of what is allowed,
+//! and allow nothing more.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -32,8 +33,8 @@ impl Guesses {
     }
 }
 
-/// Makes up to so many attempts, those with fewer answers against the odds first: what the first that leads there has
-/// found, and how many it took.
+/// Makes up to so many attempts, those with fewer answers against the odds first: what the first that leads
+/// there has found, and how many it took.
 ///
 /// # Errors
 ///

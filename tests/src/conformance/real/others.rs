@@ -1,4 +1,5 @@
-//! What somebody else does to a socket of ours: its open file is shared with whoever has a duplicate of the descriptor.
+//! What somebody else does to a socket of ours: its open file is shared with whoever has a duplicate of the
+//! descriptor.
 
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;

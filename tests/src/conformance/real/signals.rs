@@ -23,8 +23,8 @@ pub(super) fn under_signals<T>(play: impl FnOnce() -> io::Result<T>) -> io::Resu
     let player = pthread_self();
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
-        // The scope outlives the thread that it sends signals from, and is left by the player alone: so the player lives
-        // whenever it is sent one.
+        // The scope outlives the thread that it sends signals from, and is left by the player alone: so the
+        // player lives whenever it is sent one.
         scope.spawn(|| {
             while !over.load(Ordering::Acquire) {
                 let _ = pthread_kill(player, Signal::SIGUSR1);

@@ -30,8 +30,9 @@ const SLOW: usize = 50_000;
 const SOON: Duration = Duration::from_millis(3);
 const NEVER: Duration = Duration::from_secs(600);
 
-/// A receive that nothing comes for, and a send that is stuck with another behind it, all of which end early. Then
-/// they go on: the rest of the stuck send is sent, then the other one, and what the peer hears has no gap.
+/// A receive that nothing comes for, and a send that is stuck with another behind it, all of which end early.
+/// Then they go on: the rest of the stuck send is sent, then the other one, and what the peer hears has no
+/// gap.
 struct Early {
     cancels: Vec<OpId>,
     ended: u32,
@@ -118,7 +119,8 @@ impl Program for Early {
 /// One connection flushes, one lingers.
 struct Closes;
 
-/// A large send that a close flushes, and one that a close flushes and then waits for the peer, who still talks.
+/// A large send that a close flushes, and one that a close flushes and then waits for the peer, who still
+/// talks.
 pub(super) fn closes(stage: &mut Stage) -> Box<dyn Program> {
     let plans: [(&[_], Close); 3] = [
         (&[HearEnd], Close::flush().within(NEVER)),
@@ -152,8 +154,8 @@ struct GivesUp {
     cancelled: Option<OpId>,
 }
 
-/// One by a cancel, in the turn in which it was begun, one by a deadline that has passed before. Nobody ever answers them, and
-/// what there is of them is closed (K2), before the proactor is gone.
+/// One by a cancel, in the turn in which it was begun, one by a deadline that has passed before. Nobody ever
+/// answers them, and what there is of them is closed (K2), before the proactor is gone.
 pub(super) fn connects(stage: &mut Stage) -> Box<dyn Program> {
     let target = stage.deaf(Family::Tcp);
     let own = stage.ledger.aio.own();

@@ -91,8 +91,8 @@ impl Program for Proxy {
     }
 }
 
-/// Two callers and what they are connected to, over Unix on one side and TCP on the other. Either caller may get either
-/// upstream peer, so both say the same.
+/// Two callers and what they are connected to, over Unix on one side and TCP on the other. Either caller may
+/// get either upstream peer, so both say the same.
 pub(super) fn begin(stage: &mut Stage) -> Box<dyn Program> {
     let listener = stage.listen(Family::Unix);
     for _ in 0..2 {

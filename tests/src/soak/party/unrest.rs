@@ -1,4 +1,5 @@
-//! What a party does of its own accord: it connects, takes operations back, changes deadlines, and holds leases.
+//! What a party does of its own accord: it connects, takes operations back, changes deadlines, and holds
+//! leases.
 
 use std::time::Duration;
 
