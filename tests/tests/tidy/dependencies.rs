@@ -4,66 +4,13 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use serde::Deserialize;
-
+use crate::metadata::{Dependency, MANIFESTS, Package, Target, packages};
 use crate::sources::{after, code, files, read, root};
 
 /// Entries of the workspace's table that no crate refers to yet. `slab` may replace `aio_model::slab`, which
 /// is under discussion. An entry here that is used, or gone from the table, is an error.
 const UNDECIDED: &[&str] = &["slab"];
-
-#[derive(Deserialize)]
-struct Metadata {
-    packages: Vec<Package>,
-}
-
-#[derive(Deserialize)]
-struct Package {
-    name: String,
-    dependencies: Vec<Dependency>,
-    targets: Vec<Target>,
-}
-
-#[derive(Deserialize)]
-struct Dependency {
-    name: String,
-    rename: Option<String>,
-    kind: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Target {
-    kind: Vec<String>,
-    src_path: PathBuf,
-}
-
-impl Dependency {
-    /// How code calls it.
-    fn name_in_code(&self) -> String {
-        self.rename.as_ref().unwrap_or(&self.name).replace('-', "_")
-    }
-
-    /// Whether a target of this kind may use it.
-    fn is_for(&self, kind: &str) -> bool {
-        match self.kind.as_deref() {
-            Some("build") => kind == "custom-build",
-            Some("dev") => kind != "custom-build",
-            _ => !["custom-build", "test", "bench", "example"].contains(&kind),
-        }
-    }
-}
-
-fn packages(manifest: &str) -> Vec<Package> {
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["metadata", "--no-deps", "--offline", "--format-version", "1", "--manifest-path"]);
-    let output = cargo.arg(root().join(manifest)).output().expect("cargo can be started");
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{manifest}: {error}");
-    let metadata: Metadata = serde_json::from_slice(&output.stdout).expect("cargo prints what it documents");
-    metadata.packages
-}
 
 /// The code of a target: its file, and those in its folder, where its modules are.
 fn code_of(source: &Path) -> String {
@@ -102,7 +49,7 @@ fn shared(manifest: &str) -> BTreeSet<&str> {
 #[test]
 fn every_dependency_is_used() {
     let (mut found, mut seen) = (Vec::new(), 0);
-    for manifest in ["Cargo.toml", "bench/Cargo.toml", "fuzz/Cargo.toml"] {
+    for manifest in MANIFESTS {
         for package in packages(manifest) {
             seen += package.dependencies.len();
             found.extend(unused(&package, code_of));
@@ -134,7 +81,8 @@ fn an_unused_dependency_is_found() {
         rename: None,
         kind: kind.map(ToOwned::to_owned),
     };
-    let target = |kind: &str| Target { kind: vec![kind.to_owned()], src_path: PathBuf::from(kind) };
+    let target =
+        |kind: &str| Target { kind: vec![kind.to_owned()], src_path: PathBuf::from(kind), test: true };
     for (kind, used_in, code, is_used) in [
         (None, "lib", "use some_crate::Name;", true),
         (None, "bin", "fn main() { some_crate::run() }", true),

@@ -3,6 +3,8 @@
 
 mod dependencies;
 mod documents;
+mod metadata;
+mod programs;
 mod sources;
 mod types;
 mod width;
