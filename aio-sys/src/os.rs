@@ -97,7 +97,7 @@ impl Os {
     /// The descriptor of a connection, to read or set options with (`socket2::SockRef::from(&fd)`) or to
     /// duplicate. `None` if the connection is not known (any more).
     ///
-    /// Receiving, sending and shutting down are the model's: whoever does it here changes what it relies on.
+    /// Receiving, sending and shutting down are the model's: doing it here changes what the model relies on.
     pub fn descriptor(&mut self, conn: ConnId) -> Option<BorrowedFd<'_>> {
         let entry = self.table.get_mut(conn)?;
         if !std::mem::replace(&mut entry.shared, true) {
@@ -444,7 +444,7 @@ impl System for Os {
         let (fd, options) = socket.into_parts();
         self.enter(conn, fd, kind, proof).map_err(|(error, fd)| (error, Socket::from_parts(fd, options)))?;
         if let Some(entry) = self.table.get_mut(conn) {
-            // Whoever made the socket may have a clone of it.
+            // The maker of the socket may have a clone of it.
             entry.shared = true;
             // A socket that is not TCP refuses the option, and so would what it accepts.
             entry.nodelay = nodelay && rustix::net::sockopt::set_tcp_nodelay(&entry.fd, true).is_ok();
@@ -452,7 +452,7 @@ impl System for Os {
         Ok(())
     }
 
-    // Whoever makes a call knows which it is: inlined, there is nothing left to be told apart.
+    // Every caller knows which call it makes: inlined, the match disappears.
     #[inline(always)]
     fn perform(&mut self, call: Syscall<'_>) -> Outcome {
         match call {

@@ -20,8 +20,8 @@ use crate::platform;
 ///
 /// # What others may change
 ///
-/// Whoever holds a clone, or the descriptor that [`Os::descriptor`](crate::Os::descriptor) hands out, shares
-/// flags and options with the [`Os`](crate::Os), and may set them at any time; what a listener accepts
+/// Every holder of a clone, or of the descriptor that [`Os::descriptor`](crate::Os::descriptor) hands out,
+/// shares flags and options with the [`Os`](crate::Os), and may set them at any time; what a listener accepts
 /// inherits most of its options. None of them makes a call of the `Os` wait for a peer:
 ///
 /// | what | what it would do | what comes of it |
@@ -39,10 +39,10 @@ use crate::platform;
 /// | `SO_BUSY_POLL`, `SO_PREFER_BUSY_POLL` | receives and waits poll the network card first | for as many microseconds: see [`busy_poll`](Socket::busy_poll) |
 /// | `SO_OOBINLINE` | urgent data are among the others | they are received as bytes |
 /// | `O_ASYNC` with an owner | SIGIO at each change; a program that does not handle it ends | nothing: it is the program's own |
-/// | `SO_ZEROCOPY`, timestamps, `IP_RECVERR` | whoever sends with `MSG_ZEROCOPY` is answered through the error queue, which is reported as an error | an attempt in vain for each report. Over poll(2), which reports it for as long as it is not read, an attempt in every turn |
+/// | `SO_ZEROCOPY`, timestamps, `IP_RECVERR` | a send with `MSG_ZEROCOPY` is answered through the error queue, which is reported as an error | an attempt in vain for each report. Over poll(2), which reports it for as long as it is not read, an attempt in every turn |
 /// | `TCP_ULP` (TLS in the kernel) | receives end at records | set before it is adopted or after, it may hide that more is at hand: not supported |
 ///
-/// Whoever receives, sends, shuts down, or reads `SO_ERROR` on a clone takes from the `Os` what it would have
+/// A receive, send, shutdown, or read of `SO_ERROR` on a clone takes from the `Os` what it would have
 /// been told.
 ///
 /// ```
@@ -100,7 +100,7 @@ impl Socket {
             platform::bound_accepts(self.as_fd()).map_err(errno::from_errno)?;
         }
         let Some(span) = self.options.busy_poll else { return Ok(()) };
-        // Whoever wants less than a microsecond wants it on.
+        // Less than a microsecond still means on.
         let micros = span.as_nanos().div_ceil(1000);
         let micros = i32::try_from(micros).unwrap_or(i32::MAX).unsigned_abs();
         platform::set_busy_poll(self.as_fd(), micros).map_err(errno::from_errno)

@@ -22,7 +22,7 @@ use crate::token;
 ///
 /// The wake that raises the flag makes the call. The wait lowers the flag before it sleeps, and does not
 /// sleep if it was up; and again after it has slept, so that whatever was posted before a wake is seen by
-/// whoever called the wait. A wake that finds the flag up needs no call: the one that raised it has made it,
+/// the caller of the wait. A wake that finds the flag up needs no call: the one that raised it has made it,
 /// or will.
 #[derive(Debug, Clone)]
 pub struct OsWaker {

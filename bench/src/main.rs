@@ -10,13 +10,13 @@ use aio_bench::compare::run::{self, Effort};
 use aio_bench::compare::scenario::{self, Measure, SCENARIOS, Scenario};
 use aio_bench::compare::{picture, table};
 use aio_bench::figures::{self, baseline, lockstep};
-use aio_bench::peers::{self, BASELINE, Door, Options, Service};
+use aio_bench::peers::{self, BASELINE, ListenAddress, Options, Service};
 use aio_bench::{load, micro, process};
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
 #[derive(Debug, Parser)]
-#[command(name = "aio-bench", about = "Sets echo servers against each other")]
+#[command(name = "aio-bench", about = "Compares echo servers, and counts what an echo costs")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -24,36 +24,36 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Load servers in turn and compare them with a loop written by hand
+    /// Load servers in turn, and compare them with an epoll loop written by hand
     Compare(Compare),
     /// Count instructions, system calls, allocations and bytes
     Figures(Figures),
-    /// Be one of the servers
+    /// Run one of the servers
     Serve(Serve),
-    /// Be a load: takes orders on standard input
+    /// Run a load, which takes commands on standard input
     #[command(hide = true)]
     Load {
-        /// The core to run on
+        /// Core to run on
         #[arg(long)]
         core: Option<usize>,
     },
-    /// Do what a micro-benchmark does, to be counted
+    /// Run the body of a micro-benchmark, for a tool that counts instructions
     #[command(hide = true)]
     Micro {
-        /// Which one
+        /// Name of the micro-benchmark
         #[arg(long)]
         row: String,
-        /// At least so many operations
+        /// Least number of operations
         #[arg(long)]
         ops: u64,
     },
-    /// Be a server and its clients, in one thread
+    /// Run a server and its clients in one thread
     #[command(hide = true)]
     Lockstep {
-        /// Which server
+        /// Name of the server
         #[arg(long)]
         peer: String,
-        /// How often each client sends and receives
+        /// Number of echoes of each client
         #[arg(long)]
         rounds: usize,
     },
@@ -61,7 +61,7 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct Figures {
-    /// Fail if a figure is more than 2 % away from what this file says
+    /// Fail if a figure differs from this file by more than 2 %
     #[arg(long, value_name = "FILE")]
     check: Option<PathBuf>,
     /// Write the figures to a file
@@ -77,16 +77,16 @@ struct Compare {
     /// Only these servers, and the baseline; `compare --list` names them
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     peers: Vec<String>,
-    /// How often each server has a slice
+    /// Number of slices of each server
     #[arg(long, value_name = "N", default_value_t = 25, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
-    /// The length of a slice in milliseconds
+    /// Length of a slice in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 150, value_parser = clap::value_parser!(u64).range(1..))]
     slice: u64,
-    /// Write everything that was found to a file
+    /// Write all results to a file, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Draw it, as a page for a browser
+    /// Write the results as an HTML page
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     /// List scenarios and servers
@@ -96,22 +96,22 @@ struct Compare {
 
 #[derive(Debug, Args)]
 struct Serve {
-    /// Which one
+    /// Name of the server
     #[arg(long)]
     peer: String,
-    /// What it does
+    /// The service that it offers
     #[arg(long, default_value = "echo")]
     service: Service,
-    /// Where it listens; port 0 lets the system choose
+    /// Address to listen on; with port 0 the system chooses one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// Bytes in a receive buffer
+    /// Size of a receive buffer in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 16 * 1024)]
     buffer: usize,
-    /// Where a proxy connects to
+    /// Address that a proxy connects to
     #[arg(long, value_name = "ADDR")]
     upstream: Option<SocketAddr>,
-    /// The core to run on
+    /// Core to run on
     #[arg(long)]
     core: Option<usize>,
 }
@@ -146,7 +146,7 @@ fn serve(options: &Serve) -> io::Result<()> {
         process::begin_as_child(options.core)?;
     }
     let Serve { service, buffer, upstream, .. } = *options;
-    (peer.serve)(&Door { address: options.listen }, &Options { service, buffer, upstream })
+    (peer.serve)(&ListenAddress { address: options.listen }, &Options { service, buffer, upstream })
 }
 
 fn compare(options: &Compare) -> io::Result<()> {

@@ -228,7 +228,7 @@ fn lanes_that_find_their_pool_empty() {
     assert_eq!(story.model.stats().lanes_parked, 2);
     story.take(1);
     for left in [1, 0] {
-        let home = story.shelf.pop().expect("the lease came home");
+        let home = story.shelf.pop().expect("the lease was returned");
         story.model.give_back(home);
         assert_eq!(story.model.stats().lanes_parked, left);
         story.attempt(Outcome::Partial(1), |counts| counts.bytes_received += 1);

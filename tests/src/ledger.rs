@@ -202,7 +202,8 @@ impl<C: Copy + PartialEq + Debug, S: System> Ledger<C, S> {
         std::mem::take(&mut self.ended)
     }
 
-    /// What the turns failed with that failed since this was asked before. Whoever does not ask expects none.
+    /// What the turns failed with that failed since this was asked before. A test that does not ask expects
+    /// none.
     pub fn failed_turns(&mut self) -> Vec<io::Error> {
         std::mem::take(&mut self.failed_turns)
     }

@@ -1,4 +1,4 @@
-//! The echo server against real peers: every byte comes back, whoever else vanishes.
+//! The echo server against real peers: every byte comes back, also when other peers vanish.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};

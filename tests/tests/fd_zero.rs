@@ -64,7 +64,7 @@ fn main() {
     let address = socket.local_addr().unwrap();
     let listener = aio.adopt(socket).unwrap();
 
-    // An accepted connection; whoever calls has its descriptor before.
+    // An accepted connection; the client has taken its descriptor before.
     let stream = TcpStream::connect(address).unwrap();
     free();
     let accepted = accept(&mut aio, listener);

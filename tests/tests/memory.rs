@@ -60,7 +60,7 @@ fn child() {
     assert!(stats.counters.buffers_refused > 0 && stats.lanes_parked as usize == PEERS - kept.len());
     assert_eq!(stats.pools_refused, 1);
     assert!(stats.counters.turns < 5_000, "it does not spin: {stats:?}");
-    // It is answered: whoever waits is served with what comes back.
+    // It is answered: the waiting lane gets the returned buffer.
     let mut answered = 0;
     while answered < PEERS {
         for (conn, buffer) in kept.drain(..) {

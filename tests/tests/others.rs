@@ -1,4 +1,4 @@
-//! What others may change: whoever holds a clone of a descriptor shares its flags and options. None of it
+//! What others may change: every holder of a clone of a descriptor shares its flags and options. None of it
 //! makes a call wait.
 
 use std::io::{ErrorKind, Read, Write};
@@ -125,7 +125,7 @@ fn k5_an_accept_hardly_waits_on_a_listener_that_is_set_blocking_again_and_again(
             let listener = aio.adopt(listener).unwrap();
             aio.submit(listener, Accept::many(), "accept").unwrap();
             let over = Arc::new(AtomicBool::new(false));
-            let vandal = {
+            let other = {
                 let over = Arc::clone(&over);
                 std::thread::spawn(move || {
                     while !over.load(Ordering::Relaxed) {
@@ -138,7 +138,7 @@ fn k5_an_accept_hardly_waits_on_a_listener_that_is_set_blocking_again_and_again(
                 complete(&mut aio, 1);
             }
             over.store(true, Ordering::Relaxed);
-            vandal.join().unwrap();
+            other.join().unwrap();
         });
     }
 }

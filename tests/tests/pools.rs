@@ -1,6 +1,6 @@
 //! Pools that have fewer buffers than there are connections with something to read: who waits, waits in line,
-//! and whatever ends the waiting, no buffer is lost. Leases that come home from other threads, with more than
-//! one pool.
+//! and whatever ends the waiting, no buffer is lost. Leases that are returned from other threads, with more
+//! than one pool.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ const END: Result<Done, OpError> = Ok(Done::Received { end_of_stream: true });
 /// What the buffer of the pools here holds.
 const LEASE: usize = 64;
 
-/// A buffer of one pool comes home while a connection waits for one of another: the proactor must still be
+/// A buffer of one pool is returned while a connection waits for one of another: the proactor must still be
 /// woken when that one comes.
 #[test]
 fn a_buffer_of_another_pool_does_not_hide_the_one_that_is_waited_for() {

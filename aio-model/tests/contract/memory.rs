@@ -38,7 +38,7 @@ fn b3_a_pool_that_memory_is_refused_is_as_one_at_its_limit_and_asks_again() {
     assert_eq!(asked, conns.map(|conn| Asked::Recv(conn, 8)), "in line");
     assert_eq!((bench.model.stats().pools_refused, bench.model.next_deadline()), (0, None));
 
-    // Whoever comes while it is refused waits in line; what comes home goes to the first.
+    // Lanes that come while it is refused wait in line; a returned buffer goes to the first.
     bench.refuse_memory(true);
     let mut leases = bench.completions();
     for conn in [third, first, second] {

@@ -265,7 +265,7 @@ fn k2_a_shortage_that_lasts_does_not_make_lingering_longer() {
         assert_eq!(bench.ended(), [("close", 0, "Closed".into())]);
         assert_eq!(bench.model.stats().timers, 0);
     }
-    // Whoever closes does not wait for the pause.
+    // A close does not wait for the pause.
     let mut bench = Bench::new();
     let conn = lingering(&mut bench);
     bench.round(NO_TIME, &[SHORT]);

@@ -65,12 +65,12 @@ fn k6_whoever_leaves_the_line_in_the_middle_of_a_turn_changes_nobodys_share() {
         }
         calls
     };
-    // Whoever is at the front goes when it has made one of its two attempts: the next still has two.
+    // The lane at the front is removed when it has made one of its two attempts: the next still has two.
     bench.model.begin_round();
     assert_eq!(calls(&mut bench, 1), [a]);
     bench.model.cancel(first).unwrap();
     assert_eq!(calls(&mut bench, 9), [b, b, c, c]);
-    // Whoever stands behind goes: the first does not get a second share.
+    // The lane behind it is removed: the first does not get a second share.
     bench.model.begin_round();
     bench.model.cancel(behind).unwrap();
     assert_eq!(calls(&mut bench, 9), [c, c]);

@@ -465,7 +465,11 @@ fn listeners() -> (Bench, [ConnId; 3], [OpId; 3]) {
         first
     });
     assert_eq!(bench.round(NO_TIME, &[Done]), [Asked::Accept(listeners[0])]);
-    assert_eq!(bench.model.stats().lanes_held, 3, "whoever waits for a place does not keep the loop awake");
+    assert_eq!(
+        bench.model.stats().lanes_held,
+        3,
+        "a lane that waits for a credit does not keep the loop awake"
+    );
     (bench, listeners, accepts)
 }
 
@@ -552,7 +556,7 @@ fn b3_a_lane_keeps_its_place_in_the_line_if_its_next_receive_waits_for_the_same(
     bench.round(NO_TIME, &[Transferred(8)]);
     bench.model.cancel(first).unwrap();
     bench.round(NO_TIME, &[]);
-    assert_eq!(bench.ended().len(), 2, "and the buffer comes home");
+    assert_eq!(bench.ended().len(), 2, "and the buffer is returned");
     assert_eq!(bench.round(NO_TIME, &[Transferred(8)]), [Asked::Recv(b, 8)]);
 }
 

@@ -89,7 +89,7 @@ fn a_connection_that_can_not_be_entered_is_closed() {
     rig.await_ready(listener, Readiness::READABLE);
     assert_eq!(failure(rig.accept(listener, taken)), SystemErrorKind::InvalidInput);
     assert_eq!(peer.read(&mut [0; 8]).unwrap(), 0);
-    // And whoever had the name still has it.
+    // And the socket that had the name still has it.
     assert_eq!(rig.send(taken, b"mine"), Outcome::Transferred(4));
     taken_peer.read_exact(&mut [0; 4]).unwrap();
 }

@@ -49,7 +49,7 @@ fn a_wake_ends_a_wait_however_long() {
         os.wait(until, nothing).unwrap();
         other.join().unwrap();
     }
-    assert_eq!(os.stale_events(), 0, "a wake is nobody's late event");
+    assert_eq!(os.stale_events(), 0, "a wake is not a late event");
 }
 
 #[test]

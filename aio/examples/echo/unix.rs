@@ -1,5 +1,5 @@
 //! A Unix listener and its file. A file that no server listens on is replaced, one that is in use is not, and
-//! in the end nobody's file but our own is removed.
+//! in the end no file but our own is removed.
 
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -77,7 +77,8 @@ fn lock(path: &Path, operation: FlockOperation) -> io::Result<File> {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Whoever has the lock for long does not keep this server from ending; its file is found to be stale.
+        // A process that holds the lock for long does not keep this server from ending; its file is found to
+        // be stale.
         let locked = lock(&self.path, FlockOperation::NonBlockingLockExclusive);
         if matches!(&locked, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
             return;

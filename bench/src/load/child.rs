@@ -154,7 +154,7 @@ impl LoadChild {
     ///
     /// # Errors
     ///
-    /// What hindered the load.
+    /// What stopped the load.
     pub fn tell(&mut self, order: &Order) -> io::Result<Answer> {
         let mut line = serde_json::to_string(order)?;
         line.push('\n');

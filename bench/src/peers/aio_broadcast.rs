@@ -4,7 +4,7 @@ use std::io;
 
 use aio::{Accept, Done, Proactor, Recv, Send};
 
-use super::{Door, Options};
+use super::{ListenAddress, Options};
 
 #[derive(Debug, Clone, Copy)]
 enum Ctx {
@@ -17,9 +17,9 @@ enum Ctx {
 }
 
 /// Serves, for ever.
-pub(super) fn serve(door: &Door, options: &Options) -> io::Result<()> {
+pub(super) fn serve(listen: &ListenAddress, options: &Options) -> io::Result<()> {
     let mut aio = Proactor::<Ctx>::builder().pool(1024, options.buffer).build()?;
-    let listener = aio.adopt(door.open()?)?;
+    let listener = aio.adopt(listen.open()?)?;
     aio.submit(listener, Accept::many(), Ctx::Accept)?;
     let mut subscribers = Vec::new();
     let (mut has_publisher, mut batch) = (false, Vec::with_capacity(1024));

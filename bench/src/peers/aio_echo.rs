@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aio::{Accept, Completion, ConnId, Done, Model, Os, Proactor, Recv, Send, Spin, SubmitError};
 
-use super::{DEADLINE, Door, Options, Service, aio_broadcast, aio_proxy};
+use super::{DEADLINE, ListenAddress, Options, Service, aio_broadcast, aio_proxy};
 
 /// What an operation is for.
 #[derive(Debug, Clone, Copy)]
@@ -45,11 +45,11 @@ pub struct Echo {
 /// # Errors
 ///
 /// When epoll fails.
-pub(super) fn serve(door: &Door, options: &Options) -> io::Result<()> {
+pub(super) fn serve(listen: &ListenAddress, options: &Options) -> io::Result<()> {
     match options.service {
-        Service::Echo => run(Echo::new(door.open()?, options.buffer, Manner::default())?),
-        Service::Broadcast => aio_broadcast::serve(door, options),
-        Service::Proxy => aio_proxy::serve(door, options),
+        Service::Echo => run(Echo::new(listen.open()?, options.buffer, Manner::default())?),
+        Service::Broadcast => aio_broadcast::serve(listen, options),
+        Service::Proxy => aio_proxy::serve(listen, options),
     }
 }
 
@@ -58,8 +58,8 @@ pub(super) fn serve(door: &Door, options: &Options) -> io::Result<()> {
 /// # Errors
 ///
 /// When epoll fails.
-pub(super) fn serve_with_deadlines(door: &Door, options: &Options) -> io::Result<()> {
-    run(Echo::new(door.open()?, options.buffer, Manner::DEADLINE)?)
+pub(super) fn serve_with_deadlines(listen: &ListenAddress, options: &Options) -> io::Result<()> {
+    run(Echo::new(listen.open()?, options.buffer, Manner::DEADLINE)?)
 }
 
 /// Serves, for ever; polls before it sleeps, while that pays.
@@ -67,8 +67,8 @@ pub(super) fn serve_with_deadlines(door: &Door, options: &Options) -> io::Result
 /// # Errors
 ///
 /// When epoll fails.
-pub(super) fn serve_spinning(door: &Door, options: &Options) -> io::Result<()> {
-    run(Echo::new(door.open()?, options.buffer, Manner::SPIN)?)
+pub(super) fn serve_spinning(listen: &ListenAddress, options: &Options) -> io::Result<()> {
+    run(Echo::new(listen.open()?, options.buffer, Manner::SPIN)?)
 }
 
 fn run(mut echo: Echo) -> io::Result<()> {

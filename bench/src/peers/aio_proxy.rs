@@ -4,7 +4,7 @@ use std::io;
 
 use aio::{Accept, ConnId, Connect, Done, Proactor, Recv, Send};
 
-use super::{Door, Options};
+use super::{ListenAddress, Options};
 
 /// What an operation is for, and the connection at the other side.
 #[derive(Debug, Clone, Copy)]
@@ -16,10 +16,10 @@ enum Ctx {
 }
 
 /// Serves, for ever.
-pub(super) fn serve(door: &Door, options: &Options) -> io::Result<()> {
+pub(super) fn serve(listen: &ListenAddress, options: &Options) -> io::Result<()> {
     let upstream = options.upstream()?;
     let mut aio = Proactor::<Ctx>::builder().pool(1024, options.buffer).build()?;
-    let listener = aio.adopt(door.open()?)?;
+    let listener = aio.adopt(listen.open()?)?;
     aio.submit(listener, Accept::many(), Ctx::Accept)?;
     let mut batch = Vec::with_capacity(1024);
     while aio.turn(&mut batch, None)? {

@@ -8,13 +8,13 @@ use compio::io::{AsyncRead, AsyncWriteExt};
 use compio::net::{TcpListener, TcpStream};
 use compio::runtime::Runtime;
 
-use super::{Door, Options};
+use super::{ListenAddress, Options};
 
 /// Serves, for ever.
-pub(super) fn serve(door: &Door, options: &Options) -> io::Result<()> {
+pub(super) fn serve(listen: &ListenAddress, options: &Options) -> io::Result<()> {
     let size = options.buffer;
     Runtime::new()?.block_on(async {
-        let listener = TcpListener::from_std(door.open()?)?;
+        let listener = TcpListener::from_std(listen.open()?)?;
         loop {
             let (stream, _) = listener.accept().await?;
             compio::runtime::spawn(echo(stream, size)).detach();

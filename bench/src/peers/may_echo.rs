@@ -5,16 +5,16 @@ use std::io::{self, Read, Write};
 use may::net::{TcpListener, TcpStream};
 use rustix::net::sockopt::set_tcp_nodelay;
 
-use super::{Door, Options};
+use super::{ListenAddress, Options};
 
 /// Serves, for ever.
-pub(super) fn serve(door: &Door, options: &Options) -> io::Result<()> {
+pub(super) fn serve(listen: &ListenAddress, options: &Options) -> io::Result<()> {
     let size = options.buffer;
     may::config().set_workers(1);
     // It takes no listener of ours.
-    let listener = TcpListener::bind(door.address)?;
+    let listener = TcpListener::bind(listen.address)?;
     set_tcp_nodelay(listener.inner(), true)?;
-    door.announce(listener.local_addr()?)?;
+    listen.announce(listener.local_addr()?)?;
     let accepting = may::go!(move || -> io::Result<()> {
         loop {
             let (stream, _) = listener.accept()?;

@@ -5,13 +5,13 @@ use std::io::{self, ErrorKind, Read};
 use mio::{Events, Interest, Poll, Token};
 
 use super::mio_conn::Conn;
-use super::{Door, Options};
+use super::{ListenAddress, Options};
 
 const LISTENER: Token = Token(usize::MAX);
 
 /// Serves, for ever.
-pub(super) fn serve(door: &Door, options: &Options) -> io::Result<()> {
-    let mut listener = mio::net::TcpListener::from_std(door.open()?);
+pub(super) fn serve(listen: &ListenAddress, options: &Options) -> io::Result<()> {
+    let mut listener = mio::net::TcpListener::from_std(listen.open()?);
     let (mut poll, mut events) = (Poll::new()?, Events::with_capacity(1024));
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     // A subscriber that has gone leaves its place empty: the load's subscribers stay.

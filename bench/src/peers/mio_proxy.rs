@@ -8,7 +8,7 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
 use super::mio_conn::{Conn, Fate};
-use super::{Door, Options};
+use super::{ListenAddress, Options};
 
 const LISTENER: Token = Token(usize::MAX);
 
@@ -16,9 +16,9 @@ const LISTENER: Token = Token(usize::MAX);
 type Pair = [Conn; 2];
 
 /// Serves, for ever.
-pub(super) fn serve(door: &Door, options: &Options) -> io::Result<()> {
+pub(super) fn serve(listen: &ListenAddress, options: &Options) -> io::Result<()> {
     let upstream = options.upstream()?;
-    let mut listener = mio::net::TcpListener::from_std(door.open()?);
+    let mut listener = mio::net::TcpListener::from_std(listen.open()?);
     let (mut poll, mut events) = (Poll::new()?, Events::with_capacity(1024));
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     // The place of a pair that has gone stays empty: the load's connections stay.

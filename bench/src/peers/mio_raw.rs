@@ -12,7 +12,7 @@ use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 
 use super::mio_conn::{Conn, Fate};
-use super::{Door, Options, Service, mio_broadcast, mio_proxy};
+use super::{ListenAddress, Options, Service, mio_broadcast, mio_proxy};
 
 const LISTENER: Token = Token(usize::MAX);
 
@@ -32,13 +32,13 @@ pub struct Echo {
 /// # Errors
 ///
 /// When epoll fails.
-pub(super) fn serve(door: &Door, options: &Options) -> io::Result<()> {
+pub(super) fn serve(listen: &ListenAddress, options: &Options) -> io::Result<()> {
     match options.service {
         Service::Echo => {}
-        Service::Broadcast => return mio_broadcast::serve(door, options),
-        Service::Proxy => return mio_proxy::serve(door, options),
+        Service::Broadcast => return mio_broadcast::serve(listen, options),
+        Service::Proxy => return mio_proxy::serve(listen, options),
     }
-    let mut echo = Echo::new(door.open()?, options.buffer)?;
+    let mut echo = Echo::new(listen.open()?, options.buffer)?;
     loop {
         echo.turn(None)?;
     }
@@ -138,7 +138,7 @@ fn echo(conn: &mut Conn, event: &Event, buffer: &mut [u8]) -> Fate {
             Ok(false) => return Fate::Keep,
             Err(_) => return Fate::Close,
         }
-        // Whoever has closed may have done so after these bytes: its end is still to be read.
+        // A peer that has closed may have done so after these bytes: its end is still to be read.
         if count < buffer.len() && !event.is_read_closed() {
             return Fate::Keep;
         }

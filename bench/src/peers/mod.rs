@@ -75,7 +75,7 @@ pub struct Peer {
     /// Whether it is a row of every scenario, or only where it is asked for.
     pub common: bool,
     /// Serves, for ever.
-    pub serve: fn(&Door, &Options) -> io::Result<()>,
+    pub serve: fn(&ListenAddress, &Options) -> io::Result<()>,
 }
 
 const ALL: &[Service] = &[Service::Echo, Service::Broadcast, Service::Proxy];
@@ -172,14 +172,14 @@ pub fn find(name: &str) -> Option<&'static Peer> {
     PEERS.iter().find(|peer| peer.name == name)
 }
 
-/// Where a server is to listen. Whoever has started it waits to be told that it does.
+/// The address on which a server is to listen. Its starter waits until the server announces that it does.
 #[derive(Debug)]
-pub struct Door {
+pub struct ListenAddress {
     /// The address; with port 0, the system chooses one.
     pub address: SocketAddr,
 }
 
-impl Door {
+impl ListenAddress {
     /// A [`listener`], announced.
     ///
     /// # Errors

@@ -7,13 +7,13 @@ use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
 use monoio::net::{TcpListener, TcpStream};
 use monoio::{LegacyDriver, RuntimeBuilder};
 
-use super::{Door, Options};
+use super::{ListenAddress, Options};
 
 /// Serves, for ever.
-pub(super) fn serve(door: &Door, options: &Options) -> io::Result<()> {
+pub(super) fn serve(listen: &ListenAddress, options: &Options) -> io::Result<()> {
     let size = options.buffer;
     RuntimeBuilder::<LegacyDriver>::new().build()?.block_on(async {
-        let listener = TcpListener::from_std(door.open()?)?;
+        let listener = TcpListener::from_std(listen.open()?)?;
         loop {
             let (stream, _) = listener.accept().await?;
             monoio::spawn(echo(stream, size));

@@ -7,12 +7,12 @@ use std::rc::Rc;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::{Async, LocalExecutor};
 
-use super::{Door, Options};
+use super::{ListenAddress, Options};
 
 /// Serves, for ever.
-pub(super) fn serve(door: &Door, options: &Options) -> io::Result<()> {
+pub(super) fn serve(listen: &ListenAddress, options: &Options) -> io::Result<()> {
     let size = options.buffer;
-    let listener = Async::new(door.open()?)?;
+    let listener = Async::new(listen.open()?)?;
     let executor = Rc::new(LocalExecutor::new());
     smol::block_on(executor.run(async {
         loop {

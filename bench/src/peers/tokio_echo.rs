@@ -7,21 +7,21 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 
 use super::tokio_services::{broadcast, proxy};
-use super::{Door, Options, Service};
+use super::{ListenAddress, Options, Service};
 
 /// Serves, for ever, on this thread.
-pub(super) fn current_thread(door: &Door, options: &Options) -> io::Result<()> {
-    serve(&Builder::new_current_thread().enable_io().build()?, door, options)
+pub(super) fn current_thread(listen: &ListenAddress, options: &Options) -> io::Result<()> {
+    serve(&Builder::new_current_thread().enable_io().build()?, listen, options)
 }
 
 /// Serves, for ever, on two workers.
-pub(super) fn multi_thread(door: &Door, options: &Options) -> io::Result<()> {
-    serve(&Builder::new_multi_thread().worker_threads(2).enable_io().build()?, door, options)
+pub(super) fn multi_thread(listen: &ListenAddress, options: &Options) -> io::Result<()> {
+    serve(&Builder::new_multi_thread().worker_threads(2).enable_io().build()?, listen, options)
 }
 
-fn serve(runtime: &Runtime, door: &Door, options: &Options) -> io::Result<()> {
+fn serve(runtime: &Runtime, listen: &ListenAddress, options: &Options) -> io::Result<()> {
     let size = options.buffer;
-    let listener = door.open()?;
+    let listener = listen.open()?;
     runtime.block_on(async {
         let listener = TcpListener::from_std(listener)?;
         // The accepting is a task of its own: what `block_on` runs is not on a worker.

@@ -20,29 +20,27 @@ use super::{Engine, SHRINK_STEPS, random_seed, report};
 
 #[derive(Debug, Args)]
 pub(crate) struct CampaignOptions {
-    /// For how long
+    /// Duration in minutes
     #[arg(long, default_value_t = 10)]
     minutes: u64,
 
-    /// On how many threads; as many as there are cores unless given
+    /// Number of threads [default: number of cores]
     #[arg(long)]
     jobs: Option<usize>,
 
-    /// Where all choices come from; a random one unless given
+    /// Seed of all random choices [default: random]
     #[arg(long)]
     seed: Option<u64>,
 
-    /// The part of the campaign that is run here, as `i/n` with i from 0 on: machines with the same seed
-    /// share it
+    /// The share of this machine, as `i/n` with i from 0 to n - 1; all machines use the same seed
     #[arg(long, default_value = "0/1", value_parser = parse_shard)]
     shard: Shard,
 
-    /// The readiness engine; every one in turn unless given
+    /// Readiness engine [default: each in turn]
     #[arg(long)]
     engine: Option<Engine>,
 
-    /// Where it is written down how far it has come; a campaign with the same seed and shard goes on from
-    /// there
+    /// Folder for the progress; a campaign with the same seed and shard continues from it
     #[arg(long, default_value = "target/campaigns")]
     state: PathBuf,
 
@@ -145,11 +143,11 @@ pub(crate) fn report_probes(probes: &Probes, steps: u64) -> bool {
 
 #[derive(Debug, Args)]
 pub(crate) struct ExhaustOptions {
-    /// How many things happen
+    /// Number of events in a sequence
     #[arg(long, default_value_t = 6)]
     depth: usize,
 
-    /// On how many threads; as many as there are cores unless given
+    /// Number of threads [default: number of cores]
     #[arg(long)]
     jobs: Option<usize>,
 }

@@ -17,7 +17,7 @@ use sim::summary::{Failure, Summary};
 use sim::tape::{self, Tape};
 use sim::{Choice, EngineKind};
 
-/// A simulated operating system under the proactor's model, with an oracle that knows the contract
+/// Runs the model on a simulated operating system, and checks the contract on every step
 #[derive(Debug, Parser)]
 #[command(name = "cargo sim")]
 struct Options {
@@ -29,60 +29,60 @@ struct Options {
 enum Command {
     /// Run episodes from a seed, until enough steps are taken or a rule is broken
     Run(RunOptions),
-    /// Play a tape again, or every tape of a folder; one alone prints everything that happens
+    /// Replay a tape, or every tape in a folder; a single tape prints every step
     Replay {
         /// A tape, or a folder of them
         path: PathBuf,
 
-        /// Instead of printing what happens, write a page that shows it, for any browser
+        /// Write an HTML page that shows the run, instead of printing it
         #[arg(long, value_name = "FILE")]
         html: Option<PathBuf>,
     },
-    /// Run episodes on all cores for as long as wanted, and tell what was reached; can be taken up again
+    /// Run episodes on all cores for a given time, and report which probes were reached; can be continued
     Campaign(long::CampaignOptions),
     /// Try everything that can happen to one connection with two operations, in every order
     Exhaust(long::ExhaustOptions),
-    /// Break the model on purpose, with each patch under sim/bugs, and see whether that is found
+    /// Apply each patch under sim/bugs to a copy of the workspace, and check that the bug is found
     Bugs(BugOptions),
 }
 
 #[derive(Debug, Args)]
 struct BugOptions {
-    /// Only the patches with any of these in their names
+    /// Only patches whose names contain one of these
     names: Vec<String>,
 
-    /// From how many seeds to look for each
+    /// Number of seeds to search from, for each bug
     #[arg(long, default_value_t = 3)]
     seeds: usize,
 
-    /// For how many steps to look from each seed
+    /// Number of steps to search, from each seed
     #[arg(long, default_value_t = 100_000_000)]
     steps: u64,
 
-    /// Leave the tapes as long as they are: four times as fast
+    /// Do not shorten the tapes: four times as fast
     #[arg(long)]
     no_shrink: bool,
 
-    /// Look for nothing: only tell whether each patch applies, and what it makes compiles
+    /// Only check that each patch applies and that the result compiles
     #[arg(long)]
     check: bool,
 
-    /// Write the table to this file too, as JSON, after each bug
+    /// Also write the table to this file, as JSON, after each bug
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 struct RunOptions {
-    /// Where all choices come from; a random one unless given
+    /// Seed of all random choices [default: random]
     #[arg(long)]
     seed: Option<u64>,
 
-    /// How many steps to take
+    /// Number of steps to take
     #[arg(long, default_value_t = 10_000_000)]
     steps: u64,
 
-    /// The readiness engine; every one in turn unless given
+    /// Readiness engine [default: each in turn]
     #[arg(long)]
     engine: Option<Engine>,
 
@@ -90,11 +90,11 @@ struct RunOptions {
     #[arg(long)]
     json: bool,
 
-    /// Leave a failing tape as long as it is
+    /// Do not shorten a failing tape
     #[arg(long)]
     no_shrink: bool,
 
-    /// Tell how often each probe was hit, and fail if one that matters was not
+    /// Print how often each probe was hit, and fail if a required one was not
     #[arg(long)]
     probes: bool,
 }

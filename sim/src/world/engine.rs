@@ -302,8 +302,8 @@ impl Scope {
     }
 }
 
-/// The mask of poll(2), as mio reads it. Hang-ups and errors can not be masked, so whoever is watched at all
-/// is told.
+/// The mask of poll(2), as mio reads it. Hang-ups and errors can not be masked, so a socket that is watched
+/// at all is told.
 pub(crate) fn both_sides(condition: Condition, armed: [bool; 2]) -> Readiness {
     if armed == [false; 2] {
         return Readiness::NONE;

@@ -7,8 +7,8 @@ use aio_model::{
     Recv, Returned, Send, Slices, SlicesMut, Syscall, Target,
 };
 
-/// What only a model makes, for whoever drives a system by hand: ids, targets, and slices of several buffers.
-/// It belongs to no system.
+/// What only a model makes, for tests that drive a system by hand: ids, targets, and slices of several
+/// buffers. It belongs to no system.
 ///
 /// ```
 /// use aio_model::{Outcome, Syscall, System};

@@ -8,7 +8,7 @@
 //!   and a send EPIPE.
 //! * What had arrived before a reset can still be received, unless the reset is said to discard it.
 //! * A reset after the end of the stream is EPIPE to a send, and not an error to a receive. Once this end was
-//!   shut, too, it is a reset again, for whoever asks the socket: no call is told.
+//!   shut, too, it is a reset again, for a read of `SO_ERROR`: no call reports it.
 //! * To close with bytes unread is to reset. Otherwise what was sent is still delivered, then the end.
 //! * Bytes that arrive at an end that is closed cause a reset.
 //! * What has ended both ways is over: no reset reaches it any more.

@@ -22,7 +22,7 @@ use crate::world::wrong_call::WrongCall;
 
 /// A simulated system: network, kernel, clock and all. Clones are handles on the same one.
 ///
-/// The system under test reaches it through a [`SimOs`](crate::world::os::SimOs); whoever holds this handle
+/// The system under test reaches it through a [`SimOs`](crate::world::os::SimOs); the holder of this handle
 /// is everything else: the peers, the faults, and the one who looks inside.
 #[derive(Clone)]
 pub struct Net {
@@ -141,7 +141,7 @@ impl Net {
     }
 
     /// Makes what is held up on its way from a peer (or, for [`Direction::Receive`], to it, with its answer
-    /// to whoever dials it) happen now; in pieces, if the faults have it.
+    /// to a connect) happen now; in pieces, if the faults have it.
     pub fn hurry(&self, peer: PeerId, direction: Direction) {
         let from = if direction == Direction::Send { peer.end() } else { peer.end().far() };
         self.world_mut().hurry(from);
@@ -298,7 +298,7 @@ impl Net {
         Some((link.sent_by(end.side).sent(), link.sent_by(!end.side).received()))
     }
 
-    /// Takes the error that waits to be told at an open stream, as whoever shares the socket can by
+    /// Takes the error that waits to be told at an open stream, as another holder of the socket can by
     /// `SO_ERROR`: no call is told of it then.
     pub fn take_error(&self, conn: ConnId) -> Option<SystemError> {
         let mut world = self.world_mut();

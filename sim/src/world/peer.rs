@@ -64,7 +64,7 @@ pub enum Act {
         peer: PeerId,
         /// How many bytes at most.
         bytes_max: usize,
-        /// Whose pattern it expects: the other side's, its own if it is echoed, or nobody's.
+        /// Whose pattern it expects: the other side's, its own if it is echoed, or none.
         expects: Option<Side>,
     },
     /// The peer sends FIN.

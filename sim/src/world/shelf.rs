@@ -1,4 +1,4 @@
-//! Where dropped leases wait, until somebody has them come home.
+//! Where dropped leases wait until they are returned to their pool.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -41,7 +41,7 @@ impl Home for Way {
 }
 
 impl Shelf {
-    /// Where leases are to come home to.
+    /// What leases are returned through.
     pub(crate) fn home(self: &Arc<Shelf>) -> Arc<dyn Home> {
         Arc::new(Way(Arc::downgrade(self)))
     }

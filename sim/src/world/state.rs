@@ -48,7 +48,7 @@ pub(crate) enum Due {
     Release(SocketId),
     /// A peer acts.
     Act(Act),
-    /// Whoever this end has dialled answers.
+    /// The other side of a connect answers.
     Handshake { end: Endpoint, answer: Answer, verdict: Result<(), SystemError> },
 }
 

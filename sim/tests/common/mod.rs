@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use aio_model::{Home, Returned};
 
-/// Dropped leases, until a test has one come home.
+/// Dropped leases, until a test returns one.
 #[derive(Default)]
 pub(crate) struct Shelf(Mutex<Vec<Returned>>);
 
@@ -20,7 +20,7 @@ impl Home for Way {
 }
 
 impl Shelf {
-    /// Where leases are to come home to.
+    /// What leases are returned through.
     pub(crate) fn home(self: &Arc<Shelf>) -> Arc<dyn Home> {
         Arc::new(Way(Arc::downgrade(self)))
     }

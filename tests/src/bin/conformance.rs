@@ -19,19 +19,19 @@ use tests::pair::Family;
 /// Compares the simulated system with the real one
 #[derive(Debug, Parser)]
 struct Options {
-    /// How many scripts to play, of each family
+    /// Number of scripts of each family
     #[arg(long, default_value_t = 100_000)]
     scripts: u64,
 
-    /// The seed of the first script; those after it have the next ones. Random unless given
+    /// Seed of the first script; each next script has the next seed [default: random]
     #[arg(long)]
     seed: Option<u64>,
 
-    /// What sockets; every kind that this host has unless given
+    /// Family of sockets [default: all that this host has]
     #[arg(long)]
     family: Option<FamilyOption>,
 
-    /// How many differences to find before giving up
+    /// Number of differences after which to stop
     #[arg(long, default_value_t = 1)]
     differences: usize,
 

@@ -15,26 +15,26 @@ use tests::failing::campaign::{Calm, Tally, planned, scenario};
 use tests::failing::programs::SCENARIOS;
 use tests::failing::system::Planned;
 
-/// Makes each system call fail in turn.
+/// Makes each system call fail in turn, and checks what the operations end with
 #[derive(Debug, Parser)]
 struct Options {
     /// Only this scenario
     #[arg(long, value_name = "NAME")]
     scenario: Option<String>,
 
-    /// Only this failure, or these together: CALL:ERRNO:NTH
+    /// Only this failure; several are injected together: CALL:ERRNO:NTH
     #[arg(long, value_name = "FAILURE", value_parser = parse_planned)]
     fail: Vec<Planned>,
 
-    /// How many runs with two failures, chosen at random
+    /// Number of runs with two random failures
     #[arg(long, value_name = "N", default_value_t = 2000)]
     pairs: u32,
 
-    /// The seed of what is chosen
+    /// Seed of the random choices
     #[arg(long, value_name = "SEED", default_value_t = 1)]
     seed: u64,
 
-    /// Where to write the table as JSON
+    /// Write the table to a file, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }

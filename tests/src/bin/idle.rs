@@ -19,15 +19,15 @@ use tests::process::resident_bytes;
 /// Measures the memory of idle connections.
 #[derive(Debug, Parser)]
 struct Options {
-    /// How many connections to hold
+    /// Number of connections
     #[arg(long, default_value_t = 10_000)]
     connections: u32,
 
-    /// Submit the pending receives with a deadline of an hour
+    /// Give each pending receive a deadline of an hour
     #[arg(long)]
     deadline: bool,
 
-    /// Be the server (the program starts itself so)
+    /// Run as the server (the program starts itself so)
     #[arg(long, hide = true)]
     server: bool,
 }

@@ -16,19 +16,19 @@ use tests::bytes::Bytes;
 /// Loads an echo server.
 #[derive(Debug, Parser)]
 struct Options {
-    /// Where the server listens
+    /// Address of the server
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8110")]
     connect: SocketAddr,
 
-    /// How many connections take part
+    /// Number of connections
     #[arg(long, value_name = "N", default_value_t = 50)]
     connections: u32,
 
-    /// How many messages each connection sends
+    /// Number of messages of each connection
     #[arg(long, value_name = "N", default_value_t = 1000)]
     rounds: u32,
 
-    /// The size of a message, rounded up to a multiple of 8; what the sockets' buffers hold at the most
+    /// Size of a message in bytes, rounded up to a multiple of 8; at most what the sockets' buffers hold
     #[arg(long, value_name = "BYTES", default_value_t = 128)]
     bytes: usize,
 }

@@ -21,32 +21,32 @@ struct Options {
     #[command(subcommand)]
     end: End,
 
-    /// How many connections there are: when they have ended, so does the program
+    /// Number of connections; the program ends when they have ended
     #[arg(long, global = true, default_value_t = 20)]
     connections: usize,
 
-    /// How long any operation may take, in milliseconds
+    /// Deadline of each operation in milliseconds
     #[arg(long, global = true, default_value_t = 30_000)]
     patience_ms: u64,
 }
 
 #[derive(Debug, Subcommand)]
 enum End {
-    /// Echo
+    /// Run an echo server
     Serve {
-        /// Where to listen
+        /// Address to listen on
         address: SocketAddr,
 
-        /// Change a byte now and then, to see that it is noticed
+        /// Change a byte now and then, which must be noticed
         #[arg(long, hide = true)]
         garble: bool,
     },
-    /// Send, and expect it back
+    /// Run clients that send, and compare what comes back
     Connect {
-        /// Where to
+        /// Address of the server
         address: SocketAddr,
 
-        /// How many pieces of 16 KiB each connection sends, one every 20 ms
+        /// Number of pieces of 16 KiB that each connection sends, one every 20 ms
         #[arg(long, default_value_t = 200)]
         pieces: u32,
     },

@@ -1,4 +1,4 @@
-//! A server and its clients, each on a proactor, and a vandal, for as long as wanted: every byte and
+//! A server and its clients, each on a proactor, and hostile peers, for as long as wanted: every byte and
 //! completion is checked, and memory, descriptors, leases and credits must not grow.
 //!
 //! ```text
@@ -14,30 +14,30 @@ use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use tests::soak::{Plan, Report, Sabotage, run};
 
-/// Soaks the library in random traffic, and tells whether anything grows.
+/// Runs random traffic, and fails if memory, descriptors, leases or credits grow
 #[derive(Debug, Parser)]
 struct Options {
-    /// How long to go on
+    /// Duration in minutes
     #[arg(long, value_name = "M", default_value_t = 1.0)]
     minutes: f64,
 
-    /// How many connections the clients hold; each takes two descriptors
+    /// Number of connections of the clients; each takes two descriptors
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(16..))]
     connections: u32,
 
-    /// Where all choices come from; the clock unless given
+    /// Seed of all random choices [default: the time]
     #[arg(long)]
     seed: Option<u64>,
 
-    /// Write everything to a file
+    /// Write all results to a file, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 
-    /// Draw the gauges
+    /// Write a diagram of the gauges
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
 
-    /// Have the server do something wrong, to see that it is noticed
+    /// Make the server do something wrong, which must be noticed
     #[arg(long, alias = "leak", value_name = "WHAT", hide = true)]
     sabotage: Option<Sabotage>,
 }

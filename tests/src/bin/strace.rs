@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tests::failing::outside::{CASES, Case, inject, obstacle, victim};
 
-/// Makes system calls fail from outside.
+/// Makes system calls of a proxy fail by strace, and prints what was observed
 #[derive(Debug, Parser)]
 struct Options {
     /// Only this system call
@@ -31,7 +31,7 @@ struct Options {
     #[arg(long, default_value_t = 20)]
     nth_max: u32,
 
-    /// Be the victim (the program starts itself so), a proxy to there
+    /// Run as the proxy under test, to this address (the program starts itself so)
     #[arg(long, hide = true)]
     victim: Option<SocketAddr>,
 }

@@ -21,8 +21,8 @@
 //!
 //! Half of the scripts are disturbed: the peer breaks a connection off, and calls and a stranger who asks for
 //! `SO_ERROR` follow in any order, as the kernel tells an error once; signals interrupt the thread; this end
-//! stalls, or sleeps in its wait; and whoever shares a socket makes it blocking, which must not make a call
-//! of ours block.
+//! stalls, or sleeps in its wait; and another holder of a socket makes it blocking, which must not make a
+//! call of ours block.
 //!
 //! | room | what is in it |
 //! |---|---|

@@ -71,7 +71,7 @@ pub fn play(script: &Script, hosts: &Hosts) -> io::Result<History> {
 /// What events pass on their way, to be tampered with.
 pub type Ear<'a> = &'a mut dyn FnMut(&mut Vec<(ConnId, Readiness)>);
 
-/// Plays a script with another patience, and something between the engine and whoever listens.
+/// Plays a script with another patience, and something between the engine and its caller.
 ///
 /// # Errors
 ///

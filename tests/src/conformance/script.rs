@@ -23,7 +23,7 @@ pub enum Step {
     },
     /// A connection is accepted.
     Accept,
-    /// The listener is closed, whoever waits.
+    /// The listener is closed, whatever waits in its queue.
     Unlisten,
     /// Bytes are received, into one buffer or several.
     Recv {
@@ -121,17 +121,17 @@ pub enum Step {
         /// In milliseconds.
         millis: u64,
     },
-    /// Whoever shares the socket asks it for its error, which tells it once.
+    /// Another holder of the socket reads its error, which is reported once.
     AskError {
         /// Which connection.
         at: usize,
     },
-    /// Whoever shares the socket makes it blocking.
+    /// Another holder of the socket makes it blocking.
     Block {
         /// Which connection.
         at: usize,
     },
-    /// Whoever shares the listener makes it blocking.
+    /// Another holder of the listener makes it blocking.
     BlockListener,
 }
 

@@ -21,7 +21,7 @@ pub enum Check {
     NoHang,
     /// Nothing panics, and the account of the operations is right.
     NoPanic,
-    /// Whoever waits, waits: turns and calls are bounded.
+    /// Waiting does not spin: turns and calls are bounded.
     NoSpin,
     /// No peer hears anything but a prefix of what was sent to it.
     Bytes,
@@ -176,7 +176,7 @@ fn judge(scenario: &Scenario, stage: &Stage, played: &Played, calm: Option<&Play
     ensure(Check::Passes, same, || format!("{:?} instead of {:?}", played.facts, calm.facts))
 }
 
-/// The FIN of a connection that lingers is nobody's operation: if it fails for good it is told to nobody, and
+/// The FIN of a connection that lingers belongs to no operation: if it fails for good nothing reports it, and
 /// the connection does not linger.
 fn seen_at(stage: &Stage, mut injected: Injected) -> Injected {
     let fault = injected.planned.fault;

@@ -246,7 +246,7 @@ fn run(program: &Path, (call, errno, _): Case, nth: u32, log: &Path) -> io::Resu
     played.map(|(whole, says)| Run { whole, says, status })
 }
 
-/// Where whoever connects is echoed to, as long as this process lives.
+/// The address of an echo server that runs as long as this process.
 fn upstream() -> io::Result<SocketAddr> {
     static ADDRESS: OnceLock<SocketAddr> = OnceLock::new();
     if let Some(address) = ADDRESS.get() {
@@ -274,7 +274,7 @@ fn converse(stop: UnixStream, output: UnixStream) -> io::Result<(Vec<bool>, Vec<
                 whole.push(call(address, seed)?);
             }
             if whole.last() == Some(&false) {
-                // Whoever comes after the one that suffered is served.
+                // Connections after the failed one are served.
                 whole.push(call(address, CALLERS)?);
             }
         }

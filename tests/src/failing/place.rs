@@ -43,7 +43,7 @@ impl Place {
         Ok((socket, place))
     }
 
-    /// A connection to it; whoever listens need not have accepted it.
+    /// A connection to it; the listener need not have accepted it.
     ///
     /// # Errors
     ///

@@ -76,7 +76,7 @@ fn identity(socket: &Socket) -> (RawFd, Option<socket2::Type>, String) {
     (socket.as_raw_fd(), socket.r#type().ok(), format!("{:?}", socket.local_addr()))
 }
 
-/// Whoever the program connects to.
+/// The server that the program connects to.
 #[derive(Debug)]
 struct Callee {
     listener: Socket,
@@ -307,7 +307,7 @@ impl Stage {
             && stats.completions == 0
             && stats.queued.total() == stats.queued.accept;
         if is_idle {
-            // Whoever waits for a cue may as well go.
+            // Peers that wait for a cue may go on.
             self.cues = u32::MAX;
         }
         is_idle && self.peers.iter().all(|peer| peer.ending().is_some())

@@ -1,4 +1,4 @@
-//! The soak: a server and its clients, each a proactor, and whoever wishes them ill, for as long as wanted.
+//! The soak: a server and its clients, each a proactor, and hostile peers, for a given time.
 //! Every byte and every completion is accounted for, and nothing may grow.
 
 mod books;
@@ -7,10 +7,10 @@ mod chart;
 mod conn;
 mod control;
 mod head;
+mod hostile;
 mod party;
 mod report;
 mod trend;
-mod vandal;
 
 use std::io;
 use std::net::SocketAddr;
@@ -117,9 +117,9 @@ pub fn run(plan: &Plan, mut on_sample: impl FnMut(&Sample)) -> io::Result<Report
         Party::new(Side::Client, plan.builder().build()?, plan, Arc::clone(&control), addresses.clone());
     let server = thread::spawn(|| server.run());
     let client = thread::spawn(|| client.run());
-    let vandal = {
+    let hostile = {
         let (seed, control, addresses) = (plan.seed, Arc::clone(&control), addresses.clone());
-        thread::spawn(move || vandal::run(seed, &control, &addresses))
+        thread::spawn(move || hostile::run(seed, &control, &addresses))
     };
     let mut watch = Watch::new(&control);
     while watch.start.elapsed() < plan.span {
@@ -127,7 +127,7 @@ pub fn run(plan: &Plan, mut on_sample: impl FnMut(&Sample)) -> io::Result<Report
         on_sample(watch.sample()?);
     }
     control.set_phase(Phase::Drain);
-    let vandals = vandal.join().expect("the vandal does not panic");
+    let hostile_peers = hostile.join().expect("the hostile peer does not panic");
     let settled = watch.settle()?;
     control.set_phase(Phase::Stop);
     let accounts = [server, client].map(|party| party.join().expect("a party does not panic"));
@@ -135,7 +135,7 @@ pub fn run(plan: &Plan, mut on_sample: impl FnMut(&Sample)) -> io::Result<Report
     let accounts: [Account; 2] = [server?, client?];
     std::fs::remove_file(&addresses.unix)?;
     let after = process::descriptors()?;
-    Ok(report::judge(plan, watch.samples, &accounts, vandals, settled, (before, after)))
+    Ok(report::judge(plan, watch.samples, &accounts, hostile_peers, settled, (before, after)))
 }
 
 /// The server, and where it listens.

@@ -68,7 +68,7 @@ pub struct Report {
     /// What the clients did.
     pub client: Tally,
     /// The connections of a client that follows no rules.
-    pub vandals: u64,
+    pub hostile_peers: u64,
     /// Operations of both sides.
     pub operations: u64,
     /// Of those, the ones that ended by their deadline, by a cancel, and the receives that had to wait for a
@@ -111,7 +111,7 @@ pub(super) fn judge(
     plan: &Plan,
     samples: Vec<Sample>,
     accounts: &[Account; 2],
-    vandals: u64,
+    hostile_peers: u64,
     settled: bool,
     descriptors: (usize, usize),
 ) -> Report {
@@ -145,7 +145,7 @@ pub(super) fn judge(
         trends,
         server: server.tally.clone(),
         client: client.tally.clone(),
-        vandals,
+        hostile_peers,
         operations: sum(|side| side.opened),
         expired: sum(|side| side.counters.expired),
         cancelled: sum(|side| side.counters.cancelled),
@@ -238,8 +238,8 @@ impl fmt::Display for Report {
         }
         writeln!(
             f,
-            "vandals  {} connections\n{} operations: {} expired, {} cancelled; {} receives waited for a buffer\n",
-            self.vandals, self.operations, self.expired, self.cancelled, self.parked
+            "hostile  {} connections\n{} operations: {} expired, {} cancelled; {} receives waited for a buffer\n",
+            self.hostile_peers, self.operations, self.expired, self.cancelled, self.parked
         )?;
         for check in &self.checks {
             let verdict = if check.holds { "holds" } else { "FAILS" };

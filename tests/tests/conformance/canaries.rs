@@ -92,7 +92,7 @@ fn canaries_of_errors_that_are_told_once() {
     let twice = [&unread[..], &[Step::Wait, recv(8), ask.clone()]].concat();
     canary("an error that is told twice", &twice, error(None, reset));
     let healthy = [Step::Adopt, write(3), recv(8), ask, Step::Wait];
-    canary("an error from nowhere, to whoever asks", &healthy, error(None, reset));
+    canary("an error without a cause, by SO_ERROR", &healthy, error(None, reset));
     let after = [&unread[..], &[Step::Wait, Step::AskError { at: 0 }, recv(8)]].concat();
     let fails = Outcome::Failed(aio_model::SystemError::new(SystemErrorKind::ConnectionReset, 104));
     canary(

@@ -1,5 +1,5 @@
-//! What others do: an error that another call has consumed, and whoever shares a socket, interrupts or stalls
-//! this end.
+//! What others do: an error that another call has consumed, and another holder of a socket, which interrupts
+//! or stalls this end.
 
 use aio_model::{Outcome, Readiness, SystemErrorKind};
 use tests::conformance::{Deed, History, Name, PeerSaw, Script, Seen, Step};
@@ -18,7 +18,7 @@ fn ask() -> Step {
     Step::AskError { at: 0 }
 }
 
-/// What this end was told by its calls and by whoever asked for the error: the failure of each, in order;
+/// What this end was told by its calls and by reads of `SO_ERROR`: the failure of each, in order;
 /// none for an end of the stream.
 fn failures(history: &History) -> Vec<Option<SystemErrorKind>> {
     let told = history.deeds.iter().filter_map(|(deed, seen)| match (deed, seen) {

@@ -28,7 +28,7 @@ impl Place {
         self.try_start().unwrap_or_else(|ended| panic!("{}", ended.errors))
     }
 
-    /// Whoever is there goes on being there.
+    /// A server that is there already stays.
     fn is_refused(&self) {
         let ended = self.try_start().err().expect("it does not start");
         assert_eq!(ended.status.code(), Some(2));

@@ -11,7 +11,7 @@ use tests::ledger::Ledger;
 use tests::pair::Family;
 use tests::turns::PATIENCE;
 
-use crate::door::{Door, REQUEST_BYTES, behave, pace, request, request_time};
+use crate::guarded_server::{GuardedServer, REQUEST_BYTES, behave, pace, request, request_time};
 
 const PEERS: usize = 1000;
 
@@ -19,9 +19,9 @@ const PEERS: usize = 1000;
 /// byte: `HOSTILE_PACE_MS=1000`.
 #[test]
 fn a_thousand_who_trickle_are_ended_by_their_deadline_and_hold_nobody_up() {
-    let door = Door::open();
-    let behaved: Vec<_> = (0..8).map(|_| behave(door.address, 60)).collect();
-    let mut slow: Vec<_> = (0..PEERS).map(|_| TcpStream::connect(door.address).unwrap()).collect();
+    let server = GuardedServer::open();
+    let behaved: Vec<_> = (0..8).map(|_| behave(server.address, 60)).collect();
+    let mut slow: Vec<_> = (0..PEERS).map(|_| TcpStream::connect(server.address).unwrap()).collect();
     slow.iter().for_each(|stream| stream.set_nonblocking(true).unwrap());
     let (request, start) = (request(0), Instant::now());
     // The last byte is never said.
@@ -37,7 +37,7 @@ fn a_thousand_who_trickle_are_ended_by_their_deadline_and_hold_nobody_up() {
         thread::sleep(pace());
     }
     behaved.into_iter().for_each(|peer| peer.join().unwrap());
-    let account = door.close();
+    let account = server.close();
     assert_eq!((account.expired, account.garbage), (PEERS as u64, 0), "{account:?}");
     assert_eq!(account.answered, 8 * 60, "those who behave are answered: {account:?}");
     println!("{PEERS} ended after {:?}, at most {:?} late: {account:?}", request_time(), account.late_max);

@@ -42,18 +42,17 @@ const FORBIDDEN: &[(&str, &str)] = &[
 /// How often folders have them today: no more may be added. Lower a number when words have gone, and remove a
 /// line that has come to 0.
 const TO_MEND: &[(&str, usize)] = &[
-    ("aio-model/", 201),
-    ("aio-sys/", 45),
-    ("aio/", 17),
-    ("bench/", 72),
+    ("aio-model/", 194),
+    ("aio-sys/", 35),
+    ("aio/", 15),
+    ("bench/", 3),
     ("sim/bugs/", 64),
-    ("sim/src/check/", 3),
     ("sim/src/judge/", 64),
     ("sim/src/tools/", 16),
-    ("sim/src/world/", 128),
-    ("sim/tests/", 22),
-    ("tests/src/", 113),
-    ("tests/tests/", 50),
+    ("sim/src/world/", 117),
+    ("sim/tests/", 19),
+    ("tests/src/", 80),
+    ("tests/tests/", 8),
     ("ARCHITECTURE.md", 4),
     ("sim/src/lib.rs", 1),
 ];

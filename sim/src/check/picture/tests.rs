@@ -20,7 +20,7 @@ fn data(page: &str) -> Value {
     serde_json::from_str(rest.split_once("</script>").unwrap().0).unwrap()
 }
 
-/// Leaves a page for the tests that drive it in a browser, and for whoever wants to look.
+/// Leaves a page for the tests that drive it in a browser, and for people.
 fn keep(name: &str, page: &str) -> PathBuf {
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
     let folder = std::env::var_os("CARGO_TARGET_DIR").map_or(target, PathBuf::from).join("tmp/pages");

@@ -159,7 +159,7 @@ fn mark(entry: &TraceEntry) -> Mark {
             plain("connected", Whose::Peer(peer), format!("a peer connects to {to:?}"))
         }
         TraceEntry::Answered { peer } => {
-            plain("connected", Whose::Peer(peer), "whoever was dialled answers".into())
+            plain("connected", Whose::Peer(peer), "the other side of the connect answers".into())
         }
         TraceEntry::Struck(fault) => plain("fault", Whose::Nobody, format!("{fault:?}")),
         TraceEntry::Violated(violation) => {

@@ -1,5 +1,5 @@
-//! What somebody else does to a socket of ours: its open file is shared with whoever has a duplicate of the
-//! descriptor.
+//! What somebody else does to a socket of ours: its open file is shared with every holder of a duplicate of
+//! the descriptor.
 
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
@@ -12,7 +12,7 @@ use crate::conformance::history::{Name, Number};
 use super::{Player, kind};
 
 impl Player<'_> {
-    /// Takes the error that waits to be told: it is told once, to whoever asks first.
+    /// Takes the error that waits to be told: it is reported once, to the first who asks.
     pub(super) fn ask_error(&mut self, conn: Number) -> io::Result<Option<SystemErrorKind>> {
         let taken = self.duplicate(Name::Conn(conn))?.take_error()?;
         Ok(taken.as_ref().map(kind))

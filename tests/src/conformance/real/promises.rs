@@ -1,4 +1,4 @@
-//! Promises: whoever is ready, and is not believed to be, must be told; and what is the case at the end.
+//! Promises: readiness that is not yet known must be reported; and the state at the end.
 
 use std::io::{self, ErrorKind};
 use std::time::Duration;

@@ -26,7 +26,8 @@ struct Insists {
 }
 
 /// Whatever fails for good is asked for once more, and must fail with the same error, although the socket is
-/// as well as ever: errors stay (K4). The stage notes whoever ends otherwise after an error of its lane.
+/// as well as ever: errors stay (K4). The stage records operations that end otherwise after an error of their
+/// lane.
 pub(super) fn begin(stage: &mut Stage) -> Box<dyn Program> {
     let steps = [Say(PIECE), Hear(PIECE), Say(PIECE), Hear(PIECE), FallSilent, HearEnd];
     if let Some(conn) = stage.pair(Family::Tcp, None, &steps) {

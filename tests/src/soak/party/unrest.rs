@@ -74,7 +74,7 @@ impl Party {
     fn disturb(&mut self) {
         let Some((id, conn)) = self.crowd.any(&mut self.chance) else { return };
         let ops = conn.ops;
-        // Whether they have ended in this very turn is nobody's business.
+        // They may have ended in this very turn, which does not matter.
         match self.chance.below(4) {
             0 => drop(self.aio.cancel_all(id)),
             1 | 2 => {

@@ -33,7 +33,7 @@ const GREETING: &[u8] = b"please";
 pub(crate) const BUFFERS: u32 = 8;
 
 /// The server, until it is stopped.
-pub(crate) struct Door {
+pub(crate) struct GuardedServer {
     pub(crate) address: SocketAddr,
     stop: UnixStream,
     thread: JoinHandle<Account>,
@@ -73,8 +73,8 @@ struct Request {
     due: Option<Instant>,
 }
 
-impl Door {
-    pub(crate) fn open() -> Door {
+impl GuardedServer {
+    pub(crate) fn open() -> GuardedServer {
         let listener = listen().unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = UnixStream::pair().unwrap();
@@ -86,7 +86,7 @@ impl Door {
             aio.submit(stopped, Recv::pooled(), Ctx::Stop).unwrap();
             Keeper { aio, requests: HashMap::new(), account: Account::default() }.serve()
         });
-        Door { address, stop, thread }
+        GuardedServer { address, stop, thread }
     }
 
     /// Stops it. Nothing of its connections is left.
@@ -207,9 +207,9 @@ pub(crate) fn behave(address: SocketAddr, requests: u64) -> JoinHandle<()> {
 
 #[test]
 fn the_door_answers_those_who_behave() {
-    let door = Door::open();
-    let peers: Vec<_> = (0..4).map(|_| behave(door.address, 25)).collect();
+    let server = GuardedServer::open();
+    let peers: Vec<_> = (0..4).map(|_| behave(server.address, 25)).collect();
     peers.into_iter().for_each(|peer| peer.join().unwrap());
-    let account = door.close();
+    let account = server.close();
     assert_eq!((account.accepted, account.answered, account.expired), (4, 100, 0), "{account:?}");
 }
