@@ -38,17 +38,17 @@ impl Crowd {
 }
 
 /// Every number of timers with every distribution.
-fn rows() -> impl Iterator<Item = Row> {
-    Deadlines::ALL.into_iter().flat_map(|deadlines| LIVE.map(|live| Row { deadlines, live }))
+fn rows() -> impl Iterator<Item = MicroRow> {
+    Deadlines::ALL.into_iter().flat_map(|deadlines| LIVE.map(|live| MicroRow { deadlines, live }))
 }
 
 #[derive(Clone, Copy)]
-struct Row {
+struct MicroRow {
     deadlines: Deadlines,
     live: u32,
 }
 
-impl std::fmt::Display for Row {
+impl std::fmt::Display for MicroRow {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:?} {}", self.deadlines, self.live)
     }
@@ -56,7 +56,7 @@ impl std::fmt::Display for Row {
 
 /// The life of most deadlines: armed with an operation, cancelled when it completes.
 #[divan::bench(args = rows())]
-fn arm_cancel(bencher: Bencher, row: Row) {
+fn arm_cancel(bencher: Bencher, row: MicroRow) {
     let mut crowd = Crowd::new(row.live, row.deadlines);
     bencher.bench_local(|| {
         let at = crowd.deadline();
@@ -67,7 +67,7 @@ fn arm_cancel(bencher: Bencher, row: Row) {
 
 /// The same, in a loop that asks for the earliest deadline every time, as a turn does.
 #[divan::bench(args = rows())]
-fn arm_earliest_cancel(bencher: Bencher, row: Row) {
+fn arm_earliest_cancel(bencher: Bencher, row: MicroRow) {
     let mut crowd = Crowd::new(row.live, row.deadlines);
     // The first to ask sorts what was armed before anybody did. A loop asks from the start.
     crowd.timers.earliest();
@@ -81,7 +81,7 @@ fn arm_earliest_cancel(bencher: Bencher, row: Row) {
 
 /// Cancels any of the timers and arms another in its stead.
 #[divan::bench(args = rows())]
-fn replace(bencher: Bencher, row: Row) {
+fn replace(bencher: Bencher, row: MicroRow) {
     let mut crowd = Crowd::new(row.live, row.deadlines);
     bencher.bench_local(|| {
         let nth = crowd.chance.below(row.live) as usize;
@@ -93,7 +93,7 @@ fn replace(bencher: Bencher, row: Row) {
 
 /// Waits for the earliest, fires it, and arms it again: time passes, and every timer comes to the front.
 #[divan::bench(args = rows(), sample_count = 200, sample_size = 10_000)]
-fn arm_fire(bencher: Bencher, row: Row) {
+fn arm_fire(bencher: Bencher, row: MicroRow) {
     let mut crowd = Crowd::new(row.live, row.deadlines);
     bencher.bench_local(|| {
         let first = crowd.timers.earliest().expect("there are timers");

@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use aio_bench::compare::report::Report;
+use aio_bench::compare::report::Comparison;
 use aio_bench::compare::run::{self, Effort};
-use aio_bench::compare::scenario::{self, Measure, SCENARIOS, Scenario};
+use aio_bench::compare::scenario::{self, LoadScenario, Measure, SCENARIOS};
 use aio_bench::compare::{picture, table};
 use aio_bench::figures::{self, baseline, lockstep};
-use aio_bench::peers::{self, BASELINE, ListenAddress, Options, Service};
+use aio_bench::peers::{self, BASELINE, ListenAddress, ServeOptions, Service};
 use aio_bench::{load, micro, process};
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -146,7 +146,7 @@ fn serve(options: &Serve) -> io::Result<()> {
         process::begin_as_child(options.core)?;
     }
     let Serve { service, buffer, upstream, .. } = *options;
-    (peer.serve)(&ListenAddress { address: options.listen }, &Options { service, buffer, upstream })
+    (peer.serve)(&ListenAddress { address: options.listen }, &ServeOptions { service, buffer, upstream })
 }
 
 fn compare(options: &Compare) -> io::Result<()> {
@@ -161,7 +161,7 @@ fn compare(options: &Compare) -> io::Result<()> {
     let program = std::env::current_exe()?;
     let effort = Effort { rounds: options.rounds.into(), slice_ms: options.slice };
     let bar = progress(&scenarios, options, effort);
-    let mut report = Report {
+    let mut report = Comparison {
         baseline: BASELINE.to_owned(),
         rounds: effort.rounds,
         slice_ms: effort.slice_ms,
@@ -215,15 +215,15 @@ fn bar(steps: u64) -> ProgressBar {
     bar
 }
 
-fn progress(scenarios: &[&Scenario], options: &Compare, effort: Effort) -> ProgressBar {
-    let slices = |scenario: &&Scenario| {
+fn progress(scenarios: &[&LoadScenario], options: &Compare, effort: Effort) -> ProgressBar {
+    let slices = |scenario: &&LoadScenario| {
         let peers = run::peers_of(scenario, &options.peers).len() as u64;
         peers * if scenario.measure == Measure::Speed { effort.rounds as u64 + 1 } else { 1 }
     };
     bar(scenarios.iter().map(slices).sum())
 }
 
-fn chosen(names: &[String]) -> io::Result<Vec<&'static Scenario>> {
+fn chosen(names: &[String]) -> io::Result<Vec<&'static LoadScenario>> {
     if names.is_empty() {
         return Ok(SCENARIOS.iter().collect());
     }

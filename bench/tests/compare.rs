@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use aio_bench::compare::report::Report;
+use aio_bench::compare::report::Comparison;
 
 fn bench(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_aio-bench")).args(arguments).output().unwrap()
@@ -30,7 +30,7 @@ fn a_short_comparison_has_a_row_for_each_peer_and_writes_what_it_found() {
     let text = String::from_utf8_lossy(&run.stdout);
     assert!(run.status.success(), "{run:?}");
     assert!(text.contains("mio_raw (=1)") && text.contains("CPU/request ratio"), "{text}");
-    let report: Report = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
+    let report: Comparison = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
     std::fs::remove_file(&json).unwrap();
     let page = std::fs::read_to_string(&html).unwrap();
     std::fs::remove_file(&html).unwrap();

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use aio_bench::load::{Load, Shape, Until};
 use aio_bench::peers::child::ServerChild;
-use aio_bench::peers::{BASELINE, Options, PEERS, Peer, Service, find};
+use aio_bench::peers::{BASELINE, ComparedServer, PEERS, ServeOptions, Service, find};
 
-fn start(peer: &Peer, service: Service, upstream: Option<&ServerChild>) -> ServerChild {
+fn start(peer: &ComparedServer, service: Service, upstream: Option<&ServerChild>) -> ServerChild {
     let program = Path::new(env!("CARGO_BIN_EXE_aio-bench"));
     let upstream = upstream.map(ServerChild::address);
     // Less than a message of this test: it comes in several pieces.
-    let options = Options { service, buffer: 4096, upstream };
+    let options = ServeOptions { service, buffer: 4096, upstream };
     ServerChild::spawn(program, peer, &options, 0).unwrap()
 }
 
@@ -42,7 +42,7 @@ fn every_peer_does_what_its_row_says() {
 #[test]
 fn a_proxy_without_an_upstream_does_not_listen() {
     let program = Path::new(env!("CARGO_BIN_EXE_aio-bench"));
-    let options = Options { service: Service::Proxy, buffer: 4096, upstream: None };
+    let options = ServeOptions { service: Service::Proxy, buffer: 4096, upstream: None };
     assert!(ServerChild::spawn(program, find(BASELINE).unwrap(), &options, 0).is_err());
 }
 

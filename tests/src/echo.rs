@@ -14,13 +14,13 @@ use crate::serve::{Ctx, serve};
 pub struct EchoServer {
     address: SocketAddr,
     stop: UnixStream,
-    thread: JoinHandle<io::Result<Report>>,
+    thread: JoinHandle<io::Result<EchoReport>>,
 }
 
 /// What a server did, and what it left behind.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Report {
+pub struct EchoReport {
     /// Connections accepted.
     pub connections: u64,
     /// Bytes sent back, of the echoes that were finished.
@@ -56,7 +56,7 @@ impl EchoServer {
             let served = serve(&mut aio, listener, Some(stopped), None)?;
             aio.model().check().map_err(io::Error::other)?;
             let (stats, outstanding) = (aio.stats().counters, aio.outstanding());
-            Ok(Report { connections: served.connections, bytes: served.bytes, stats, outstanding })
+            Ok(EchoReport { connections: served.connections, bytes: served.bytes, stats, outstanding })
         });
         Ok(EchoServer { address, stop, thread })
     }
@@ -75,7 +75,7 @@ impl EchoServer {
     /// # Panics
     ///
     /// When the server panicked.
-    pub fn stop(mut self) -> io::Result<Report> {
+    pub fn stop(mut self) -> io::Result<EchoReport> {
         self.stop.write_all(&[0])?;
         self.thread.join().expect("the server did not panic")
     }

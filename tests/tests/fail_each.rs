@@ -5,7 +5,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tests::failing::campaign::{Calm, Tally, planned, scenario};
+use tests::failing::campaign::{Calm, FailureTally, planned, scenario};
 use tests::failing::fault::{Effect, FAULTS};
 use tests::failing::judge::{Check, play, play_on};
 use tests::failing::programs::SCENARIOS;
@@ -20,7 +20,7 @@ fn alone() -> MutexGuard<'static, ()> {
 #[test]
 fn every_call_may_fail_with_every_error() {
     let _alone = alone();
-    let mut tally = Tally::default();
+    let mut tally = FailureTally::default();
     for (seed, scenario) in (1..).zip(SCENARIOS) {
         let calm = Calm::of(scenario).unwrap_or_else(|broken| panic!("{}: {broken}", scenario.name));
         tally.singles(&calm, 4, || ());

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use tests::failing::outside::{CASES, Seen, inject, obstacle};
+use tests::failing::outside::{CASES, StraceFinding, inject, obstacle};
 
 /// So many of each kind.
 const NTH_MAX: u32 = 3;
@@ -29,9 +29,10 @@ fn main() {
     assert!(runs > 0 && reached > 30, "{runs} runs of {reached} cases");
 
     // The canaries: an error that nobody is told of, and one that somebody is.
-    for case in
-        [("recvfrom", "ECONNRESET", &[Seen::Nothing] as &[Seen]), ("accept4", "EMFILE", &[Seen::Dropped])]
-    {
+    for case in [
+        ("recvfrom", "ECONNRESET", &[StraceFinding::Nothing] as &[StraceFinding]),
+        ("accept4", "EMFILE", &[StraceFinding::Dropped]),
+    ] {
         inject(victim, case, 1).expect_err("the check can not fail");
     }
     println!("failures from outside: {runs} calls of {reached} cases failed as they should: ok");

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::report::{Found, Report, Row, Speed};
+use super::report::{Comparison, Found, ServerRow, Speed};
 use super::stats::Spread;
 use super::{scenario, table};
 
@@ -25,8 +25,8 @@ const CHARTS: [Chart; 3] = [
 ];
 
 /// The page.
-pub fn of(report: &Report) -> String {
-    let Report { baseline, rounds, slice_ms, scenarios } = report;
+pub fn of(report: &Comparison) -> String {
+    let Comparison { baseline, rounds, slice_ms, scenarios } = report;
     let baseline = escaped(baseline);
     let mut page = format!(
         "<!doctype html>\n<meta charset=\"utf-8\">\n<title>Servers compared</title>\n<style>{STYLE}</style>\n\
@@ -36,7 +36,7 @@ pub fn of(report: &Report) -> String {
          <span class=\"key base\">{baseline}</span> the loop by hand.</p>\n"
     );
     for found in scenarios {
-        let about = scenario::find(&found.scenario).map(scenario::Scenario::about).unwrap_or_default();
+        let about = scenario::find(&found.scenario).map(scenario::LoadScenario::about).unwrap_or_default();
         let _ = writeln!(page, "<h2>{} <small>{}</small></h2>", escaped(&found.scenario), escaped(&about));
         page.push_str(&chart_of(found, &report.baseline));
     }
@@ -82,7 +82,7 @@ fn chart_of(found: &Found, baseline: &str) -> String {
 }
 
 /// Whose row it is.
-fn class(row: &Row, baseline: &str) -> &'static str {
+fn class(row: &ServerRow, baseline: &str) -> &'static str {
     match row.peer.as_str() {
         peer if peer == baseline => "base",
         "aio" => "ours",
@@ -140,7 +140,7 @@ impl Axis {
 }
 
 /// A ratio with its spread, and in numbers.
-fn dot(svg: &mut String, nth: usize, row: &Row, spread: Spread, axis: &Axis) {
+fn dot(svg: &mut String, nth: usize, row: &ServerRow, spread: Spread, axis: &Axis) {
     let Spread { low, median, high } = spread;
     let (y, peer) = (middle(nth), escaped(&row.peer));
     let _ = write!(
@@ -158,9 +158,9 @@ fn dot(svg: &mut String, nth: usize, row: &Row, spread: Spread, axis: &Axis) {
 }
 
 /// Bytes per connection, as dots on a scale of powers of ten: they differ by as much.
-fn bytes(svg: &mut String, list: &[Row], baseline: &str) {
+fn bytes(svg: &mut String, list: &[ServerRow], baseline: &str) {
     heading(svg, NAMES, "resident bytes per idle connection, logarithmic: left is better");
-    let of = |row: &Row| row.bytes_per_connection.unwrap_or(0.0).max(1.0);
+    let of = |row: &ServerRow| row.bytes_per_connection.unwrap_or(0.0).max(1.0);
     let most = list.iter().map(of).fold(10.0, f64::max).log10().ceil();
     let marks = (0..=12_u8).map(|power| (f64::from(power), 10_u64.pow(power.into()).to_string()));
     let marks = marks.take_while(|(mark, _)| *mark <= most).collect();
@@ -206,7 +206,7 @@ fn escaped(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn row(peer: &str, ratio: f64) -> Row {
+    fn row(peer: &str, ratio: f64) -> ServerRow {
         let spread = |median| Spread { low: median - 0.02, median, high: median + 0.02 };
         let speed = Speed {
             requests_ratio: spread(1.0 / ratio),
@@ -218,12 +218,12 @@ mod tests {
             p99_us: 90.0,
             p999_us: 99.0,
         };
-        Row { peer: peer.to_owned(), speed: Some(speed), bytes_per_connection: None }
+        ServerRow { peer: peer.to_owned(), speed: Some(speed), bytes_per_connection: None }
     }
 
-    fn page(rows: Vec<Row>) -> String {
+    fn page(rows: Vec<ServerRow>) -> String {
         let scenarios = vec![Found { scenario: "50x128".to_owned(), rows }];
-        of(&Report { baseline: "loop".to_owned(), rounds: 3, slice_ms: 9, scenarios })
+        of(&Comparison { baseline: "loop".to_owned(), rounds: 3, slice_ms: 9, scenarios })
     }
 
     #[test]

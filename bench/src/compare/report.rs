@@ -3,12 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::stats::{Spread, number};
-use crate::load::child::Answer;
+use crate::load::child::LoadAnswer;
 use crate::load::latencies;
 
 /// All scenarios of one run.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Report {
+pub struct Comparison {
     /// What every ratio is to.
     pub baseline: String,
     /// Rounds of slices; each server has one slice in each.
@@ -25,12 +25,12 @@ pub struct Found {
     /// Its name.
     pub scenario: String,
     /// Its servers, the fewest CPU per request (or bytes) first.
-    pub rows: Vec<Row>,
+    pub rows: Vec<ServerRow>,
 }
 
 /// One server in one scenario.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Row {
+pub struct ServerRow {
     /// Its name.
     pub peer: String,
     /// What the slices measured, if it was speed.
@@ -64,7 +64,7 @@ pub struct Speed {
 #[derive(Debug, Clone)]
 pub struct Slice {
     /// What the load saw.
-    pub answer: Answer,
+    pub answer: LoadAnswer,
     /// What the server used meanwhile.
     pub cpu_nanos: u64,
 }
@@ -108,7 +108,7 @@ impl Speed {
     }
 }
 
-impl Row {
+impl ServerRow {
     /// What rows are sorted by: the dearest last.
     pub fn cost(&self) -> f64 {
         self.speed
@@ -125,7 +125,7 @@ mod tests {
 
     fn slice(requests: u64, cpu_nanos: u64) -> Slice {
         let answer =
-            Answer { error: None, requests, nanos: 1_000_000_000, latencies: vec![(80_000, requests)] };
+            LoadAnswer { error: None, requests, nanos: 1_000_000_000, latencies: vec![(80_000, requests)] };
         Slice { answer, cpu_nanos }
     }
 
@@ -133,7 +133,7 @@ mod tests {
     fn a_tail_is_compared_within_a_round() {
         let tail = |nanos, slow| {
             let latencies = vec![(80_000, 1000 - slow), (nanos, slow)];
-            Slice { answer: Answer { latencies, ..slice(1000, 1).answer }, cpu_nanos: 1 }
+            Slice { answer: LoadAnswer { latencies, ..slice(1000, 1).answer }, cpu_nanos: 1 }
         };
         // Two of a hundred are slow; in the second round the machine was, for both.
         let baseline = [tail(1_000_000, 20), tail(9_000_000, 20), tail(1_000_000, 20)];

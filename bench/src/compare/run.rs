@@ -5,12 +5,12 @@ use std::path::Path;
 
 use indicatif::ProgressBar;
 
-use super::report::{Found, Row, Slice, Speed};
-use super::scenario::{Measure, Scenario};
+use super::report::{Found, ServerRow, Slice, Speed};
+use super::scenario::{LoadScenario, Measure};
 use super::stats::number;
 use crate::load::child::{LoadChild, Order};
 use crate::peers::child::ServerChild;
-use crate::peers::{self, BASELINE, Options, PEERS, Peer, Service};
+use crate::peers::{self, BASELINE, ComparedServer, PEERS, ServeOptions, Service};
 use crate::process::{LOAD_CORE, SERVER_CORE};
 
 /// How long to measure.
@@ -24,14 +24,14 @@ pub struct Effort {
 
 /// A server with the load that is its own.
 struct Pair {
-    peer: &'static Peer,
+    peer: &'static ComparedServer,
     server: ServerChild,
     load: LoadChild,
 }
 
 /// The peers of a scenario: those asked for that can do it, and the baseline.
-pub fn peers_of(scenario: &Scenario, wanted: &[String]) -> Vec<&'static Peer> {
-    let is_wanted = |peer: &Peer| {
+pub fn peers_of(scenario: &LoadScenario, wanted: &[String]) -> Vec<&'static ComparedServer> {
+    let is_wanted = |peer: &ComparedServer| {
         peer.name == BASELINE
             || if wanted.is_empty() {
                 peer.common || scenario.measure == Measure::Memory
@@ -49,8 +49,8 @@ pub fn peers_of(scenario: &Scenario, wanted: &[String]) -> Vec<&'static Peer> {
 /// When a server or a load fails: the peer's name, and what happened.
 pub fn scenario(
     program: &Path,
-    scenario: &Scenario,
-    peers: &[&'static Peer],
+    scenario: &LoadScenario,
+    peers: &[&'static ComparedServer],
     effort: Effort,
     bar: &ProgressBar,
 ) -> io::Result<Found> {
@@ -66,11 +66,11 @@ pub fn scenario(
 /// does meanwhile hits all of them alike.
 fn speed(
     program: &Path,
-    scenario: &Scenario,
-    peers: &[&'static Peer],
+    scenario: &LoadScenario,
+    peers: &[&'static ComparedServer],
     effort: Effort,
     bar: &ProgressBar,
-) -> io::Result<Vec<Row>> {
+) -> io::Result<Vec<ServerRow>> {
     let upstream = Upstream::of(program, scenario)?;
     let mut pairs = Vec::new();
     for peer in peers {
@@ -97,7 +97,7 @@ fn speed(
     Ok(pairs
         .iter()
         .zip(&slices)
-        .map(|(pair, own)| Row {
+        .map(|(pair, own)| ServerRow {
             peer: pair.peer.name.to_owned(),
             speed: Speed::of(own, &slices[baseline]),
             bytes_per_connection: None,
@@ -112,17 +112,17 @@ fn speed(
 /// Like [`scenario`].
 pub fn memory(
     program: &Path,
-    scenario: &Scenario,
-    peers: &[&'static Peer],
+    scenario: &LoadScenario,
+    peers: &[&'static ComparedServer],
     bar: &ProgressBar,
-) -> io::Result<Vec<Row>> {
+) -> io::Result<Vec<ServerRow>> {
     // What is needed once for all is there after these.
     const FIRST: usize = 100;
     let mut rows = Vec::new();
     for peer in peers {
         bar.set_message(format!("{}: {}", scenario.name, peer.name));
         let found = (|| {
-            let few = Scenario { connections: FIRST, active: FIRST, ..*scenario };
+            let few = LoadScenario { connections: FIRST, active: FIRST, ..*scenario };
             let mut pair = Pair::start(program, &few, peer, None)?;
             pair.greet(scenario.message)?;
             let before = pair.resident_settled()?;
@@ -132,13 +132,13 @@ pub fn memory(
             Ok((number(after) - number(before)) / number(scenario.connections as u64))
         })();
         let bytes = found.map_err(|error: io::Error| blame(peer, &error))?;
-        rows.push(Row { peer: peer.name.to_owned(), speed: None, bytes_per_connection: Some(bytes) });
+        rows.push(ServerRow { peer: peer.name.to_owned(), speed: None, bytes_per_connection: Some(bytes) });
         bar.inc(1);
     }
     Ok(rows)
 }
 
-fn blame(peer: &Peer, error: &io::Error) -> io::Error {
+fn blame(peer: &ComparedServer, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", peer.name))
 }
 
@@ -146,18 +146,18 @@ fn blame(peer: &Peer, error: &io::Error) -> io::Error {
 struct Upstream(ServerChild);
 
 impl Upstream {
-    fn of(program: &Path, scenario: &Scenario) -> io::Result<Option<Upstream>> {
+    fn of(program: &Path, scenario: &LoadScenario) -> io::Result<Option<Upstream>> {
         if scenario.service != Service::Proxy {
             return Ok(None);
         }
         let echo = peers::find(BASELINE).ok_or_else(|| io::Error::other("no baseline"))?;
-        let options = Options { service: Service::Echo, ..options(scenario, None) };
+        let options = ServeOptions { service: Service::Echo, ..options(scenario, None) };
         ServerChild::spawn(program, echo, &options, LOAD_CORE).map(|server| Some(Upstream(server)))
     }
 }
 
-fn options(scenario: &Scenario, upstream: Option<&Upstream>) -> Options {
-    Options {
+fn options(scenario: &LoadScenario, upstream: Option<&Upstream>) -> ServeOptions {
+    ServeOptions {
         service: scenario.service,
         buffer: scenario.buffer,
         upstream: upstream.map(|upstream| upstream.0.address()),
@@ -167,8 +167,8 @@ fn options(scenario: &Scenario, upstream: Option<&Upstream>) -> Options {
 impl Pair {
     fn start(
         program: &Path,
-        scenario: &Scenario,
-        peer: &'static Peer,
+        scenario: &LoadScenario,
+        peer: &'static ComparedServer,
         upstream: Option<&Upstream>,
     ) -> io::Result<Pair> {
         let server = ServerChild::spawn(program, peer, &options(scenario, upstream), SERVER_CORE)?;
@@ -193,8 +193,8 @@ impl Pair {
         self.server.resident_bytes()
     }
 
-    fn slice(&mut self, scenario: &Scenario, millis: u64) -> io::Result<Slice> {
-        let Scenario { message, depth, active, .. } = *scenario;
+    fn slice(&mut self, scenario: &LoadScenario, millis: u64) -> io::Result<Slice> {
+        let LoadScenario { message, depth, active, .. } = *scenario;
         let order = match scenario.service {
             Service::Broadcast => Order::Broadcast { message, millis },
             Service::Echo | Service::Proxy => Order::Echo { message, depth, active, millis },

@@ -4,7 +4,7 @@ use crate::peers::Service;
 
 /// One column of the comparison.
 #[derive(Debug, Clone, Copy)]
-pub struct Scenario {
+pub struct LoadScenario {
     /// Its name in tables and on the command line.
     pub name: &'static str,
     /// What the servers do.
@@ -32,7 +32,7 @@ pub enum Measure {
     Memory,
 }
 
-const ECHO: Scenario = Scenario {
+const ECHO: LoadScenario = LoadScenario {
     name: "",
     service: Service::Echo,
     connections: 50,
@@ -45,16 +45,16 @@ const ECHO: Scenario = Scenario {
 };
 
 /// All of them.
-pub const SCENARIOS: &[Scenario] = &[
-    Scenario { name: "1x128", connections: 1, active: 1, ..ECHO },
-    Scenario { name: "50x128", ..ECHO },
-    Scenario { name: "1000x128", connections: 1000, active: 1000, ..ECHO },
-    Scenario { name: "50x4k", message: 4 * 1024, ..ECHO },
-    Scenario { name: "50x64k", message: 64 * 1024, buffer: 64 * 1024, ..ECHO },
-    Scenario { name: "50x128x16", depth: 16, ..ECHO },
+pub const SCENARIOS: &[LoadScenario] = &[
+    LoadScenario { name: "1x128", connections: 1, active: 1, ..ECHO },
+    LoadScenario { name: "50x128", ..ECHO },
+    LoadScenario { name: "1000x128", connections: 1000, active: 1000, ..ECHO },
+    LoadScenario { name: "50x4k", message: 4 * 1024, ..ECHO },
+    LoadScenario { name: "50x64k", message: 64 * 1024, buffer: 64 * 1024, ..ECHO },
+    LoadScenario { name: "50x128x16", depth: 16, ..ECHO },
     // As many as fit into the descriptors of a process where 20,000 is the limit.
-    Scenario { name: "1000of18000", connections: 18_000, active: 1000, buffer: 4 * 1024, ..ECHO },
-    Scenario {
+    LoadScenario { name: "1000of18000", connections: 18_000, active: 1000, buffer: 4 * 1024, ..ECHO },
+    LoadScenario {
         name: "idle",
         connections: 10_000,
         active: 10_000,
@@ -62,7 +62,7 @@ pub const SCENARIOS: &[Scenario] = &[
         measure: Measure::Memory,
         ..ECHO
     },
-    Scenario {
+    LoadScenario {
         name: "broadcast",
         service: Service::Broadcast,
         connections: 10_001,
@@ -71,13 +71,13 @@ pub const SCENARIOS: &[Scenario] = &[
         buffer: 4 * 1024,
         ..ECHO
     },
-    Scenario { name: "proxy", service: Service::Proxy, message: 1024, ..ECHO },
+    LoadScenario { name: "proxy", service: Service::Proxy, message: 1024, ..ECHO },
 ];
 
-impl Scenario {
+impl LoadScenario {
     /// What is asked, for people.
     pub fn about(&self) -> String {
-        let Scenario { connections, active, message, depth, .. } = *self;
+        let LoadScenario { connections, active, message, depth, .. } = *self;
         let who = if active == connections {
             format!("{connections} connection{}", if connections == 1 { "" } else { "s" })
         } else {
@@ -97,7 +97,7 @@ impl Scenario {
 }
 
 /// The scenario of that name.
-pub fn find(name: &str) -> Option<&'static Scenario> {
+pub fn find(name: &str) -> Option<&'static LoadScenario> {
     SCENARIOS.iter().find(|scenario| scenario.name == name)
 }
 

@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
-use super::report::{Found, Report, Row, Speed};
+use super::report::{Comparison, Found, ServerRow, Speed};
 use super::stats::Spread;
 
 /// All scenarios, a table each.
-pub fn of(report: &Report) -> String {
+pub fn of(report: &Comparison) -> String {
     let mut out = String::new();
     for found in &report.scenarios {
         let _ = write!(out, "\n{}\n{}", found.scenario, one(found, &report.baseline));
@@ -36,7 +36,7 @@ fn one(found: &Found, baseline: &str) -> String {
     aligned(&lines)
 }
 
-fn cells(row: &Row, baseline: &str) -> Vec<String> {
+fn cells(row: &ServerRow, baseline: &str) -> Vec<String> {
     let mut cells = vec![if row.peer == baseline { format!("{} (=1)", row.peer) } else { row.peer.clone() }];
     if let Some(speed) = &row.speed {
         let Speed { requests_ratio, cpu_ratio, p99_ratio, requests, cpu_us, p50_us, p99_us, p999_us } = speed;
@@ -91,12 +91,12 @@ mod tests {
             p99_us: 250.0,
             p999_us: 900.0,
         };
-        let row = |peer: &str, speed, bytes_per_connection| Row {
+        let row = |peer: &str, speed, bytes_per_connection| ServerRow {
             peer: peer.to_owned(),
             speed,
             bytes_per_connection,
         };
-        let report = Report {
+        let report = Comparison {
             baseline: "loop".to_owned(),
             rounds: 15,
             slice_ms: 150,

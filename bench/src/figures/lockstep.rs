@@ -10,8 +10,8 @@ use std::net::{SocketAddr, TcpStream};
 use rustix::io::{Errno, readv, writev};
 use rustix::process::{WaitOptions, wait};
 
-use crate::load::{Pattern, Place};
-use crate::peers::aio_echo::{self, Manner};
+use crate::load::{Pattern, StreamPlace};
+use crate::peers::aio_echo::{self, EchoMode};
 use crate::peers::{self, mio_raw};
 
 /// Clients at once.
@@ -59,7 +59,7 @@ impl Server {
 
 struct Client {
     socket: TcpStream,
-    place: Place,
+    place: StreamPlace,
     answered: bool,
 }
 
@@ -73,8 +73,8 @@ pub fn run(peer: &str, rounds: usize) -> io::Result<u64> {
     let address = listener.local_addr()?;
     let mut server = match peer {
         peers::BASELINE => Server::Mio(mio_raw::Echo::new(listener, BUFFER)?),
-        "aio" => Server::Aio(Box::new(aio_echo::Echo::new(listener, BUFFER, Manner::default())?)),
-        "aio_deadline" => Server::Aio(Box::new(aio_echo::Echo::new(listener, BUFFER, Manner::DEADLINE)?)),
+        "aio" => Server::Aio(Box::new(aio_echo::Echo::new(listener, BUFFER, EchoMode::default())?)),
+        "aio_deadline" => Server::Aio(Box::new(aio_echo::Echo::new(listener, BUFFER, EchoMode::DEADLINE)?)),
         CANARY => Server::Canary(mio_raw::Echo::new(listener, BUFFER)?),
         _ => return Err(io::Error::other(format!("{peer} can not be stepped"))),
     };

@@ -9,7 +9,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use super::{Load, Shape, Tally, Until};
+use super::{Load, LoadTally, Shape, Until};
 use crate::process::LOAD_CORE;
 
 /// What a load is told to do.
@@ -49,7 +49,7 @@ pub enum Order {
 
 /// What became of it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Answer {
+pub struct LoadAnswer {
     /// Why it could not be done.
     pub error: Option<String>,
     /// Messages that came back.
@@ -60,7 +60,7 @@ pub struct Answer {
     pub latencies: Vec<(u64, u64)>,
 }
 
-impl Answer {
+impl LoadAnswer {
     /// Adds the latencies to those of others.
     pub fn add_to(&self, all: &mut Histogram<u64>) {
         for &(nanos, count) in &self.latencies {
@@ -69,9 +69,9 @@ impl Answer {
     }
 }
 
-impl From<Tally> for Answer {
-    fn from(tally: Tally) -> Answer {
-        Answer {
+impl From<LoadTally> for LoadAnswer {
+    fn from(tally: LoadTally) -> LoadAnswer {
+        LoadAnswer {
             error: None,
             requests: tally.requests,
             nanos: u64::try_from(tally.span.as_nanos()).unwrap_or(u64::MAX),
@@ -94,7 +94,7 @@ pub fn run() -> io::Result<()> {
     for line in io::stdin().lines() {
         let order = serde_json::from_str(&line?)?;
         let answer = obey(&mut load, order)
-            .unwrap_or_else(|error| Answer { error: Some(error.to_string()), ..Answer::default() });
+            .unwrap_or_else(|error| LoadAnswer { error: Some(error.to_string()), ..LoadAnswer::default() });
         let mut out = io::stdout().lock();
         serde_json::to_writer(&mut out, &answer)?;
         out.write_all(b"\n")?;
@@ -103,23 +103,23 @@ pub fn run() -> io::Result<()> {
     Ok(())
 }
 
-fn obey(load: &mut Load, order: Order) -> io::Result<Answer> {
+fn obey(load: &mut Load, order: Order) -> io::Result<LoadAnswer> {
     match order {
         Order::Connect { target, count } => {
             load.connect(target, count)?;
-            Ok(Answer::default())
+            Ok(LoadAnswer::default())
         }
         Order::Echo { message, depth, active, millis } => {
             let until = Until::Span(Duration::from_millis(millis));
-            load.echo(Shape { message, depth, active }, until).map(Answer::from)
+            load.echo(Shape { message, depth, active }, until).map(LoadAnswer::from)
         }
         Order::Greet { message } => {
             load.greet(message)?;
-            Ok(Answer::default())
+            Ok(LoadAnswer::default())
         }
         Order::Broadcast { message, millis } => {
             let shape = Shape { message, depth: 1, active: 1 };
-            load.broadcast(shape, Until::Span(Duration::from_millis(millis))).map(Answer::from)
+            load.broadcast(shape, Until::Span(Duration::from_millis(millis))).map(LoadAnswer::from)
         }
     }
 }
@@ -155,7 +155,7 @@ impl LoadChild {
     /// # Errors
     ///
     /// What stopped the load.
-    pub fn tell(&mut self, order: &Order) -> io::Result<Answer> {
+    pub fn tell(&mut self, order: &Order) -> io::Result<LoadAnswer> {
         let mut line = serde_json::to_string(order)?;
         line.push('\n');
         self.orders.write_all(line.as_bytes())?;
@@ -163,7 +163,7 @@ impl LoadChild {
         if self.answers.read_line(&mut line)? == 0 {
             return Err(io::Error::other("the load has ended"));
         }
-        let answer: Answer = serde_json::from_str(&line)?;
+        let answer: LoadAnswer = serde_json::from_str(&line)?;
         match answer.error {
             None => Ok(answer),
             Some(error) => Err(io::Error::other(error)),

@@ -12,7 +12,7 @@ use rustix::event::{Timespec, epoll};
 use rustix::io::{Errno, read};
 use rustix::net::{SendFlags, send};
 
-use super::{Pattern, Place, Shape};
+use super::{Pattern, Shape, StreamPlace};
 
 /// How long a server may say nothing at all before the load gives up.
 const SILENCE: Timespec = Timespec { tv_sec: 20, tv_nsec: 0 };
@@ -23,7 +23,7 @@ const BUFFER: usize = 256 * 1024;
 /// Connections to one server.
 pub struct Load {
     epoll: OwnedFd,
-    conns: Vec<Conn>,
+    conns: Vec<EchoConn>,
     events: Vec<epoll::Event>,
     buffer: Vec<u8>,
     pattern: Pattern,
@@ -32,11 +32,11 @@ pub struct Load {
 }
 
 #[derive(Debug)]
-struct Conn {
+struct EchoConn {
     socket: OwnedFd,
     /// Where the next byte to send is, and the next one to come back.
-    sent: Place,
-    got: Place,
+    sent: StreamPlace,
+    got: StreamPlace,
     /// What the kernel has not taken yet.
     unsent: usize,
     /// What came of the message that is next to be complete.
@@ -56,7 +56,7 @@ pub enum Until {
 
 /// What a run measured.
 #[derive(Debug)]
-pub struct Tally {
+pub struct LoadTally {
     /// Messages that came back.
     pub requests: u64,
     /// From the first byte sent to the last one that came back.
@@ -97,7 +97,7 @@ impl Load {
             let flags = Flags::IN | Flags::OUT | Flags::ET;
             epoll::add(&self.epoll, &socket, epoll::EventData::new_u64(nth as u64), flags)?;
             let start = self.pattern.start(nth);
-            self.conns.push(Conn {
+            self.conns.push(EchoConn {
                 socket: socket.into(),
                 sent: start,
                 got: start,
@@ -119,7 +119,7 @@ impl Load {
     /// # Errors
     ///
     /// When other bytes come back than were sent, a connection ends, or nothing happens for a long time.
-    pub fn echo(&mut self, shape: Shape, until: Until) -> io::Result<Tally> {
+    pub fn echo(&mut self, shape: Shape, until: Until) -> io::Result<LoadTally> {
         let all = self.conns.len();
         let active = shape.active.min(all);
         let stride = all / active.max(1);
@@ -149,7 +149,7 @@ impl Load {
         on: impl ExactSizeIterator<Item = usize>,
         shape: Shape,
         until: Until,
-    ) -> io::Result<Tally> {
+    ) -> io::Result<LoadTally> {
         let active = on.len();
         let mut run = Run::new(until, active);
         let depth = match until {
@@ -181,7 +181,7 @@ impl Load {
     /// # Errors
     ///
     /// Like [`echo`](Load::echo).
-    pub fn broadcast(&mut self, shape: Shape, until: Until) -> io::Result<Tally> {
+    pub fn broadcast(&mut self, shape: Shape, until: Until) -> io::Result<LoadTally> {
         let mut run = Run::new(until, 1);
         // What comes is the publisher's stream.
         let publisher = self.conns[0].sent;
@@ -268,7 +268,7 @@ impl Load {
     }
 }
 
-impl Conn {
+impl EchoConn {
     /// Sends `count` more messages, in one call if the kernel takes them.
     fn ask(&mut self, pattern: &Pattern, shape: Shape, count: usize, now: Instant) -> io::Result<()> {
         for _ in 0..count {
@@ -331,8 +331,8 @@ impl Run {
         more
     }
 
-    fn tally(self) -> Tally {
-        Tally { requests: self.requests, span: self.start.elapsed(), latencies: self.latencies }
+    fn tally(self) -> LoadTally {
+        LoadTally { requests: self.requests, span: self.start.elapsed(), latencies: self.latencies }
     }
 }
 
@@ -384,7 +384,7 @@ mod tests {
         shape: Shape,
         until: Until,
         spoil: impl Fn(usize, &mut Vec<u8>) + Copy + Send + 'static,
-    ) -> io::Result<Tally> {
+    ) -> io::Result<LoadTally> {
         let (address, serving) = server(shape.active, spoil);
         let mut load = Load::new().unwrap();
         load.connect(address, shape.active).unwrap();

@@ -9,8 +9,8 @@ pub mod child;
 mod drive;
 mod pattern;
 
-pub use drive::{Load, Tally, Until, latencies};
-pub use pattern::{Pattern, Place};
+pub use drive::{Load, LoadTally, Until, latencies};
+pub use pattern::{Pattern, StreamPlace};
 
 /// What is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

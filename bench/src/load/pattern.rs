@@ -17,7 +17,7 @@ pub struct Pattern {
 
 /// A place in the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place(usize);
+pub struct StreamPlace(usize);
 
 impl Pattern {
     /// The stream.
@@ -31,18 +31,18 @@ impl Pattern {
     }
 
     /// Where the `nth` connection begins.
-    pub fn start(&self, nth: usize) -> Place {
-        Place(nth.wrapping_mul(7919) % PERIOD)
+    pub fn start(&self, nth: usize) -> StreamPlace {
+        StreamPlace(nth.wrapping_mul(7919) % PERIOD)
     }
 
     /// At most `count` bytes from `place` on; at least one, if `count` is.
-    pub fn piece(&self, place: Place, count: usize) -> &[u8] {
+    pub fn piece(&self, place: StreamPlace, count: usize) -> &[u8] {
         let end = (place.0 + count).min(self.bytes.len());
         &self.bytes[place.0..end]
     }
 
     /// Whether these are the bytes from `place` on.
-    pub fn is_at(&self, mut place: Place, mut bytes: &[u8]) -> bool {
+    pub fn is_at(&self, mut place: StreamPlace, mut bytes: &[u8]) -> bool {
         while !bytes.is_empty() {
             let piece = self.piece(place, bytes.len());
             let (head, tail) = bytes.split_at(piece.len());
@@ -62,11 +62,11 @@ impl Default for Pattern {
     }
 }
 
-impl Place {
+impl StreamPlace {
     /// The place `count` bytes further on.
     #[must_use]
-    pub fn after(self, count: usize) -> Place {
-        Place((self.0 + count) % PERIOD)
+    pub fn after(self, count: usize) -> StreamPlace {
+        StreamPlace((self.0 + count) % PERIOD)
     }
 }
 

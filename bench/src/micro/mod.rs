@@ -19,7 +19,7 @@ pub const CONNECTIONS: [usize; 3] = [1, 50, 1000];
 type Step = Box<dyn FnMut() -> u64>;
 
 /// A workload by name, for a process that does nothing else.
-pub struct Row {
+pub struct MicroRow {
     /// Its name, and what is counted.
     pub name: &'static str,
     start: fn() -> Step,
@@ -36,29 +36,32 @@ fn send(connections: usize, patience: Patience) -> Step {
 }
 
 /// What instructions are counted of.
-pub const ROWS: &[Row] = &[
-    Row {
+pub const ROWS: &[MicroRow] = &[
+    MicroRow {
         name: "model: echo",
         start: || {
             let mut steps = Steps::default();
             Box::new(move || steps.echo())
         },
     },
-    Row { name: "null: receive, 1 connection", start: || receive(1, Patience::Endless) },
-    Row { name: "null: receive, 50 connections", start: || receive(50, Patience::Endless) },
-    Row { name: "null: receive, 1000 connections", start: || receive(1000, Patience::Endless) },
-    Row { name: "null: receive with deadline, 1 connection", start: || receive(1, Patience::Deadline) },
-    Row { name: "null: receive with deadline, 50 connections", start: || receive(50, Patience::Deadline) },
-    Row {
+    MicroRow { name: "null: receive, 1 connection", start: || receive(1, Patience::Endless) },
+    MicroRow { name: "null: receive, 50 connections", start: || receive(50, Patience::Endless) },
+    MicroRow { name: "null: receive, 1000 connections", start: || receive(1000, Patience::Endless) },
+    MicroRow { name: "null: receive with deadline, 1 connection", start: || receive(1, Patience::Deadline) },
+    MicroRow {
+        name: "null: receive with deadline, 50 connections",
+        start: || receive(50, Patience::Deadline),
+    },
+    MicroRow {
         name: "null: receive with deadline, 1000 connections",
         start: || receive(1000, Patience::Deadline),
     },
-    Row { name: "null: send, 1 connection", start: || send(1, Patience::Endless) },
-    Row { name: "null: send, 50 connections", start: || send(50, Patience::Endless) },
-    Row { name: "null: send, 1000 connections", start: || send(1000, Patience::Endless) },
-    Row { name: "null: send with deadline, 1 connection", start: || send(1, Patience::Deadline) },
-    Row { name: "null: send with deadline, 50 connections", start: || send(50, Patience::Deadline) },
-    Row { name: "null: send with deadline, 1000 connections", start: || send(1000, Patience::Deadline) },
+    MicroRow { name: "null: send, 1 connection", start: || send(1, Patience::Endless) },
+    MicroRow { name: "null: send, 50 connections", start: || send(50, Patience::Endless) },
+    MicroRow { name: "null: send, 1000 connections", start: || send(1000, Patience::Endless) },
+    MicroRow { name: "null: send with deadline, 1 connection", start: || send(1, Patience::Deadline) },
+    MicroRow { name: "null: send with deadline, 50 connections", start: || send(50, Patience::Deadline) },
+    MicroRow { name: "null: send with deadline, 1000 connections", start: || send(1000, Patience::Deadline) },
 ];
 
 /// Does at least so many operations of a row. Returns how many it did.

@@ -4,7 +4,7 @@ use std::io;
 
 use aio::{Accept, Done, Proactor, Recv, Send};
 
-use super::{ListenAddress, Options};
+use super::{ListenAddress, ServeOptions};
 
 #[derive(Debug, Clone, Copy)]
 enum Ctx {
@@ -17,7 +17,7 @@ enum Ctx {
 }
 
 /// Serves, for ever.
-pub(super) fn serve(listen: &ListenAddress, options: &Options) -> io::Result<()> {
+pub(super) fn serve(listen: &ListenAddress, options: &ServeOptions) -> io::Result<()> {
     let mut aio = Proactor::<Ctx>::builder().pool(1024, options.buffer).build()?;
     let listener = aio.adopt(listen.open()?)?;
     aio.submit(listener, Accept::many(), Ctx::Accept)?;

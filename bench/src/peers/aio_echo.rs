@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aio::{Accept, Completion, ConnId, Done, Model, Os, Proactor, Recv, Send, Spin, SubmitError};
 
-use super::{DEADLINE, ListenAddress, Options, Service, aio_broadcast, aio_proxy};
+use super::{DEADLINE, ListenAddress, ServeOptions, Service, aio_broadcast, aio_proxy};
 
 /// What an operation is for.
 #[derive(Debug, Clone, Copy)]
@@ -18,18 +18,18 @@ enum Ctx {
 
 /// What there may be beside the plain echo.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Manner {
+pub struct EchoMode {
     /// The deadline of every receive.
     pub deadline: Option<Duration>,
     /// Whether to poll before sleeping.
     pub spin: Spin,
 }
 
-impl Manner {
+impl EchoMode {
     /// Every receive has a deadline, which never comes.
-    pub const DEADLINE: Manner = Manner { deadline: Some(DEADLINE), spin: Spin::Off };
+    pub const DEADLINE: EchoMode = EchoMode { deadline: Some(DEADLINE), spin: Spin::Off };
     /// Polls before it sleeps, while that pays.
-    pub const SPIN: Manner = Manner { deadline: None, spin: Spin::Adaptive };
+    pub const SPIN: EchoMode = EchoMode { deadline: None, spin: Spin::Adaptive };
 }
 
 /// An echo server that is stepped.
@@ -45,9 +45,9 @@ pub struct Echo {
 /// # Errors
 ///
 /// When epoll fails.
-pub(super) fn serve(listen: &ListenAddress, options: &Options) -> io::Result<()> {
+pub(super) fn serve(listen: &ListenAddress, options: &ServeOptions) -> io::Result<()> {
     match options.service {
-        Service::Echo => run(Echo::new(listen.open()?, options.buffer, Manner::default())?),
+        Service::Echo => run(Echo::new(listen.open()?, options.buffer, EchoMode::default())?),
         Service::Broadcast => aio_broadcast::serve(listen, options),
         Service::Proxy => aio_proxy::serve(listen, options),
     }
@@ -58,8 +58,8 @@ pub(super) fn serve(listen: &ListenAddress, options: &Options) -> io::Result<()>
 /// # Errors
 ///
 /// When epoll fails.
-pub(super) fn serve_with_deadlines(listen: &ListenAddress, options: &Options) -> io::Result<()> {
-    run(Echo::new(listen.open()?, options.buffer, Manner::DEADLINE)?)
+pub(super) fn serve_with_deadlines(listen: &ListenAddress, options: &ServeOptions) -> io::Result<()> {
+    run(Echo::new(listen.open()?, options.buffer, EchoMode::DEADLINE)?)
 }
 
 /// Serves, for ever; polls before it sleeps, while that pays.
@@ -67,8 +67,8 @@ pub(super) fn serve_with_deadlines(listen: &ListenAddress, options: &Options) ->
 /// # Errors
 ///
 /// When epoll fails.
-pub(super) fn serve_spinning(listen: &ListenAddress, options: &Options) -> io::Result<()> {
-    run(Echo::new(listen.open()?, options.buffer, Manner::SPIN)?)
+pub(super) fn serve_spinning(listen: &ListenAddress, options: &ServeOptions) -> io::Result<()> {
+    run(Echo::new(listen.open()?, options.buffer, EchoMode::SPIN)?)
 }
 
 fn run(mut echo: Echo) -> io::Result<()> {
@@ -82,7 +82,7 @@ impl Echo {
     /// # Errors
     ///
     /// When the system gives no epoll descriptor.
-    pub fn new(listener: TcpListener, buffer: usize, manner: Manner) -> io::Result<Echo> {
+    pub fn new(listener: TcpListener, buffer: usize, manner: EchoMode) -> io::Result<Echo> {
         let mut aio = Proactor::<Ctx>::builder().pool(1024, buffer).spin(manner.spin).build()?;
         let listener = aio.adopt(listener)?;
         aio.submit(listener, Accept::many(), Ctx::Accept)?;

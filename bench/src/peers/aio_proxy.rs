@@ -4,7 +4,7 @@ use std::io;
 
 use aio::{Accept, ConnId, Connect, Done, Proactor, Recv, Send};
 
-use super::{ListenAddress, Options};
+use super::{ListenAddress, ServeOptions};
 
 /// What an operation is for, and the connection at the other side.
 #[derive(Debug, Clone, Copy)]
@@ -16,7 +16,7 @@ enum Ctx {
 }
 
 /// Serves, for ever.
-pub(super) fn serve(listen: &ListenAddress, options: &Options) -> io::Result<()> {
+pub(super) fn serve(listen: &ListenAddress, options: &ServeOptions) -> io::Result<()> {
     let upstream = options.upstream()?;
     let mut aio = Proactor::<Ctx>::builder().pool(1024, options.buffer).build()?;
     let listener = aio.adopt(listen.open()?)?;

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use clap::ValueEnum;
 
-use super::{Options, Peer};
+use super::{ComparedServer, ServeOptions};
 use crate::process;
 
 /// A server that runs as a child of this process. Dropped, it ends.
@@ -23,7 +23,12 @@ impl ServerChild {
     /// # Errors
     ///
     /// When it does not.
-    pub fn spawn(program: &Path, peer: &Peer, options: &Options, core: usize) -> io::Result<ServerChild> {
+    pub fn spawn(
+        program: &Path,
+        peer: &ComparedServer,
+        options: &ServeOptions,
+        core: usize,
+    ) -> io::Result<ServerChild> {
         let mut command = Command::new(program);
         command.args(arguments(peer, options)).args(["--core", &core.to_string()]);
         let mut child = command.stdout(Stdio::piped()).spawn()?;
@@ -73,7 +78,7 @@ impl Drop for ServerChild {
     }
 }
 
-fn arguments(peer: &Peer, options: &Options) -> Vec<String> {
+fn arguments(peer: &ComparedServer, options: &ServeOptions) -> Vec<String> {
     let service = options.service.to_possible_value();
     let service = service.as_ref().map_or("echo", |value| value.get_name());
     let mut list = ["serve", "--peer", peer.name, "--service", service].map(str::to_owned).to_vec();

@@ -8,10 +8,10 @@ use compio::io::{AsyncRead, AsyncWriteExt};
 use compio::net::{TcpListener, TcpStream};
 use compio::runtime::Runtime;
 
-use super::{ListenAddress, Options};
+use super::{ListenAddress, ServeOptions};
 
 /// Serves, for ever.
-pub(super) fn serve(listen: &ListenAddress, options: &Options) -> io::Result<()> {
+pub(super) fn serve(listen: &ListenAddress, options: &ServeOptions) -> io::Result<()> {
     let size = options.buffer;
     Runtime::new()?.block_on(async {
         let listener = TcpListener::from_std(listen.open()?)?;

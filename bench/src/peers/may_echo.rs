@@ -5,10 +5,10 @@ use std::io::{self, Read, Write};
 use may::net::{TcpListener, TcpStream};
 use rustix::net::sockopt::set_tcp_nodelay;
 
-use super::{ListenAddress, Options};
+use super::{ListenAddress, ServeOptions};
 
 /// Serves, for ever.
-pub(super) fn serve(listen: &ListenAddress, options: &Options) -> io::Result<()> {
+pub(super) fn serve(listen: &ListenAddress, options: &ServeOptions) -> io::Result<()> {
     let size = options.buffer;
     may::config().set_workers(1);
     // It takes no listener of ours.

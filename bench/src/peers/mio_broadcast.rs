@@ -4,18 +4,18 @@ use std::io::{self, ErrorKind, Read};
 
 use mio::{Events, Interest, Poll, Token};
 
-use super::mio_conn::Conn;
-use super::{ListenAddress, Options};
+use super::mio_conn::EchoConn;
+use super::{ListenAddress, ServeOptions};
 
 const LISTENER: Token = Token(usize::MAX);
 
 /// Serves, for ever.
-pub(super) fn serve(listen: &ListenAddress, options: &Options) -> io::Result<()> {
+pub(super) fn serve(listen: &ListenAddress, options: &ServeOptions) -> io::Result<()> {
     let mut listener = mio::net::TcpListener::from_std(listen.open()?);
     let (mut poll, mut events) = (Poll::new()?, Events::with_capacity(1024));
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     // A subscriber that has gone leaves its place empty: the load's subscribers stay.
-    let mut conns: Vec<Option<Conn>> = Vec::new();
+    let mut conns: Vec<Option<EchoConn>> = Vec::new();
     let mut buffer = vec![0; options.buffer];
     loop {
         match poll.poll(&mut events, None) {
@@ -36,19 +36,19 @@ pub(super) fn serve(listen: &ListenAddress, options: &Options) -> io::Result<()>
     }
 }
 
-fn accept(poll: &Poll, listener: &mio::net::TcpListener, conns: &mut Vec<Option<Conn>>) {
+fn accept(poll: &Poll, listener: &mio::net::TcpListener, conns: &mut Vec<Option<EchoConn>>) {
     while let Ok((mut stream, _)) = listener.accept() {
         let interest = Interest::READABLE | Interest::WRITABLE;
         if poll.registry().register(&mut stream, Token(conns.len()), interest).is_ok() {
-            conns.push(Some(Conn::new(stream)));
+            conns.push(Some(EchoConn::new(stream)));
         }
     }
 }
 
 /// Reads what the publisher sends, and writes it to everybody else.
-fn publish(conns: &mut [Option<Conn>], buffer: &mut [u8]) {
+fn publish(conns: &mut [Option<EchoConn>], buffer: &mut [u8]) {
     let Some((publisher, others)) = conns.split_first_mut() else { return };
-    while let Some(Conn { stream, .. }) = publisher {
+    while let Some(EchoConn { stream, .. }) = publisher {
         let count = match stream.read(buffer) {
             Ok(0) => 0,
             Ok(count) => count,
@@ -69,7 +69,7 @@ fn publish(conns: &mut [Option<Conn>], buffer: &mut [u8]) {
 }
 
 /// Sends what is left to a subscriber, and notices when it goes.
-fn attend(place: &mut Option<Conn>, readable: bool, buffer: &mut [u8]) {
+fn attend(place: &mut Option<EchoConn>, readable: bool, buffer: &mut [u8]) {
     let Some(conn) = place else { return };
     let mut gone = conn.flush().is_err();
     while readable && !gone {

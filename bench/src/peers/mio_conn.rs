@@ -6,7 +6,7 @@ use mio::net::TcpStream;
 
 /// A connection, and what could not be sent yet.
 #[derive(Debug)]
-pub(super) struct Conn {
+pub(super) struct EchoConn {
     pub(super) stream: TcpStream,
     /// What is to be sent before anything else.
     pub(super) unsent: Option<Box<Unsent>>,
@@ -21,14 +21,14 @@ pub(super) struct Unsent {
 
 /// Whether to go on with a connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum EchoFate {
     Keep,
     Close,
 }
 
-impl Conn {
-    pub(super) fn new(stream: TcpStream) -> Conn {
-        Conn { stream, unsent: None }
+impl EchoConn {
+    pub(super) fn new(stream: TcpStream) -> EchoConn {
+        EchoConn { stream, unsent: None }
     }
 
     /// Sends behind what could not be sent yet.

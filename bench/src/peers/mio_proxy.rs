@@ -7,16 +7,16 @@ use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
-use super::mio_conn::{Conn, Fate};
-use super::{ListenAddress, Options};
+use super::mio_conn::{EchoConn, EchoFate};
+use super::{ListenAddress, ServeOptions};
 
 const LISTENER: Token = Token(usize::MAX);
 
 /// The client's side and the upstream's: tokens 2n and 2n + 1.
-type Pair = [Conn; 2];
+type Pair = [EchoConn; 2];
 
 /// Serves, for ever.
-pub(super) fn serve(listen: &ListenAddress, options: &Options) -> io::Result<()> {
+pub(super) fn serve(listen: &ListenAddress, options: &ServeOptions) -> io::Result<()> {
     let upstream = options.upstream()?;
     let mut listener = mio::net::TcpListener::from_std(listen.open()?);
     let (mut poll, mut events) = (Poll::new()?, Events::with_capacity(1024));
@@ -38,7 +38,7 @@ pub(super) fn serve(listen: &ListenAddress, options: &Options) -> io::Result<()>
                 continue;
             }
             let place = &mut pairs[event.token().0 / 2];
-            if place.as_mut().is_some_and(|pair| pass(pair, event, &mut buffer) == Fate::Close) {
+            if place.as_mut().is_some_and(|pair| pass(pair, event, &mut buffer) == EchoFate::Close) {
                 *place = None;
             }
         }
@@ -50,7 +50,7 @@ fn join(poll: &Poll, nth: usize, client: TcpStream, upstream: SocketAddr) -> io:
     let upstream = std::net::TcpStream::connect(upstream)?;
     upstream.set_nodelay(true)?;
     upstream.set_nonblocking(true)?;
-    let mut pair = [client, TcpStream::from_std(upstream)].map(Conn::new);
+    let mut pair = [client, TcpStream::from_std(upstream)].map(EchoConn::new);
     for (side, conn) in pair.iter_mut().enumerate() {
         let interest = Interest::READABLE | Interest::WRITABLE;
         poll.registry().register(&mut conn.stream, Token(2 * nth + side), interest)?;
@@ -58,37 +58,37 @@ fn join(poll: &Poll, nth: usize, client: TcpStream, upstream: SocketAddr) -> io:
     Ok(pair)
 }
 
-fn pass(pair: &mut Pair, event: &Event, buffer: &mut [u8]) -> Fate {
+fn pass(pair: &mut Pair, event: &Event, buffer: &mut [u8]) -> EchoFate {
     let [client, upstream] = pair;
     let (this, other) =
         if event.token().0.is_multiple_of(2) { (client, upstream) } else { (upstream, client) };
     if this.unsent.is_some() {
         match this.flush() {
             // What the other one had to say has waited for that.
-            Ok(true) if pump(other, this, buffer, true) == Fate::Close => return Fate::Close,
+            Ok(true) if pump(other, this, buffer, true) == EchoFate::Close => return EchoFate::Close,
             Ok(_) => {}
-            Err(_) => return Fate::Close,
+            Err(_) => return EchoFate::Close,
         }
     }
     if event.is_readable() && other.unsent.is_none() {
         return pump(this, other, buffer, event.is_read_closed());
     }
-    Fate::Keep
+    EchoFate::Keep
 }
 
-fn pump(from: &mut Conn, to: &mut Conn, buffer: &mut [u8], ends: bool) -> Fate {
+fn pump(from: &mut EchoConn, to: &mut EchoConn, buffer: &mut [u8], ends: bool) -> EchoFate {
     loop {
         let count = match from.stream.read(buffer) {
-            Ok(0) => return Fate::Close,
+            Ok(0) => return EchoFate::Close,
             Ok(count) => count,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Fate::Keep,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return EchoFate::Keep,
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            Err(_) => return Fate::Close,
+            Err(_) => return EchoFate::Close,
         };
         match to.send(&buffer[..count]) {
             Ok(true) if count == buffer.len() || ends => {}
-            Ok(_) => return Fate::Keep,
-            Err(_) => return Fate::Close,
+            Ok(_) => return EchoFate::Keep,
+            Err(_) => return EchoFate::Close,
         }
     }
 }

@@ -11,8 +11,8 @@ use std::time::Duration;
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 
-use super::mio_conn::{Conn, Fate};
-use super::{ListenAddress, Options, Service, mio_broadcast, mio_proxy};
+use super::mio_conn::{EchoConn, EchoFate};
+use super::{ListenAddress, ServeOptions, Service, mio_broadcast, mio_proxy};
 
 const LISTENER: Token = Token(usize::MAX);
 
@@ -22,7 +22,7 @@ pub struct Echo {
     poll: Poll,
     events: Events,
     listener: mio::net::TcpListener,
-    conns: Vec<Option<Conn>>,
+    conns: Vec<Option<EchoConn>>,
     free: Vec<usize>,
     buffer: Vec<u8>,
 }
@@ -32,7 +32,7 @@ pub struct Echo {
 /// # Errors
 ///
 /// When epoll fails.
-pub(super) fn serve(listen: &ListenAddress, options: &Options) -> io::Result<()> {
+pub(super) fn serve(listen: &ListenAddress, options: &ServeOptions) -> io::Result<()> {
     match options.service {
         Service::Echo => {}
         Service::Broadcast => return mio_broadcast::serve(listen, options),
@@ -84,7 +84,7 @@ impl Echo {
             }
             let nth = event.token().0;
             let Some(conn) = &mut conns[nth] else { continue };
-            if echo(conn, event, buffer) == Fate::Close {
+            if echo(conn, event, buffer) == EchoFate::Close {
                 conns[nth] = None;
                 free.push(nth);
             }
@@ -96,7 +96,7 @@ impl Echo {
 fn accept(
     poll: &Poll,
     listener: &mio::net::TcpListener,
-    conns: &mut Vec<Option<Conn>>,
+    conns: &mut Vec<Option<EchoConn>>,
     free: &mut Vec<usize>,
 ) {
     while let Ok((mut stream, _)) = listener.accept() {
@@ -106,7 +106,7 @@ fn accept(
         });
         let interest = Interest::READABLE | Interest::WRITABLE;
         if poll.registry().register(&mut stream, Token(nth), interest).is_ok() {
-            conns[nth] = Some(Conn::new(stream));
+            conns[nth] = Some(EchoConn::new(stream));
         } else {
             free.push(nth);
         }
@@ -115,32 +115,32 @@ fn accept(
 
 /// Flushes, then reads and sends back until nothing is left.
 #[inline]
-fn echo(conn: &mut Conn, event: &Event, buffer: &mut [u8]) -> Fate {
+fn echo(conn: &mut EchoConn, event: &Event, buffer: &mut [u8]) -> EchoFate {
     if conn.unsent.is_some() {
         match conn.flush() {
             Ok(true) => {}
-            Ok(false) => return Fate::Keep,
-            Err(_) => return Fate::Close,
+            Ok(false) => return EchoFate::Keep,
+            Err(_) => return EchoFate::Close,
         }
     } else if !event.is_readable() {
-        return Fate::Keep;
+        return EchoFate::Keep;
     }
     loop {
         let count = match conn.stream.read(buffer) {
-            Ok(0) => return Fate::Close,
+            Ok(0) => return EchoFate::Close,
             Ok(count) => count,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Fate::Keep,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return EchoFate::Keep,
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            Err(_) => return Fate::Close,
+            Err(_) => return EchoFate::Close,
         };
         match conn.send(&buffer[..count]) {
             Ok(true) => {}
-            Ok(false) => return Fate::Keep,
-            Err(_) => return Fate::Close,
+            Ok(false) => return EchoFate::Keep,
+            Err(_) => return EchoFate::Close,
         }
         // A peer that has closed may have done so after these bytes: its end is still to be read.
         if count < buffer.len() && !event.is_read_closed() {
-            return Fate::Keep;
+            return EchoFate::Keep;
         }
     }
 }

@@ -43,7 +43,7 @@ pub enum Service {
 
 /// How a server is set up.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct ServeOptions {
     /// What it does.
     pub service: Service,
     /// The size of a receive buffer, shared or for each connection.
@@ -52,7 +52,7 @@ pub struct Options {
     pub upstream: Option<SocketAddr>,
 }
 
-impl Options {
+impl ServeOptions {
     /// Where a proxy connects to.
     ///
     /// # Errors
@@ -65,7 +65,7 @@ impl Options {
 
 /// A server to compare.
 #[derive(Debug)]
-pub struct Peer {
+pub struct ComparedServer {
     /// Its name in tables and on the command line.
     pub name: &'static str,
     /// What it is, for people.
@@ -75,7 +75,7 @@ pub struct Peer {
     /// Whether it is a row of every scenario, or only where it is asked for.
     pub common: bool,
     /// Serves, for ever.
-    pub serve: fn(&ListenAddress, &Options) -> io::Result<()>,
+    pub serve: fn(&ListenAddress, &ServeOptions) -> io::Result<()>,
 }
 
 const ALL: &[Service] = &[Service::Echo, Service::Broadcast, Service::Proxy];
@@ -85,29 +85,29 @@ const ECHO: &[Service] = &[Service::Echo];
 pub const BASELINE: &str = "mio_raw";
 
 /// Every peer that was built, the baseline first.
-pub const PEERS: &[Peer] = &[
-    Peer {
+pub const PEERS: &[ComparedServer] = &[
+    ComparedServer {
         name: BASELINE,
         about: "an epoll loop written by hand, on mio",
         services: ALL,
         common: true,
         serve: mio_raw::serve,
     },
-    Peer {
+    ComparedServer {
         name: "aio",
         about: "ours: a pooled receive, then a send of the lease",
         services: ALL,
         common: true,
         serve: aio_echo::serve,
     },
-    Peer {
+    ComparedServer {
         name: "aio_deadline",
         about: "ours, with a deadline on every receive",
         services: ECHO,
         common: false,
         serve: aio_echo::serve_with_deadlines,
     },
-    Peer {
+    ComparedServer {
         name: "aio_spin",
         about: "ours, polling before it sleeps while that pays",
         services: ECHO,
@@ -115,7 +115,7 @@ pub const PEERS: &[Peer] = &[
         serve: aio_echo::serve_spinning,
     },
     #[cfg(feature = "tokio")]
-    Peer {
+    ComparedServer {
         name: "tokio_ct",
         about: "tokio, on the current thread",
         services: ALL,
@@ -123,7 +123,7 @@ pub const PEERS: &[Peer] = &[
         serve: tokio_echo::current_thread,
     },
     #[cfg(feature = "tokio")]
-    Peer {
+    ComparedServer {
         name: "tokio_mt",
         about: "tokio, two workers on one core",
         services: ALL,
@@ -131,7 +131,7 @@ pub const PEERS: &[Peer] = &[
         serve: tokio_echo::multi_thread,
     },
     #[cfg(feature = "smol")]
-    Peer {
+    ComparedServer {
         name: "smol",
         about: "smol, its local executor",
         services: ECHO,
@@ -139,7 +139,7 @@ pub const PEERS: &[Peer] = &[
         serve: smol_echo::serve,
     },
     #[cfg(feature = "monoio")]
-    Peer {
+    ComparedServer {
         name: "monoio",
         about: "monoio, on epoll (its legacy driver)",
         services: ECHO,
@@ -147,7 +147,7 @@ pub const PEERS: &[Peer] = &[
         serve: monoio_echo::serve,
     },
     #[cfg(feature = "compio")]
-    Peer {
+    ComparedServer {
         name: "compio",
         about: "compio, on epoll (its polling driver)",
         services: ECHO,
@@ -155,7 +155,7 @@ pub const PEERS: &[Peer] = &[
         serve: compio_echo::serve,
     },
     #[cfg(feature = "may")]
-    Peer {
+    ComparedServer {
         name: "may",
         about: "may: a coroutine for each connection, one worker",
         services: ECHO,
@@ -168,7 +168,7 @@ pub const PEERS: &[Peer] = &[
 pub const DEADLINE: Duration = Duration::from_secs(600);
 
 /// The peer of that name.
-pub fn find(name: &str) -> Option<&'static Peer> {
+pub fn find(name: &str) -> Option<&'static ComparedServer> {
     PEERS.iter().find(|peer| peer.name == name)
 }
 

@@ -7,10 +7,10 @@ use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
 use monoio::net::{TcpListener, TcpStream};
 use monoio::{LegacyDriver, RuntimeBuilder};
 
-use super::{ListenAddress, Options};
+use super::{ListenAddress, ServeOptions};
 
 /// Serves, for ever.
-pub(super) fn serve(listen: &ListenAddress, options: &Options) -> io::Result<()> {
+pub(super) fn serve(listen: &ListenAddress, options: &ServeOptions) -> io::Result<()> {
     let size = options.buffer;
     RuntimeBuilder::<LegacyDriver>::new().build()?.block_on(async {
         let listener = TcpListener::from_std(listen.open()?)?;

@@ -7,10 +7,10 @@ use std::rc::Rc;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::{Async, LocalExecutor};
 
-use super::{ListenAddress, Options};
+use super::{ListenAddress, ServeOptions};
 
 /// Serves, for ever.
-pub(super) fn serve(listen: &ListenAddress, options: &Options) -> io::Result<()> {
+pub(super) fn serve(listen: &ListenAddress, options: &ServeOptions) -> io::Result<()> {
     let size = options.buffer;
     let listener = Async::new(listen.open()?)?;
     let executor = Rc::new(LocalExecutor::new());

@@ -7,19 +7,19 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 
 use super::tokio_services::{broadcast, proxy};
-use super::{ListenAddress, Options, Service};
+use super::{ListenAddress, ServeOptions, Service};
 
 /// Serves, for ever, on this thread.
-pub(super) fn current_thread(listen: &ListenAddress, options: &Options) -> io::Result<()> {
+pub(super) fn current_thread(listen: &ListenAddress, options: &ServeOptions) -> io::Result<()> {
     serve(&Builder::new_current_thread().enable_io().build()?, listen, options)
 }
 
 /// Serves, for ever, on two workers.
-pub(super) fn multi_thread(listen: &ListenAddress, options: &Options) -> io::Result<()> {
+pub(super) fn multi_thread(listen: &ListenAddress, options: &ServeOptions) -> io::Result<()> {
     serve(&Builder::new_multi_thread().worker_threads(2).enable_io().build()?, listen, options)
 }
 
-fn serve(runtime: &Runtime, listen: &ListenAddress, options: &Options) -> io::Result<()> {
+fn serve(runtime: &Runtime, listen: &ListenAddress, options: &ServeOptions) -> io::Result<()> {
     let size = options.buffer;
     let listener = listen.open()?;
     runtime.block_on(async {

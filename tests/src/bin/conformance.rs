@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use tests::conformance::{Case, Hosts, Script, Tally, campaign, shrink};
+use tests::conformance::{Case, Hosts, Script, ScriptTally, campaign, shrink};
 use tests::pair::Family;
 
 /// Compares the simulated system with the real one
@@ -103,13 +103,13 @@ fn run(options: &Options) -> io::Result<usize> {
     Ok(found.len())
 }
 
-fn compare(family: Family, seed: u64, options: &Options, found: &mut Vec<Found>) -> io::Result<Tally> {
+fn compare(family: Family, seed: u64, options: &Options, found: &mut Vec<Found>) -> io::Result<ScriptTally> {
     let bar = if options.json { ProgressBar::hidden() } else { ProgressBar::new(options.scripts) };
     let style = ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len} {per_sec} {eta}");
     bar.set_style(style.map_err(io::Error::other)?);
     bar.set_message(format!("{family:?}"));
     let hosts = Hosts::new(family)?;
-    let mut tally = Tally::default();
+    let mut tally = ScriptTally::default();
     for number in 0..options.scripts {
         let seed = seed.wrapping_add(number);
         let script = Script::of_seed(seed, family);
@@ -130,7 +130,7 @@ fn compare(family: Family, seed: u64, options: &Options, found: &mut Vec<Found>)
     Ok(tally)
 }
 
-fn table(family: Family, engine: &str, tally: &Tally) {
+fn table(family: Family, engine: &str, tally: &ScriptTally) {
     println!("{family:?} on {engine}: {} scripts, {} deeds", tally.scripts, tally.deeds);
     for ((deed, seen), count) in &tally.seen {
         println!("  {deed:16} {seen:28} {count:>12}");
@@ -154,7 +154,7 @@ fn tell(found: &Found) {
     );
 }
 
-fn json(seed: u64, engine: &str, tallies: &[(Family, Tally)], found: &[Found]) -> serde_json::Value {
+fn json(seed: u64, engine: &str, tallies: &[(Family, ScriptTally)], found: &[Found]) -> serde_json::Value {
     let families = tallies.iter().map(|(family, tally)| {
         let seen = tally
             .seen

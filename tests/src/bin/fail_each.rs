@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
-use tests::failing::campaign::{Calm, Tally, planned, scenario};
+use tests::failing::campaign::{Calm, FailureTally, planned, scenario};
 use tests::failing::programs::SCENARIOS;
 use tests::failing::system::Planned;
 
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(options: &Options) -> Result<Tally, String> {
+fn run(options: &Options) -> Result<FailureTally, String> {
     let scenarios = match &options.scenario {
         None => SCENARIOS.iter().collect(),
         Some(name) => vec![scenario(name).ok_or_else(|| format!("no scenario is called {name}"))?],
@@ -64,7 +64,7 @@ fn run(options: &Options) -> Result<Tally, String> {
         .into_iter()
         .map(|scenario| Calm::of(scenario).map_err(|broken| format!("{}: {broken}", scenario.name)))
         .collect::<Result<_, _>>()?;
-    let mut tally = Tally::default();
+    let mut tally = FailureTally::default();
     if options.fail.is_empty() {
         campaign(&mut tally, &calms, options);
     } else {
@@ -80,7 +80,7 @@ fn run(options: &Options) -> Result<Tally, String> {
     Ok(tally)
 }
 
-fn campaign(tally: &mut Tally, calms: &[Calm], options: &Options) {
+fn campaign(tally: &mut FailureTally, calms: &[Calm], options: &Options) {
     let singles: u64 = calms.iter().flat_map(Calm::faults).map(|(_, made)| u64::from(made)).sum();
     let pairs = options.pairs / u32::try_from(calms.len()).unwrap_or(1);
     let bar = ProgressBar::new(singles + u64::from(pairs) * calms.len() as u64);
@@ -96,7 +96,7 @@ fn campaign(tally: &mut Tally, calms: &[Calm], options: &Options) {
     bar.finish_and_clear();
 }
 
-fn as_json(tally: &Tally, options: &Options) -> serde_json::Value {
+fn as_json(tally: &FailureTally, options: &Options) -> serde_json::Value {
     let rows: Vec<_> = tally
         .rows()
         .iter()

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use tests::soak::{Plan, Report, Sabotage, run};
+use tests::soak::{Sabotage, SoakPlan, SoakReport, run};
 
 /// Runs random traffic, and fails if memory, descriptors, leases or credits grow
 #[derive(Debug, Parser)]
@@ -63,10 +63,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn soak(options: &Options) -> io::Result<Report> {
+fn soak(options: &Options) -> io::Result<SoakReport> {
     let span = Duration::try_from_secs_f64(options.minutes * 60.0).map_err(io::Error::other)?;
     let seed = options.seed.map_or_else(seed_of_the_clock, Ok)?;
-    let plan = Plan { seed, span, connections: options.connections, sabotage: options.sabotage };
+    let plan = SoakPlan { seed, span, connections: options.connections, sabotage: options.sabotage };
     let bar = ProgressBar::new(span.as_secs());
     bar.set_style(
         ProgressStyle::with_template("{wide_bar} {elapsed_precise} {msg}").map_err(io::Error::other)?,

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::Parser;
-use tests::failing::outside::{CASES, Case, inject, obstacle, victim};
+use tests::failing::outside::{CASES, StraceCase, inject, obstacle, victim};
 
 /// Makes system calls of a proxy fail by strace, and prints what was observed
 #[derive(Debug, Parser)]
@@ -69,7 +69,7 @@ fn main() -> ExitCode {
 }
 
 impl Options {
-    fn wants(&self, case: &Case) -> bool {
+    fn wants(&self, case: &StraceCase) -> bool {
         self.call.as_ref().is_none_or(|call| call == case.0)
             && self.errno.as_ref().is_none_or(|errno| errno == case.1)
     }

@@ -51,7 +51,7 @@ pub fn engine() -> io::Result<EngineKind> {
 
 /// What was done, and what came of it, each how often.
 #[derive(Debug, Clone, Default)]
-pub struct Tally {
+pub struct ScriptTally {
     /// Scripts that were played.
     pub scripts: u64,
     /// Deeds in them.
@@ -66,7 +66,7 @@ pub struct Tally {
     pub attempts_max: u64,
 }
 
-impl Tally {
+impl ScriptTally {
     /// Counts a case.
     pub fn add(&mut self, case: &Case) {
         self.scripts += 1;

@@ -44,7 +44,7 @@ pub mod history;
 pub mod real;
 pub mod script;
 
-pub use campaign::{Case, Tally, shorten, shrink};
+pub use campaign::{Case, ScriptTally, shorten, shrink};
 pub use follow::{Difference, follow};
 pub use history::{Deed, History, Name, PeerSaw, Seen};
 pub use real::{Hosts, play};

@@ -5,13 +5,13 @@ use std::fmt::{self, Write as _};
 
 use super::fault::{Call, FAULTS, Fault};
 use super::judge::{Broken, Played, play};
-use super::programs::{SCENARIOS, Scenario};
+use super::programs::{FailureScenario, SCENARIOS};
 use super::system::Planned;
 
 /// What was run, and what came of it.
 #[derive(Debug, Default)]
-pub struct Tally {
-    rows: BTreeMap<(Call, String), Row>,
+pub struct FailureTally {
+    rows: BTreeMap<(Call, String), FailureRow>,
     /// Runs in which something failed.
     pub runs: u64,
     /// Calls that failed.
@@ -22,7 +22,7 @@ pub struct Tally {
 
 /// What came of one call with one error number.
 #[derive(Debug, Default, Clone)]
-pub struct Row {
+pub struct FailureRow {
     /// What had to.
     pub effect: String,
     /// In so many runs.
@@ -36,7 +36,7 @@ pub struct Row {
 /// A scenario, and what it is like when nothing fails.
 #[derive(Debug)]
 pub struct Calm {
-    scenario: &'static Scenario,
+    scenario: &'static FailureScenario,
     played: Played,
 }
 
@@ -46,7 +46,7 @@ impl Calm {
     /// # Errors
     ///
     /// When it does not even hold when nothing fails.
-    pub fn of(scenario: &'static Scenario) -> Result<Calm, Broken> {
+    pub fn of(scenario: &'static FailureScenario) -> Result<Calm, Broken> {
         let played = play(scenario, &[], None)?;
         play(scenario, &[], Some(&played))?;
         Ok(Calm { scenario, played })
@@ -65,11 +65,11 @@ impl Calm {
 }
 
 /// The scenario of a name.
-pub fn scenario(name: &str) -> Option<&'static Scenario> {
+pub fn scenario(name: &str) -> Option<&'static FailureScenario> {
     SCENARIOS.iter().find(|scenario| scenario.name == name)
 }
 
-impl Tally {
+impl FailureTally {
     /// Plays a scenario with one failure after the other: each fault at each call, or at the first few.
     pub fn singles(&mut self, calm: &Calm, nth_max: u32, mut on_run: impl FnMut()) {
         for (fault, made) in calm.faults() {
@@ -130,12 +130,12 @@ impl Tally {
     }
 
     /// The rows of the table, by call and errno.
-    pub fn rows(&self) -> &BTreeMap<(Call, String), Row> {
+    pub fn rows(&self) -> &BTreeMap<(Call, String), FailureRow> {
         &self.rows
     }
 }
 
-impl fmt::Display for Tally {
+impl fmt::Display for FailureTally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,

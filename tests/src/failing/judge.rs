@@ -6,8 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use super::fault::{Call, Effect};
-use super::peer::Ending;
-use super::programs::Scenario;
+use super::peer::PeerEnding;
+use super::programs::FailureScenario;
 use super::stage::{LaneError, Stage};
 use super::system::{Failing, Injected, Planned, Treason};
 use crate::ledger::Kind;
@@ -79,7 +79,7 @@ fn ensure(check: Check, holds: bool, detail: impl FnOnce() -> String) -> Result<
 /// # Errors
 ///
 /// The first check that does not hold.
-pub fn play(scenario: &Scenario, plan: &[Planned], calm: Option<&Played>) -> Result<Played, Broken> {
+pub fn play(scenario: &FailureScenario, plan: &[Planned], calm: Option<&Played>) -> Result<Played, Broken> {
     play_on(scenario, plan, calm, None, PATIENCE)
 }
 
@@ -89,7 +89,7 @@ pub fn play(scenario: &Scenario, plan: &[Planned], calm: Option<&Played>) -> Res
 ///
 /// The first check that does not hold.
 pub fn play_on(
-    scenario: &Scenario,
+    scenario: &FailureScenario,
     plan: &[Planned],
     calm: Option<&Played>,
     treason: Option<Treason>,
@@ -116,7 +116,7 @@ fn message(panic: &(dyn Any + Send)) -> String {
 }
 
 fn run(
-    scenario: &Scenario,
+    scenario: &FailureScenario,
     plan: &[Planned],
     calm: Option<&Played>,
     treason: Option<Treason>,
@@ -149,7 +149,12 @@ fn run(
     Ok(played)
 }
 
-fn judge(scenario: &Scenario, stage: &Stage, played: &Played, calm: Option<&Played>) -> Result<(), Broken> {
+fn judge(
+    scenario: &FailureScenario,
+    stage: &Stage,
+    played: &Played,
+    calm: Option<&Played>,
+) -> Result<(), Broken> {
     let wrong = stage.peers().iter().position(super::peer::Peer::is_wrong);
     ensure(Check::Bytes, wrong.is_none(), || format!("what the peer {wrong:?} heard"))?;
     let injected: Vec<Injected> = played.injected.iter().map(|injected| seen_at(stage, *injected)).collect();
@@ -157,7 +162,7 @@ fn judge(scenario: &Scenario, stage: &Stage, played: &Played, calm: Option<&Play
     harm(scenario, stage, &injected)?;
     refusals(stage, &injected)?;
     let Some(calm) = calm else {
-        let whole = stage.peers().iter().all(|peer| peer.ending() == Some(Ending::Whole));
+        let whole = stage.peers().iter().all(|peer| peer.ending() == Some(PeerEnding::Whole));
         return ensure(Check::Passes, whole, || format!("nothing failed, but {:?}", played.facts));
     };
     let millis = u64::try_from(played.elapsed.as_millis()).unwrap_or(u64::MAX);
@@ -222,8 +227,8 @@ fn right_errors(stage: &Stage, injected: &[Injected]) -> Result<(), Broken> {
 }
 
 /// Peers that did not come to the end of what they do: none if no connection was to suffer.
-fn harm(scenario: &Scenario, stage: &Stage, injected: &[Injected]) -> Result<(), Broken> {
-    let cut = stage.peers().iter().filter(|peer| peer.ending() != Some(Ending::Whole)).count();
+fn harm(scenario: &FailureScenario, stage: &Stage, injected: &[Injected]) -> Result<(), Broken> {
+    let cut = stage.peers().iter().filter(|peer| peer.ending() != Some(PeerEnding::Whole)).count();
     let harm = |injected: &Injected| match (injected.planned.expected, injected.planned.fault.call) {
         (Effect::Passes | Effect::FailsTurn, _) => 0,
         // Without its listener nobody is served; and who knows what a jump of an hour ends.

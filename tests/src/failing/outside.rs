@@ -27,7 +27,7 @@ use crate::turns::PATIENCE;
 
 /// What is to come of a call that fails, as the callers and the victim tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Seen {
+pub enum StraceFinding {
     /// Nothing.
     Nothing,
     /// An operation ends with this error.
@@ -42,7 +42,7 @@ pub enum Seen {
 
 /// One kind of failure: the system call, the error number, and what may come of it, which depends on what the
 /// call was made for.
-pub type Case = (&'static str, &'static str, &'static [Seen]);
+pub type StraceCase = (&'static str, &'static str, &'static [StraceFinding]);
 
 const DESCRIPTORS: &str = "too many open files";
 const MEMORY: &str = "out of kernel memory";
@@ -50,10 +50,10 @@ const INVALID: &str = "invalid argument";
 const UNREACHABLE: &str = "host or network unreachable";
 
 /// What fails, and what may come of it.
-pub const CASES: &[Case] = &{
-    use Seen::{Dropped, Error, NotStarted, Nothing, TurnFails};
+pub const CASES: &[StraceCase] = &{
+    use StraceFinding::{Dropped, Error, NotStarted, Nothing, TurnFails};
     [
-        ("accept4", "EINTR", &[Nothing] as &[Seen]),
+        ("accept4", "EINTR", &[Nothing] as &[StraceFinding]),
         ("accept4", "ECONNABORTED", &[Nothing]),
         ("accept4", "EPROTO", &[Nothing]),
         ("accept4", "ENETDOWN", &[Nothing]),
@@ -118,13 +118,13 @@ const BYTES: usize = 3000;
 
 /// A run that was not as it should be.
 #[derive(Debug)]
-pub struct Broken {
-    case: Case,
+pub struct BrokenRun {
+    case: StraceCase,
     nth: u32,
     detail: String,
 }
 
-impl fmt::Display for Broken {
+impl fmt::Display for BrokenRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ((call, errno, _), nth) = (self.case, self.nth);
         let command = "cargo run --release -p tests --bin strace --";
@@ -147,14 +147,14 @@ pub fn obstacle() -> Option<String> {
 /// # Errors
 ///
 /// When it is not what should be.
-pub fn inject(program: &Path, case: Case, nth: u32) -> Result<Option<Seen>, Broken> {
+pub fn inject(program: &Path, case: StraceCase, nth: u32) -> Result<Option<StraceFinding>, BrokenRun> {
     let log = Log::new();
     let run = run(program, case, nth, &log.0);
     let injected = std::fs::read_to_string(&log.0).unwrap_or_default().contains("(INJECTED)");
-    let broken = |detail| Broken { case, nth, detail };
+    let broken = |detail| BrokenRun { case, nth, detail };
     let run = run.map_err(|error| broken(error.to_string()))?;
     let seen = run.judge().map_err(|detail| broken(format!("{detail}: {run:?}")))?;
-    let expected = if injected { case.2 } else { &[Seen::Nothing] };
+    let expected = if injected { case.2 } else { &[StraceFinding::Nothing] };
     if !expected.contains(&seen) {
         return Err(broken(format!("{seen:?} is none of {expected:?}: {run:?}")));
     }
@@ -193,9 +193,9 @@ impl Run {
         self.says.iter().filter_map(|line| line.strip_prefix(what)).map(str::trim).collect()
     }
 
-    fn judge(&self) -> Result<Seen, String> {
+    fn judge(&self) -> Result<StraceFinding, String> {
         if self.status == Some(3) && !self.says("not started:").is_empty() && self.says.len() == 1 {
-            return Ok(Seen::NotStarted);
+            return Ok(StraceFinding::NotStarted);
         }
         let (errors, turns) = (self.says("error:"), self.says("turn failed:"));
         let lost = self.whole.iter().filter(|whole| !**whole).count();
@@ -207,12 +207,12 @@ impl Run {
             return Err("more callers suffer than have to".to_owned());
         }
         match (errors.as_slice(), turns.as_slice(), lost) {
-            ([], [], 0) => Ok(Seen::Nothing),
-            ([], [], 1) => Ok(Seen::Dropped),
-            ([], [_], 0) => Ok(Seen::TurnFails),
+            ([], [], 0) => Ok(StraceFinding::Nothing),
+            ([], [], 1) => Ok(StraceFinding::Dropped),
+            ([], [_], 0) => Ok(StraceFinding::TurnFails),
             ([error], [], _) => {
                 let known = CASES.iter().flat_map(|case| case.2).find(|seen| match seen {
-                    Seen::Error(text) => error.starts_with(text),
+                    StraceFinding::Error(text) => error.starts_with(text),
                     _ => false,
                 });
                 known.copied().ok_or_else(|| "an error that nobody expects".to_owned())
@@ -222,7 +222,7 @@ impl Run {
     }
 }
 
-fn run(program: &Path, (call, errno, _): Case, nth: u32, log: &Path) -> io::Result<Run> {
+fn run(program: &Path, (call, errno, _): StraceCase, nth: u32, log: &Path) -> io::Result<Run> {
     let upstream = upstream()?.to_string();
     let ((stop, stopped), (output, says)) = (UnixStream::pair()?, UnixStream::pair()?);
     output.set_read_timeout(Some(PATIENCE))?;
@@ -378,9 +378,9 @@ mod tests {
 
     #[test]
     fn what_a_victim_must_not_do_is_noticed() {
-        assert_eq!(run(&[true; 3], &["finished"], 0).judge(), Ok(Seen::Nothing));
-        assert_eq!(run(&[false, true, true], &["finished"], 0).judge(), Ok(Seen::Dropped));
-        assert_eq!(run(&[], &["not started: why"], 3).judge(), Ok(Seen::NotStarted));
+        assert_eq!(run(&[true; 3], &["finished"], 0).judge(), Ok(StraceFinding::Nothing));
+        assert_eq!(run(&[false, true, true], &["finished"], 0).judge(), Ok(StraceFinding::Dropped));
+        assert_eq!(run(&[], &["not started: why"], 3).judge(), Ok(StraceFinding::NotStarted));
         let broken = [
             run(&[true; 3], &[], 101),
             run(&[true; 3], &["finished"], 1),

@@ -12,7 +12,7 @@ use crate::bytes::Bytes;
 
 /// What a peer does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub enum PeerStep {
     /// Says so many bytes.
     Say(usize),
     /// Hears so many.
@@ -27,7 +27,7 @@ pub enum Step {
 
 /// How it went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub enum PeerEnding {
     /// Everything was done.
     Whole,
     /// The stream ended first.
@@ -40,7 +40,7 @@ pub struct Peer {
     socket: Socket,
     says: Bytes,
     hears: Bytes,
-    steps: VecDeque<Step>,
+    steps: VecDeque<PeerStep>,
     heard: u64,
     unsaid: Vec<u8>,
     broken: bool,
@@ -53,7 +53,7 @@ impl Peer {
     /// # Errors
     ///
     /// When the socket can not be made non-blocking.
-    pub fn new(socket: Socket, (says, hears): Seeds, steps: &[Step]) -> io::Result<Peer> {
+    pub fn new(socket: Socket, (says, hears): Seeds, steps: &[PeerStep]) -> io::Result<Peer> {
         socket.set_nonblocking(true)?;
         // A Unix socket refuses it. On TCP nothing is to wait for an acknowledgement, which takes 40 ms.
         let _ = socket.set_tcp_nodelay(true);
@@ -73,8 +73,8 @@ impl Peer {
     }
 
     /// How it went, once it is over.
-    pub fn ending(&self) -> Option<Ending> {
-        self.steps.is_empty().then_some(if self.broken { Ending::CutShort } else { Ending::Whole })
+    pub fn ending(&self) -> Option<PeerEnding> {
+        self.steps.is_empty().then_some(if self.broken { PeerEnding::CutShort } else { PeerEnding::Whole })
     }
 
     /// Goes on as far as it can.
@@ -96,33 +96,33 @@ impl Peer {
     fn give_up(&mut self) {
         self.broken = true;
         self.unsaid.clear();
-        self.steps = [Step::HearEnd].into();
+        self.steps = [PeerStep::HearEnd].into();
     }
 
     /// Does a part of a step. Whether it is done.
-    fn take(&mut self, step: Step, cues: u32) -> io::Result<bool> {
+    fn take(&mut self, step: PeerStep, cues: u32) -> io::Result<bool> {
         match step {
-            Step::Cue(count) => Ok(cues >= count),
-            Step::FallSilent => self.socket.shutdown(Shutdown::Write).map(|()| true),
-            Step::Say(count) => {
+            PeerStep::Cue(count) => Ok(cues >= count),
+            PeerStep::FallSilent => self.socket.shutdown(Shutdown::Write).map(|()| true),
+            PeerStep::Say(count) => {
                 if self.unsaid.is_empty() {
                     self.unsaid = self.says.take(count);
                 }
                 let said = (&self.socket).write(&self.unsaid)?;
                 self.unsaid.drain(..said);
                 let left = self.unsaid.len();
-                self.steps[0] = Step::Say(left);
+                self.steps[0] = PeerStep::Say(left);
                 Ok(left == 0)
             }
-            Step::Hear(count) => {
+            PeerStep::Hear(count) => {
                 let heard = self.hear(count)?;
                 if heard == 0 {
                     return Err(ErrorKind::UnexpectedEof.into());
                 }
-                self.steps[0] = Step::Hear(count - heard);
+                self.steps[0] = PeerStep::Hear(count - heard);
                 Ok(heard == count)
             }
-            Step::HearEnd => Ok(self.hear(PIECE)? == 0),
+            PeerStep::HearEnd => Ok(self.hear(PIECE)? == 0),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::pair::Family;
 
 /// A listener's address; the file of a Unix one goes with it.
 #[derive(Debug)]
-pub struct Place {
+pub struct ServerPlace {
     address: SockAddr,
     path: Option<PathBuf>,
 }
@@ -19,13 +19,13 @@ pub struct Place {
 /// Room for all who connect at once in any scenario.
 const BACKLOG: i32 = 64;
 
-impl Place {
+impl ServerPlace {
     /// A listener, and where it listens.
     ///
     /// # Errors
     ///
     /// When the system gives none.
-    pub fn listen(family: Family) -> io::Result<(Socket, Place)> {
+    pub fn listen(family: Family) -> io::Result<(Socket, ServerPlace)> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let (socket, path) = match family {
             Family::Tcp | Family::Tcp6 => (family.port()?, None),
@@ -39,7 +39,7 @@ impl Place {
             }
         };
         socket.listen(BACKLOG)?;
-        let place = Place { address: socket.local_addr()?, path };
+        let place = ServerPlace { address: socket.local_addr()?, path };
         Ok((socket, place))
     }
 
@@ -67,7 +67,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ServerPlace {
     fn drop(&mut self) {
         self.path.iter().for_each(|path| drop(std::fs::remove_file(path)));
     }

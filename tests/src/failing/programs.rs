@@ -16,7 +16,7 @@ pub use proxy::Proxy;
 
 /// A scenario.
 #[derive(Clone, Copy)]
-pub struct Scenario {
+pub struct FailureScenario {
     /// What it is called on the command line.
     pub name: &'static str,
     /// The limits and pools that it runs with.
@@ -27,7 +27,7 @@ pub struct Scenario {
     pub suffering_max: usize,
 }
 
-impl std::fmt::Debug for Scenario {
+impl std::fmt::Debug for FailureScenario {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name)
     }
@@ -47,41 +47,41 @@ fn pool_of_one() -> Builder {
 }
 
 /// All of them.
-pub const SCENARIOS: &[Scenario] = &[
-    Scenario {
+pub const SCENARIOS: &[FailureScenario] = &[
+    FailureScenario {
         name: "echo-tcp",
         builder: pool,
         begin: |stage| serving::echo(stage, Family::Tcp),
         suffering_max: 1,
     },
-    Scenario {
+    FailureScenario {
         name: "echo-unix",
         builder: pool,
         begin: |stage| serving::echo(stage, Family::Unix),
         suffering_max: 1,
     },
-    Scenario { name: "proxy", builder: pool, begin: proxy::begin, suffering_max: 2 },
-    Scenario { name: "accept-many", builder: pool, begin: serving::greet_many, suffering_max: 1 },
-    Scenario { name: "accept-one", builder: pool, begin: serving::greet_one, suffering_max: 1 },
-    Scenario {
+    FailureScenario { name: "proxy", builder: pool, begin: proxy::begin, suffering_max: 2 },
+    FailureScenario { name: "accept-many", builder: pool, begin: serving::greet_many, suffering_max: 1 },
+    FailureScenario { name: "accept-one", builder: pool, begin: serving::greet_one, suffering_max: 1 },
+    FailureScenario {
         name: "call-tcp",
         builder: pool,
         begin: |stage| sending::call(stage, Family::Tcp),
         suffering_max: 1,
     },
-    Scenario {
+    FailureScenario {
         name: "call-unix",
         builder: pool,
         begin: |stage| sending::call(stage, Family::Unix),
         suffering_max: 1,
     },
-    Scenario { name: "vectored", builder: pool, begin: sending::parts, suffering_max: 1 },
-    Scenario { name: "pool-of-one", builder: pool_of_one, begin: serving::share, suffering_max: 1 },
-    Scenario { name: "deadlines", builder: pool, begin: early::deadlines, suffering_max: 1 },
-    Scenario { name: "closes", builder: pool, begin: early::closes, suffering_max: 1 },
-    Scenario { name: "cancels", builder: pool, begin: early::cancels, suffering_max: 1 },
-    Scenario { name: "given-up", builder: pool, begin: early::connects, suffering_max: 0 },
-    Scenario { name: "insists", builder: pool, begin: insisting::begin, suffering_max: 1 },
+    FailureScenario { name: "vectored", builder: pool, begin: sending::parts, suffering_max: 1 },
+    FailureScenario { name: "pool-of-one", builder: pool_of_one, begin: serving::share, suffering_max: 1 },
+    FailureScenario { name: "deadlines", builder: pool, begin: early::deadlines, suffering_max: 1 },
+    FailureScenario { name: "closes", builder: pool, begin: early::closes, suffering_max: 1 },
+    FailureScenario { name: "cancels", builder: pool, begin: early::cancels, suffering_max: 1 },
+    FailureScenario { name: "given-up", builder: pool, begin: early::connects, suffering_max: 0 },
+    FailureScenario { name: "insists", builder: pool, begin: insisting::begin, suffering_max: 1 },
 ];
 
 /// Whether a completion says that bytes have come.

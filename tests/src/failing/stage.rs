@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use aio::{Builder, Completion, ConnId, OpError, OpId, SubmitErrorKind, SystemError};
 use socket2::Socket;
 
-use super::peer::{Peer, Step};
-use super::place::Place;
+use super::peer::{Peer, PeerStep};
+use super::place::ServerPlace;
 use super::system::Failing;
 use crate::ledger::{Booked, Kind, Ledger};
 use crate::pair::Family;
@@ -39,7 +39,7 @@ pub struct Stage {
     /// Listeners that never accept.
     deaf: Vec<Socket>,
     /// The places where the program or a peer listens.
-    places: Vec<Place>,
+    places: Vec<ServerPlace>,
     listeners: Vec<ConnId>,
     cues: u32,
     facts: Vec<String>,
@@ -81,7 +81,7 @@ fn identity(socket: &Socket) -> (RawFd, Option<socket2::Type>, String) {
 struct Callee {
     listener: Socket,
     seeds: Seeds,
-    steps: Vec<Step>,
+    steps: Vec<PeerStep>,
 }
 
 /// The seeds of what a peer says, and of what it hears.
@@ -136,7 +136,7 @@ impl Stage {
     ///
     /// When the system gives no listener.
     pub fn listen(&mut self, family: Family) -> Option<ConnId> {
-        let (socket, place) = Place::listen(family).expect("a listener");
+        let (socket, place) = ServerPlace::listen(family).expect("a listener");
         self.places.push(place);
         let listener = self.adopt(socket);
         self.listeners.extend(listener);
@@ -148,7 +148,7 @@ impl Stage {
     /// # Panics
     ///
     /// When the peer can not be made.
-    pub fn call_in(&mut self, seeds: Seeds, steps: &[Step]) {
+    pub fn call_in(&mut self, seeds: Seeds, steps: &[PeerStep]) {
         // It fails when the listener was not adopted, and has gone.
         if let Ok(socket) = self.places[0].connect() {
             self.peers.push(Peer::new(socket, seeds, steps).expect("a peer"));
@@ -160,7 +160,7 @@ impl Stage {
     /// # Panics
     ///
     /// When the system gives no pair.
-    pub fn pair(&mut self, family: Family, buffers: Option<usize>, steps: &[Step]) -> Option<ConnId> {
+    pub fn pair(&mut self, family: Family, buffers: Option<usize>, steps: &[PeerStep]) -> Option<ConnId> {
         let (ours, theirs) = family.sockets(buffers).expect("a pair");
         self.peers.push(Peer::new(theirs, seeds(self.peers.len()), steps).expect("a peer"));
         self.adopt(ours)
@@ -171,8 +171,8 @@ impl Stage {
     /// # Panics
     ///
     /// When the system gives no listener.
-    pub fn callee(&mut self, family: Family, seeds: Seeds, steps: &[Step]) -> aio::Address {
-        let (listener, place) = Place::listen(family).expect("a listener");
+    pub fn callee(&mut self, family: Family, seeds: Seeds, steps: &[PeerStep]) -> aio::Address {
+        let (listener, place) = ServerPlace::listen(family).expect("a listener");
         listener.set_nonblocking(true).expect("non-blocking");
         let target = place.target();
         self.places.push(place);
@@ -186,7 +186,7 @@ impl Stage {
     ///
     /// When the system gives no listener.
     pub fn deaf(&mut self, family: Family) -> aio::Address {
-        let (listener, place) = Place::listen(family).expect("a listener");
+        let (listener, place) = ServerPlace::listen(family).expect("a listener");
         // With one in its queue, that is full: who comes after it is not even answered.
         listener.listen(0).expect("it listens");
         let first = place.connect().expect("the first is answered");

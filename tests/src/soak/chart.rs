@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::report::{GAUGES, Report};
+use super::report::{GAUGES, SoakReport};
 use super::trend::Trend;
 
 const WIDTH: f64 = 900.0;
@@ -17,7 +17,7 @@ fill:#666}.frame{fill:#fafafa;stroke:#ddd}.warm{fill:#f0ece0}.line{fill:none;str
 .slope{stroke:#d2691e;stroke-width:1.6;stroke-dasharray:6 4}.bad{fill:#b00020}.good{fill:#1a7f37}";
 
 /// The picture of a report.
-pub(super) fn draw(report: &Report) -> String {
+pub(super) fn draw(report: &SoakReport) -> String {
     let height = TOP + PITCH * GAUGES.len() as f64;
     let width = WIDTH + 2.0 * LEFT;
     let (verdict, class) = if report.pass { ("pass", "good") } else { ("fail", "bad") };
@@ -43,7 +43,7 @@ pub(super) fn draw(report: &Report) -> String {
 }
 
 /// One gauge.
-fn panel(svg: &mut String, top: f64, report: &Report, points: &[(f64, f64)], trend: &Trend) {
+fn panel(svg: &mut String, top: f64, report: &SoakReport, points: &[(f64, f64)], trend: &Trend) {
     let span = points.last().map_or(1.0, |last| last.0).max(report.seconds);
     let high = points.iter().map(|point| point.1).fold(1.0, f64::max) * 1.05;
     let at = |(seconds, value): (f64, f64)| {

@@ -8,7 +8,7 @@ use aio::{Shutdown, SystemErrorKind};
 
 use super::Side;
 use super::chance::Chance;
-use super::head::{Fate, Head};
+use super::head::{Head, StreamFate};
 use super::party::Ctx;
 use crate::bytes::Bytes;
 
@@ -24,7 +24,7 @@ pub(super) const SEND: usize = 1;
 
 /// A connection.
 #[derive(Debug)]
-pub(super) struct Conn {
+pub(super) struct SoakConn {
     pub(super) head: Head,
     pub(super) side: Side,
     /// What is queued in each direction.
@@ -68,14 +68,14 @@ pub(super) enum Next {
     Part,
 }
 
-impl Conn {
-    pub(super) fn new(head: Head, side: Side) -> Conn {
+impl SoakConn {
+    pub(super) fn new(head: Head, side: Side) -> SoakConn {
         let (unsaid, unheard) = match side {
             Side::Client => (head.up, head.down),
             Side::Server => (head.down, head.up),
         };
         let echoes = head.echo && side == Side::Server;
-        Conn {
+        SoakConn {
             head,
             side,
             ops: [None; 2],
@@ -103,7 +103,7 @@ impl Conn {
 
     /// Whether it is this side's to break it off now.
     pub(super) fn is_doomed(&self) -> bool {
-        matches!(self.head.fate, Fate::BrokenOff(side, after) if side == self.side && self.events > u64::from(after))
+        matches!(self.head.fate, StreamFate::BrokenOff(side, after) if side == self.side && self.events > u64::from(after))
     }
 
     /// The next receive, if one is due.
@@ -237,8 +237,8 @@ impl Conn {
     }
 
     /// Something that must not happen to a connection that is to stay whole.
-    fn broken(&self, what: impl FnOnce(&Conn) -> String) -> Result<(), String> {
-        if self.head.fate == Fate::Whole { Err(what(self)) } else { Ok(()) }
+    fn broken(&self, what: impl FnOnce(&SoakConn) -> String) -> Result<(), String> {
+        if self.head.fate == StreamFate::Whole { Err(what(self)) } else { Ok(()) }
     }
 }
 
@@ -268,7 +268,7 @@ fn parts(bytes: &[u8], chance: &mut Chance) -> Buffer {
 /// The connections of one side, to be looked up and to be drawn from.
 #[derive(Debug, Default)]
 pub(super) struct Crowd {
-    conns: HashMap<ConnId, (Conn, usize)>,
+    conns: HashMap<ConnId, (SoakConn, usize)>,
     ids: Vec<ConnId>,
 }
 
@@ -277,16 +277,16 @@ impl Crowd {
         self.ids.len()
     }
 
-    pub(super) fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
+    pub(super) fn get_mut(&mut self, id: ConnId) -> Option<&mut SoakConn> {
         self.conns.get_mut(&id).map(|(conn, _)| conn)
     }
 
-    pub(super) fn insert(&mut self, id: ConnId, conn: Conn) {
+    pub(super) fn insert(&mut self, id: ConnId, conn: SoakConn) {
         self.conns.insert(id, (conn, self.ids.len()));
         self.ids.push(id);
     }
 
-    pub(super) fn remove(&mut self, id: ConnId) -> Option<Conn> {
+    pub(super) fn remove(&mut self, id: ConnId) -> Option<SoakConn> {
         let (conn, place) = self.conns.remove(&id)?;
         self.ids.swap_remove(place);
         if let Some((_, moved)) = self.ids.get(place).and_then(|id| self.conns.get_mut(id)) {
@@ -296,7 +296,7 @@ impl Crowd {
     }
 
     /// Any of them.
-    pub(super) fn any(&mut self, chance: &mut Chance) -> Option<(ConnId, &mut Conn)> {
+    pub(super) fn any(&mut self, chance: &mut Chance) -> Option<(ConnId, &mut SoakConn)> {
         let place = usize::try_from(chance.below(self.ids.len().max(1) as u64)).unwrap_or(0);
         let id = *self.ids.get(place)?;
         self.get_mut(id).map(|conn| (id, conn))

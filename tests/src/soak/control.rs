@@ -9,7 +9,7 @@ use super::Side;
 
 /// How far the soak is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum SoakPhase {
     /// Everything goes on.
     Run,
     /// No connection is made any more; those that there are end as they should.
@@ -26,15 +26,15 @@ pub(super) struct Control {
 }
 
 impl Control {
-    pub(super) fn phase(&self) -> Phase {
+    pub(super) fn phase(&self) -> SoakPhase {
         match self.phase.load(Ordering::Relaxed) {
-            0 => Phase::Run,
-            1 => Phase::Drain,
-            _ => Phase::Stop,
+            0 => SoakPhase::Run,
+            1 => SoakPhase::Drain,
+            _ => SoakPhase::Stop,
         }
     }
 
-    pub(super) fn set_phase(&self, phase: Phase) {
+    pub(super) fn set_phase(&self, phase: SoakPhase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
     }
 

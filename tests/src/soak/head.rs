@@ -12,7 +12,7 @@ const MAGIC: [u8; 8] = *b"aio-soak";
 pub(super) struct Head {
     /// Whether the server sends back what it receives, or a stream of its own.
     pub(super) echo: bool,
-    pub(super) fate: Fate,
+    pub(super) fate: StreamFate,
     /// The bytes of both streams are made of it.
     pub(super) seed: u64,
     /// How many bytes the client sends.
@@ -23,7 +23,7 @@ pub(super) struct Head {
 
 /// What is to become of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum StreamFate {
     /// Both streams arrive whole, whatever happens to the operations.
     Whole,
     /// One side breaks it off after so many completions.
@@ -39,9 +39,9 @@ impl Head {
     pub(super) fn draw(chance: &mut Chance) -> Head {
         let after = u8::try_from(chance.below(24)).unwrap_or(0);
         let fate = match chance.below(8) {
-            0 => Fate::BrokenOff(Side::Client, after),
-            1 => Fate::BrokenOff(Side::Server, after),
-            _ => Fate::Whole,
+            0 => StreamFate::BrokenOff(Side::Client, after),
+            1 => StreamFate::BrokenOff(Side::Server, after),
+            _ => StreamFate::Whole,
         };
         let echo = chance.one_in(2);
         let up = length(chance);
@@ -59,10 +59,10 @@ impl Head {
 
     pub(super) fn to_bytes(self) -> Vec<u8> {
         let (fate, after) = match self.fate {
-            Fate::Whole => (0, 0),
-            Fate::BrokenOff(Side::Client, after) => (1, after),
-            Fate::BrokenOff(Side::Server, after) => (2, after),
-            Fate::Wild => (3, 0),
+            StreamFate::Whole => (0, 0),
+            StreamFate::BrokenOff(Side::Client, after) => (1, after),
+            StreamFate::BrokenOff(Side::Server, after) => (2, after),
+            StreamFate::Wild => (3, 0),
         };
         let how = [u8::from(self.echo), fate, after, 0, 0, 0, 0, 0];
         [MAGIC, how, self.seed.to_le_bytes(), self.up.to_le_bytes(), self.down.to_le_bytes()].concat()
@@ -73,10 +73,10 @@ impl Head {
         let (words, []) = bytes.as_chunks::<8>() else { return None };
         let [MAGIC, how, seed, up, down] = words else { return None };
         let fate = match how[1] {
-            0 => Fate::Whole,
-            1 => Fate::BrokenOff(Side::Client, how[2]),
-            2 => Fate::BrokenOff(Side::Server, how[2]),
-            3 => Fate::Wild,
+            0 => StreamFate::Whole,
+            1 => StreamFate::BrokenOff(Side::Client, how[2]),
+            2 => StreamFate::BrokenOff(Side::Server, how[2]),
+            3 => StreamFate::Wild,
             _ => return None,
         };
         let [seed, up, down] = [seed, up, down].map(|word| u64::from_le_bytes(*word));

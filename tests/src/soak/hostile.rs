@@ -11,15 +11,15 @@ use socket2::SockRef;
 
 use super::Side;
 use super::chance::Chance;
-use super::control::{Control, Phase};
-use super::head::{Fate, Head};
+use super::control::{Control, SoakPhase};
+use super::head::{Head, StreamFate};
 use super::party::Addresses;
 use crate::bytes::Bytes;
 
 /// Vandalizes until the soak ends: how many connections it made.
 pub(super) fn run(seed: u64, control: &Arc<Control>, addresses: &Addresses) -> u64 {
     let (mut chance, mut connections) = (Chance::new(seed ^ 0xBAD), 0);
-    while control.phase() == Phase::Run {
+    while control.phase() == SoakPhase::Run {
         // Whatever fails, it is what was to be expected of such connections; the server's account tells.
         connections += u64::from(visit(&mut chance, addresses).is_ok());
         thread::sleep(Duration::from_millis(chance.size(60) as u64));
@@ -36,7 +36,7 @@ fn visit(chance: &mut Chance, addresses: &Addresses) -> io::Result<()> {
         SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
     }
     let echo = chance.one_in(2);
-    let head = Head { echo, fate: Fate::Wild, seed: chance.any(), up: 1 << 30, down: 1 << 30 };
+    let head = Head { echo, fate: StreamFate::Wild, seed: chance.any(), up: 1 << 30, down: 1 << 30 };
     match chance.below(6) {
         0 => {}
         1 => stream.write_all(&head.to_bytes()[..chance.size(Head::BYTES - 1)])?,

@@ -22,10 +22,10 @@ use std::time::{Duration, Instant};
 use aio::{Builder, Socket};
 
 use crate::process;
-use control::{Control, Phase};
-pub use party::Tally;
+use control::{Control, SoakPhase};
+pub use party::PartyTally;
 use party::{Account, Addresses, Party};
-pub use report::{Check, Report, Sample};
+pub use report::{Sample, SoakCheck, SoakReport};
 pub use trend::Trend;
 
 /// How long what was begun may take to end: for ever, but a soak that hangs must end.
@@ -37,7 +37,7 @@ const STANDSTILL: Duration = Duration::from_secs(8);
 
 /// What is to be done.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct SoakPlan {
     /// Where all choices come from. The threads' timing is the system's, so no two runs are the same.
     pub seed: u64,
     /// How long to go on.
@@ -79,7 +79,7 @@ impl Side {
     }
 }
 
-impl Plan {
+impl SoakPlan {
     /// So few buffers that connections must wait for one now and then.
     fn pool_buffers(&self) -> u32 {
         (self.connections / 16).max(4)
@@ -109,7 +109,7 @@ impl Plan {
 /// # Panics
 ///
 /// When a thread does.
-pub fn run(plan: &Plan, mut on_sample: impl FnMut(&Sample)) -> io::Result<Report> {
+pub fn run(plan: &SoakPlan, mut on_sample: impl FnMut(&Sample)) -> io::Result<SoakReport> {
     let before = process::descriptors()?;
     let control = Arc::new(Control::default());
     let (server, addresses) = server(plan, &control)?;
@@ -126,10 +126,10 @@ pub fn run(plan: &Plan, mut on_sample: impl FnMut(&Sample)) -> io::Result<Report
         thread::sleep(plan.interval());
         on_sample(watch.sample()?);
     }
-    control.set_phase(Phase::Drain);
+    control.set_phase(SoakPhase::Drain);
     let hostile_peers = hostile.join().expect("the hostile peer does not panic");
     let settled = watch.settle()?;
-    control.set_phase(Phase::Stop);
+    control.set_phase(SoakPhase::Stop);
     let accounts = [server, client].map(|party| party.join().expect("a party does not panic"));
     let [server, client] = accounts;
     let accounts: [Account; 2] = [server?, client?];
@@ -139,7 +139,7 @@ pub fn run(plan: &Plan, mut on_sample: impl FnMut(&Sample)) -> io::Result<Report
 }
 
 /// The server, and where it listens.
-fn server(plan: &Plan, control: &Arc<Control>) -> io::Result<(Party, Addresses)> {
+fn server(plan: &SoakPlan, control: &Arc<Control>) -> io::Result<(Party, Addresses)> {
     let tcp = listen()?;
     let unix = std::env::temp_dir().join(format!("aio-soak-{}", std::process::id()));
     // Left behind by a process that was killed.

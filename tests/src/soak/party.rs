@@ -18,8 +18,8 @@ use serde::Serialize;
 
 use super::books::Books;
 use super::chance::Chance;
-use super::conn::{Conn, Crowd, Next, RECEIVE, SEND};
-use super::control::{Control, Phase};
+use super::conn::{Crowd, Next, RECEIVE, SEND, SoakConn};
+use super::control::{Control, SoakPhase};
 use super::head::Head;
 use super::{Sabotage, Side};
 
@@ -58,7 +58,7 @@ pub(super) struct Party {
     books: Books,
     crowd: Crowd,
     chance: Chance,
-    tally: Tally,
+    tally: PartyTally,
     /// As many connections as the client holds.
     target: usize,
     connecting: usize,
@@ -85,7 +85,7 @@ struct Loot {
 /// What a party did.
 #[derive(Debug, Clone, Default, Serialize)]
 #[non_exhaustive]
-pub struct Tally {
+pub struct PartyTally {
     /// Connections that were accepted, or made.
     pub connections: u64,
     /// Connections whose streams both arrived whole.
@@ -107,7 +107,7 @@ pub struct Tally {
 /// What a party leaves behind.
 #[derive(Debug, Default)]
 pub(super) struct Account {
-    pub(super) tally: Tally,
+    pub(super) tally: PartyTally,
     pub(super) counters: Counters,
     pub(super) opened: u64,
     pub(super) ended: u64,
@@ -122,7 +122,7 @@ impl Party {
     pub(super) fn new(
         side: Side,
         aio: Proactor<Ctx>,
-        plan: &super::Plan,
+        plan: &super::SoakPlan,
         control: Arc<Control>,
         addresses: Addresses,
     ) -> Party {
@@ -135,7 +135,7 @@ impl Party {
             books: Books::default(),
             crowd: Crowd::default(),
             chance: Chance::new(plan.seed.wrapping_add(side as u64)),
-            tally: Tally::default(),
+            tally: PartyTally::default(),
             target: plan.connections as usize,
             connecting: 0,
             pause_max_us: u64::try_from(plan.pause_max().as_micros()).unwrap_or(u64::MAX).max(1),
@@ -198,7 +198,7 @@ impl Party {
             }
             Err(error) => {
                 let full = error.kind == SubmitErrorKind::Busy(Limit::Connections);
-                if !full && self.control.phase() != Phase::Stop {
+                if !full && self.control.phase() != SoakPhase::Stop {
                     self.books.violation(|| format!("{context:?} on {conn} was refused: {}", error.kind));
                 }
                 None
@@ -241,7 +241,7 @@ impl Party {
                 if self.sabotage == Some(Sabotage::Bytes) && self.chance.one_in(20) {
                     head.seed ^= 1;
                 }
-                self.begin(done.conn, Conn::new(head, self.side));
+                self.begin(done.conn, SoakConn::new(head, self.side));
             }
             _ => {
                 self.tally.garbage += 1;
@@ -255,13 +255,13 @@ impl Party {
         if result.is_ok() {
             self.tally.connections += 1;
             let head = Head::draw(&mut self.chance);
-            self.begin(conn, Conn::new(head, self.side));
+            self.begin(conn, SoakConn::new(head, self.side));
         } else {
             self.tally.connects_failed += 1;
         }
     }
 
-    fn begin(&mut self, id: ConnId, conn: Conn) {
+    fn begin(&mut self, id: ConnId, conn: SoakConn) {
         self.crowd.insert(id, conn);
         self.go(id, RECEIVE);
         self.go(id, SEND);
@@ -329,7 +329,7 @@ impl Party {
                 self.part(id);
             }
             // Whatever is cut off by the stop has not come to rest, which is told as such.
-            Err(_) if self.control.phase() == Phase::Stop => drop(self.crowd.remove(id)),
+            Err(_) if self.control.phase() == SoakPhase::Stop => drop(self.crowd.remove(id)),
             Err(wrong) => {
                 let head = self.crowd.get_mut(id).map(|conn| conn.head);
                 self.books.violation(|| format!("{id}, {head:?}: {wrong}"));
@@ -345,7 +345,7 @@ impl Party {
     /// Goes on at once, or after a pause.
     fn go_soon(&mut self, id: ConnId, direction: usize) {
         let one_in = if direction == SEND { 2 } else { 8 };
-        if self.control.phase() != Phase::Run || !self.chance.one_in(one_in) {
+        if self.control.phase() != SoakPhase::Run || !self.chance.one_in(one_in) {
             return self.go(id, direction);
         }
         let span = Duration::from_micros(self.chance.below(self.pause_max_us));

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::party::{Account, Tally};
+use super::party::{Account, PartyTally};
 use super::trend::Trend;
-use super::{Plan, chart};
+use super::{SoakPlan, chart};
 
 /// The gauges at one moment, both sides together.
 #[derive(Debug, Clone, Serialize)]
@@ -36,7 +36,7 @@ pub struct Sample {
 /// Something that must hold.
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
-pub struct Check {
+pub struct SoakCheck {
     /// What.
     pub name: &'static str,
     /// Whether it does.
@@ -48,7 +48,7 @@ pub struct Check {
 /// All that came of a soak.
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
-pub struct Report {
+pub struct SoakReport {
     /// Whether everything holds.
     pub pass: bool,
     /// The seed.
@@ -60,13 +60,13 @@ pub struct Report {
     /// So much of it was warm-up, in seconds.
     pub warm_up: f64,
     /// What must hold.
-    pub checks: Vec<Check>,
+    pub checks: Vec<SoakCheck>,
     /// How each gauge went on.
     pub trends: Vec<Trend>,
     /// What the server did.
-    pub server: Tally,
+    pub server: PartyTally,
     /// What the clients did.
-    pub client: Tally,
+    pub client: PartyTally,
     /// The connections of a client that follows no rules.
     pub hostile_peers: u64,
     /// Operations of both sides.
@@ -74,9 +74,9 @@ pub struct Report {
     /// Of those, the ones that ended by their deadline, by a cancel, and the receives that had to wait for a
     /// buffer.
     pub expired: u64,
-    /// See [`expired`](Report::expired).
+    /// See [`expired`](SoakReport::expired).
     pub cancelled: u64,
-    /// See [`expired`](Report::expired).
+    /// See [`expired`](SoakReport::expired).
     pub parked: u64,
     /// Every sample. The last one was taken when all connections had ended.
     pub samples: Vec<Sample>,
@@ -108,13 +108,13 @@ pub(super) const GAUGES: [(&str, Gauge, Option<Noise>); 8] = [
 
 /// Judges what was seen.
 pub(super) fn judge(
-    plan: &Plan,
+    plan: &SoakPlan,
     samples: Vec<Sample>,
     accounts: &[Account; 2],
     hostile_peers: u64,
     settled: bool,
     descriptors: (usize, usize),
-) -> Report {
+) -> SoakReport {
     let seconds = plan.span.as_secs_f64();
     let warm_up = seconds * WARM_UP;
     let measured: Vec<_> = samples.iter().filter(|at| (warm_up..seconds).contains(&at.seconds)).collect();
@@ -135,7 +135,7 @@ pub(super) fn judge(
     checks.push(check("nothing grows after the warm-up", grows.is_empty(), format!("{grows:?}")));
     let [server, client] = accounts;
     let sum = |of: fn(&Account) -> u64| of(server) + of(client);
-    Report {
+    SoakReport {
         pass: checks.iter().all(|check| check.holds),
         seed: plan.seed,
         connections: plan.connections,
@@ -154,8 +154,8 @@ pub(super) fn judge(
     }
 }
 
-fn check(name: &'static str, holds: bool, seen: String) -> Check {
-    Check { name, holds, seen }
+fn check(name: &'static str, holds: bool, seen: String) -> SoakCheck {
+    SoakCheck { name, holds, seen }
 }
 
 fn checks(
@@ -163,7 +163,7 @@ fn checks(
     settled: bool,
     samples: &[Sample],
     descriptors: (usize, usize),
-) -> Vec<Check> {
+) -> Vec<SoakCheck> {
     let [server, client] = accounts;
     let end = samples.last();
     let rest = end.map_or_else(String::new, |end| {
@@ -191,14 +191,14 @@ fn checks(
     ]
 }
 
-impl Report {
+impl SoakReport {
     /// The gauges as a picture: a self-contained SVG file.
     pub fn to_svg(&self) -> String {
         chart::draw(self)
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for SoakReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let window = self.seconds - self.warm_up;
         writeln!(

@@ -6,7 +6,7 @@ use aio::{Buffer, Close, Completion, ConnId, Connect, Instant, OpError, OpId, Po
 
 use super::{Program, Stage};
 use crate::bytes::Bytes;
-use crate::failing::peer::Step::{Cue, FallSilent, HearEnd, Say};
+use crate::failing::peer::PeerStep::{Cue, FallSilent, HearEnd, Say};
 use crate::failing::stage::seeds;
 use crate::pair::Family;
 

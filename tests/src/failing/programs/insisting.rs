@@ -6,7 +6,7 @@ use aio::{Close, Completion, OpError, Recv, Send};
 
 use super::{Program, Stage, is_end};
 use crate::bytes::Bytes;
-use crate::failing::peer::Step::{FallSilent, Hear, HearEnd, Say};
+use crate::failing::peer::PeerStep::{FallSilent, Hear, HearEnd, Say};
 use crate::failing::stage::seeds;
 use crate::ledger::Kind;
 use crate::pair::Family;

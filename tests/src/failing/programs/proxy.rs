@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aio::{Accept, Address, Close, Completion, ConnId, Connect, Done, Recv, Send, Shutdown};
 
 use super::{Program, Stage, has_bytes, is_end};
-use crate::failing::peer::Step::{FallSilent, Hear, HearEnd, Say};
+use crate::failing::peer::PeerStep::{FallSilent, Hear, HearEnd, Say};
 use crate::pair::Family;
 
 const ACCEPT: usize = 0;

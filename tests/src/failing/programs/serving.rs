@@ -3,7 +3,7 @@
 use aio::{Accept, Close, Completion, Done, Recv, Send};
 
 use super::{Program, Stage, has_bytes, is_end};
-use crate::failing::peer::Step::{FallSilent, Hear, HearEnd, Say};
+use crate::failing::peer::PeerStep::{FallSilent, Hear, HearEnd, Say};
 use crate::pair::Family;
 
 const ACCEPT: usize = 0;

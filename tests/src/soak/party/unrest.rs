@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aio::{Address, Buffer, Connect, Deadline, Sleep};
 
-use super::super::control::Phase;
+use super::super::control::SoakPhase;
 use super::super::{Sabotage, Side};
 use super::{Ctx, HEAD_PATIENCE, Party, TICK};
 
@@ -31,7 +31,7 @@ impl Party {
 
     pub(super) fn tick(&mut self) {
         let phase = self.control.phase();
-        if phase == Phase::Stop {
+        if phase == SoakPhase::Stop {
             self.aio.shut_down();
             return;
         }
@@ -39,7 +39,7 @@ impl Party {
             let Some(buffer) = self.held.pop_front() else { break };
             if self.chance.one_in(2) { self.carry(buffer) } else { drop(buffer) }
         }
-        if phase == Phase::Run {
+        if phase == SoakPhase::Run {
             self.connect();
             (0..self.crowd.len().div_ceil(100)).for_each(|_| self.disturb());
         } else {
