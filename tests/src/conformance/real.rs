@@ -14,10 +14,10 @@ use aio_model::{ConnId, Instant, Outcome, Readiness, Syscall, System, SystemErro
 use sim::{Direction, Side, pattern};
 use socket2::Socket;
 
-use crate::conformance::belief::Belief;
 use crate::conformance::book::{Book, goes_on};
 use crate::conformance::caller::{Caller, count};
 use crate::conformance::history::{Deed, History, Number, PeerSaw, Seen};
+use crate::conformance::known_readiness::KnownReadiness;
 use crate::conformance::script::Script;
 use crate::pair::Family;
 
@@ -39,7 +39,7 @@ struct Conn {
     id: Option<ConnId>,
     target: Option<Target>,
     peer: Option<Socket>,
-    belief: Option<Belief>,
+    readiness: Option<KnownReadiness>,
     sent: u64,
     received: u64,
     peer_sent: u64,
@@ -53,7 +53,7 @@ struct Player<'a> {
     ear: Ear<'a>,
     caller: Caller<Os>,
     conns: Vec<Conn>,
-    listener: Option<(ConnId, Host, Belief)>,
+    listener: Option<(ConnId, Host, KnownReadiness)>,
     /// Connections that a host has accepted, and whose other end does not know yet that it is connected.
     early: Vec<(SocketAddr, Socket)>,
     history: History,
@@ -191,8 +191,8 @@ impl Player<'_> {
         self.hosts.hosts[usize::from(self.script.narrow)].accept(from, &mut self.early)
     }
 
-    fn belief(&self) -> Belief {
-        Belief::new(self.caller.system.rearm())
+    fn readiness(&self) -> KnownReadiness {
+        KnownReadiness::new(self.caller.system.rearm())
     }
 
     fn arrange(&mut self, deed: &Deed) -> io::Result<()> {
@@ -204,7 +204,7 @@ impl Player<'_> {
                 let id = self.caller.open();
                 let listener = host.listener.try_clone()?;
                 self.adopt(id, listener)?;
-                self.listener = Some((id, host, self.belief()));
+                self.listener = Some((id, host, self.readiness()));
             }
             Deed::Unlisten => {
                 if let Some((conn, ..)) = self.listener.take() {
@@ -222,9 +222,9 @@ impl Player<'_> {
                 let ours = self.welcome(from)?;
                 ours.set_nonblocking(true)?;
                 let id = self.caller.open();
-                let belief = Some(self.belief());
+                let readiness = Some(self.readiness());
                 self.adopt(id, ours)?;
-                self.conns.push(Conn { id: Some(id), peer: Some(peer), belief, ..Conn::default() });
+                self.conns.push(Conn { id: Some(id), peer: Some(peer), readiness, ..Conn::default() });
             }
         }
         Ok(())
@@ -247,12 +247,12 @@ impl Player<'_> {
 
     fn accept(&mut self, conn: Number) -> Outcome {
         let id = self.caller.open();
-        let belief = self.belief();
+        let readiness = self.readiness();
         let (listener, _, waits) = self.listener.as_mut().expect("there is a listener");
         let outcome = self.caller.system.perform(Syscall::Accept { listener: *listener, conn: id });
         waits.on_outcome(Direction::Receive, usize::MAX, outcome);
         if outcome == Outcome::Done {
-            (self.conns[conn].id, self.conns[conn].belief) = (Some(id), Some(belief));
+            (self.conns[conn].id, self.conns[conn].readiness) = (Some(id), Some(readiness));
         }
         outcome
     }
@@ -264,7 +264,7 @@ impl Player<'_> {
         self.conns.push(Conn { target: Some(target), ..Conn::default() });
         let conn = self.conns.len() - 1;
         if matches!(outcome, Outcome::Done | Outcome::WouldBlock) {
-            (self.conns[conn].id, self.conns[conn].belief) = (Some(id), Some(self.belief()));
+            (self.conns[conn].id, self.conns[conn].readiness) = (Some(id), Some(self.readiness()));
         }
         self.dialled(conn, outcome)
     }
@@ -279,8 +279,8 @@ impl Player<'_> {
     }
 
     fn dialled(&mut self, conn: Number, outcome: Outcome) -> io::Result<Outcome> {
-        if let Some(belief) = &mut self.conns[conn].belief {
-            belief.on_outcome(Direction::Send, usize::MAX, outcome);
+        if let Some(readiness) = &mut self.conns[conn].readiness {
+            readiness.on_outcome(Direction::Send, usize::MAX, outcome);
         }
         if outcome == Outcome::Done {
             let from = match self.script.family {
@@ -298,7 +298,7 @@ impl Player<'_> {
         let known = &mut self.conns[conn];
         let wrong = pattern::mismatch(conn as u64, Side::Client, known.received, &bytes);
         known.received += bytes.len() as u64;
-        self.believe(conn, Direction::Receive, pieces.iter().sum(), outcome);
+        self.note_outcome(conn, Direction::Receive, pieces.iter().sum(), outcome);
         if wrong.is_some() {
             self.broke(format!("{conn} received what was not sent"));
         }
@@ -309,7 +309,7 @@ impl Player<'_> {
         let outcome = self.caller.system.perform(Syscall::Discard { conn: self.id(conn) });
         self.conns[conn].received += count(outcome) as u64;
         // Nobody says how much that could have been, so no count of bytes is short.
-        self.believe(conn, Direction::Receive, 0, outcome);
+        self.note_outcome(conn, Direction::Receive, 0, outcome);
         outcome
     }
 
@@ -318,7 +318,7 @@ impl Player<'_> {
         pattern::fill(conn as u64, Side::Server, self.conns[conn].sent, &mut bytes);
         let outcome = self.caller.send(self.id(conn), &bytes, pieces);
         self.conns[conn].sent += count(outcome) as u64;
-        self.believe(conn, Direction::Send, bytes.len(), outcome);
+        self.note_outcome(conn, Direction::Send, bytes.len(), outcome);
         outcome
     }
 
@@ -327,9 +327,9 @@ impl Player<'_> {
         self.caller.system.perform(Syscall::Close { conn, reset })
     }
 
-    fn believe(&mut self, conn: Number, direction: Direction, bytes_max: usize, outcome: Outcome) {
-        if let Some(belief) = &mut self.conns[conn].belief {
-            belief.on_outcome(direction, bytes_max, outcome);
+    fn note_outcome(&mut self, conn: Number, direction: Direction, bytes_max: usize, outcome: Outcome) {
+        if let Some(readiness) = &mut self.conns[conn].readiness {
+            readiness.on_outcome(direction, bytes_max, outcome);
         }
     }
 

@@ -51,9 +51,9 @@ const TO_MEND: &[(&str, usize)] = &[
     ("sim/src/tools/", 16),
     ("sim/src/world/", 117),
     ("sim/tests/", 19),
-    ("tests/src/", 80),
+    ("tests/src/", 33),
     ("tests/tests/", 8),
-    ("ARCHITECTURE.md", 4),
+    ("ARCHITECTURE.md", 3),
     ("sim/src/lib.rs", 1),
 ];
 

@@ -24,21 +24,21 @@ impl Player<'_> {
         for (id, readiness) in events {
             let listener = self.listener.as_mut().filter(|(listener, ..)| *listener == id);
             let conn = self.conns.iter().position(|conn| conn.id == Some(id));
-            let (name, belief) = match (listener, conn) {
-                (Some((_, _, belief)), _) => (Name::Listener, Some(belief)),
-                (None, Some(conn)) => (Name::Conn(conn), self.conns[conn].belief.as_mut()),
+            let (name, known) = match (listener, conn) {
+                (Some((_, _, known)), _) => (Name::Listener, Some(known)),
+                (None, Some(conn)) => (Name::Conn(conn), self.conns[conn].readiness.as_mut()),
                 (None, None) => {
                     self.broke(format!("an event of {id}, which is not open"));
                     continue;
                 }
             };
             named.push((name, readiness));
-            belief.into_iter().for_each(|belief| belief.on_event(readiness));
+            known.into_iter().for_each(|known| known.on_event(readiness));
         }
         named
     }
 
-    /// Who is ready, and not believed to be, must be told. Looked at after each wait.
+    /// Who is ready, and not known to be, must be reported. Looked at after each wait.
     pub(super) fn keep_promises(&mut self) -> io::Result<()> {
         if !matches!(self.history.deeds.last(), Some((Deed::Wait | Deed::Nap, _))) {
             return Ok(());
@@ -59,11 +59,11 @@ impl Player<'_> {
     fn owed(&mut self) -> io::Result<Option<(Name, Direction)>> {
         let ready = ready(&self.flags()?);
         let knows = |&(name, direction): &(Name, Direction)| {
-            let belief = match name {
-                Name::Listener => self.listener.as_ref().map(|(_, _, belief)| belief),
-                Name::Conn(conn) => self.conns[conn].belief.as_ref(),
+            let known = match name {
+                Name::Listener => self.listener.as_ref().map(|(_, _, known)| known),
+                Name::Conn(conn) => self.conns[conn].readiness.as_ref(),
             };
-            belief.is_some_and(|belief| belief.is_ready(direction))
+            known.is_some_and(|known| known.is_ready(direction))
         };
         Ok(ready.into_iter().find(|lane| !knows(lane)))
     }

@@ -1,13 +1,13 @@
-//! Beliefs: what the model would think of each direction, from the answers and events that it got.
+//! Known readiness: what the model would know of each direction, from the answers and events that it got.
 //!
 //! These are the model's rules in their plainest form, and the only ones that it relies on. A direction that
-//! is believed not to be ready is never tried again before an event; so if the kernel is ready, one must
+//! is not known to be ready is never tried again before an event; so if the kernel is ready, one must
 //! come.
 
 use aio_model::{Outcome, Readiness, Rearm};
 use sim::Direction;
 
-/// What is believed of one direction.
+/// What is known of one direction.
 #[derive(Debug, Clone, Copy)]
 struct Lane {
     ready: bool,
@@ -15,21 +15,21 @@ struct Lane {
     end_hinted: bool,
 }
 
-/// What is believed of a connection or listener.
+/// What is known of a connection or listener.
 #[derive(Debug, Clone)]
-pub struct Belief {
+pub struct KnownReadiness {
     rearm: Rearm,
     lanes: [Lane; 2],
 }
 
-impl Belief {
+impl KnownReadiness {
     /// At first: a receive waits for an event, a send is tried at once.
-    pub fn new(rearm: Rearm) -> Belief {
+    pub fn new(rearm: Rearm) -> KnownReadiness {
         let lane = |ready| Lane { ready, end_hinted: false };
-        Belief { rearm, lanes: [lane(false), lane(true)] }
+        KnownReadiness { rearm, lanes: [lane(false), lane(true)] }
     }
 
-    /// Whether an attempt in this direction is believed to be worth it.
+    /// Whether an attempt in this direction may succeed.
     pub fn is_ready(&self, direction: Direction) -> bool {
         self.lanes[direction as usize].ready
     }
