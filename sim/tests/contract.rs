@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use aio_model::{Outcome, Syscall, System, SystemErrorKind};
 use proptest::prelude::*;
 use sim::campaign::Campaign;
 use sim::episode::{Setup, run};
 use sim::tape::{self, Tape};
-use sim::{Choice, EngineKind};
+use sim::{Capacity, Choice, EngineKind, Lender, Net, PeerId, SimOs};
 
 /// Steps per engine: a few seconds in a debug build.
 const STEPS: u64 = 150_000;
@@ -64,6 +65,40 @@ fn the_kept_tapes_pass() {
         assert_eq!(report.broken, None, "{}", path.display());
     }
     assert!(!tapes.is_empty(), "there are regressions to play");
+}
+
+/// What two receives of 16 KiB get after a peer writes 6,000 bytes to a window of 4,096, and then acts.
+fn received_after(act: impl FnOnce(&Net, PeerId, &mut dyn FnMut(&[u8]) -> Outcome)) -> [Outcome; 2] {
+    let net = Net::calm();
+    net.set_capacity(Some(Capacity { send_bytes_max: 1 << 16, recv_bytes_max: 4096 }));
+    let (mut os, mut lender) = (SimOs::new(net.clone(), EngineKind::Epoll), Lender::new());
+    let (peer, socket) = net.pair().unwrap();
+    let conn = lender.open();
+    os.adopt(conn, socket).map_err(|(error, _)| error).unwrap();
+    assert_eq!(net.peer_write(peer, &[7; 6000]), 6000);
+    act(&net, peer, &mut |bytes| os.perform(Syscall::Send { conn, bytes }));
+    [(); 2].map(|()| os.perform(Syscall::Recv { conn, buffer: &mut [0; 16 << 10] }))
+}
+
+/// Linux does the same: see `tests/tests/conformance/lags.rs`.
+#[test]
+fn what_did_not_fit_into_the_window_is_lost_to_a_reset() {
+    let delivered = received_after(|_, _, _| {});
+    assert_eq!(delivered, [4096, 1904].map(Outcome::Transferred), "nothing is lost without a reset");
+    let reset = received_after(|net, peer, _| net.peer_reset(peer));
+    let unread = received_after(|net, peer, send| {
+        assert_eq!(send(b"never read"), Outcome::Transferred(10));
+        net.peer_close(peer);
+    });
+    let unwelcome = received_after(|net, peer, send| {
+        net.peer_close(peer);
+        assert_eq!(send(b"too late"), Outcome::Transferred(8));
+    });
+    for [first, second] in [reset, unread, unwelcome] {
+        assert_eq!(first, Outcome::Transferred(4096));
+        let Outcome::Failed(error) = second else { panic!("{second:?}") };
+        assert_eq!(error.kind(), SystemErrorKind::ConnectionReset);
+    }
 }
 
 /// Scripts, unless `PROPTEST_CASES` says otherwise.

@@ -192,6 +192,17 @@ fn canaries_of_what_lags() {
             },
         );
     }
+    let discard = Step::Discard { at: 0 };
+    lags(
+        "what a receive did not find before a reset is received after it",
+        &[Step::Adopt, write(4936), Step::Wait, Step::PeerReset { at: 0 }, discard.clone(), discard],
+        &answer(|outcome| failure(outcome).is_some(), Outcome::Transferred(840)),
+    );
+    lags(
+        "a receive finds nothing of what was told of",
+        &[Step::Adopt, write(3), Step::Wait, recv(8)],
+        &answer(|outcome| outcome == Outcome::Transferred(3), Outcome::WouldBlock),
+    );
     let hears = Step::PeerRead { at: 0, bytes: 8 };
     lags(
         "a peer that was reset writes on",

@@ -110,6 +110,25 @@ fn what_had_not_arrived_before_this_end_reset_is_lost() {
     assert_eq!(saw[1..], [PeerSaw::Failed(SystemErrorKind::ConnectionReset), PeerSaw::End], "{history}");
 }
 
+#[test]
+fn what_did_not_fit_into_the_window_is_lost_to_a_reset_that_no_call_reports() {
+    // The peer closes with 5 bytes unread, which resets the connection at once.
+    let unread = [send(5), write(9764), Step::Wait, Step::PeerClose { at: 0 }];
+    // The peer closes cleanly, and the 5 bytes that arrive after that cause the reset.
+    let unwelcome = [write(9764), Step::Wait, Step::PeerClose { at: 0 }, send(5)];
+    for before in [unread, unwelcome] {
+        let ends = [Step::Discard { at: 0 }, Step::Abort { at: 0 }];
+        let history = scene(Family::Tcp, true, &[&[Step::Adopt][..], &before, &ends].concat());
+        let [PeerSaw::Bytes(written)] = peer_saw(&history, "peer writes")[..] else {
+            panic!("it writes once\n{history}")
+        };
+        let [Outcome::Transferred(received)] = answers(&history, "discard")[..] else {
+            panic!("it receives once\n{history}")
+        };
+        assert!((1..written).contains(&received), "the window was full:\n{history}");
+    }
+}
+
 /// What a peer was told, when it did things of one kind.
 fn peer_saw(history: &History, kind: &str) -> Vec<PeerSaw> {
     let of_kind = history.deeds.iter().filter(|(deed, _)| deed.kind() == kind);

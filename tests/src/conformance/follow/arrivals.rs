@@ -153,29 +153,26 @@ impl Follower<'_> {
         }
     }
 
-    /// How many bytes may arrive or have arrived now, if some of what the peer wrote is lost to a reset
-    /// later.
-    pub(super) fn ceiling(&self, conn: Number) -> usize {
+    /// The most bytes that can have arrived by now: those that are received until a receive finds fewer than
+    /// it has space for. Such a receive empties the queue, so what it does not find arrived later, or was
+    /// lost to a reset. No call need have reported that reset.
+    pub(super) fn arrived_max(&self, conn: Number) -> usize {
         let mut bytes = 0;
-        let mut closed = self.conns[conn].ended;
-        for (index, (deed, seen)) in self.history.deeds.iter().enumerate().skip(self.at) {
-            match (deed, seen) {
-                (Deed::Recv(of, _) | Deed::Discard(of), Seen::Outcome(outcome)) if *of == conn => {
-                    bytes += count(*outcome);
-                }
-                (Deed::PeerReset(of) | Deed::PeerClose(of) | Deed::Send(of, _), _) if *of == conn => {
-                    let fate = self.fate(conn, index);
-                    let lost = match deed {
-                        Deed::PeerReset(_) => true,
-                        Deed::PeerClose(_) => fate.reset || fate.error,
-                        _ => closed && (fate.reset || fate.error),
-                    };
-                    closed |= matches!(deed, Deed::PeerClose(_));
-                    if let Some(received) = fate.received.filter(|_| lost) {
-                        return bytes + received;
+        for (deed, seen) in &self.history.deeds[self.at..] {
+            let space = match deed {
+                Deed::Recv(of, pieces) if *of == conn => pieces.iter().sum(),
+                Deed::Discard(of) if *of == conn => DISCARD_BYTES,
+                _ => continue,
+            };
+            match *seen {
+                Seen::Outcome(Outcome::Interrupted | Outcome::Exhausted(_)) => {}
+                Seen::Outcome(outcome) => {
+                    bytes += count(outcome);
+                    if count(outcome) < space {
+                        return bytes;
                     }
                 }
-                (_, _) => {}
+                _ => {}
             }
         }
         usize::MAX

@@ -51,9 +51,9 @@ impl Follower<'_> {
         }
         if readiness.intersects(Readiness::READABLE) || readiness.hints_end() {
             let (arrived, in_flight) = self.incoming(conn);
-            // An end would have been told of, and what is lost later has not come.
+            // An end would have been told of, and what a later receive does not find has not come.
             let kept = usize::from(self.conns[conn].ended && !readiness.hints_end());
-            let wanted = in_flight.min(self.ceiling(conn).saturating_sub(arrived));
+            let wanted = in_flight.min(self.arrived_max(conn).saturating_sub(arrived));
             let all = kept == 0 && wanted == in_flight;
             self.arrive(conn, if all { usize::MAX } else { wanted.min(in_flight.saturating_sub(kept)) });
         }
