@@ -9,7 +9,8 @@ use bytes::Bytes;
 use crate::lease::Lease;
 use crate::parts::Parts;
 
-/// The bytes of an operation. It moves: user → operation → completion → user, and nobody else keeps any of it.
+/// The bytes of an operation. It moves: user → operation → completion → user, and nobody else keeps any of
+/// it.
 #[derive(Default)]
 #[non_exhaustive]
 pub enum Buffer {
@@ -26,14 +27,15 @@ pub enum Buffer {
     Static(&'static [u8]),
     /// A buffer lent by the pool; its length is what was received.
     Lease(Lease),
-    /// Several buffers, one after the other: to send them in one go, a header and a shared body without a copy; or
-    /// to receive into them.
+    /// Several buffers, one after the other: to send them in one go, a header and a shared body without a
+    /// copy; or to receive into them.
     Parts(Parts),
 }
 
 impl Buffer {
-    /// The bytes. Of a lease, those that were received; of several parts, none, as they do not lie in one piece:
-    /// see [`chunks`](Buffer::chunks).
+    /// The bytes. Of a lease, those that were received; of several parts, none, as they do not lie in one
+    /// piece: see [`chunks`](Buffer::chunks).
+    #[inline]
     pub fn as_slice(&self) -> &[u8] {
         match self {
             Buffer::None | Buffer::Parts(_) => &[],
@@ -54,15 +56,16 @@ impl Buffer {
         parts.iter().map(Buffer::as_slice)
     }
 
-    /// Whether there are more than can be counted. Memory has not as many, but shared bytes may stand among the parts
-    /// any number of times.
+    /// Whether there are more than can be counted. Memory has not as many, but shared bytes may stand among
+    /// the parts any number of times.
     #[inline]
     pub(crate) fn is_too_large(&self) -> bool {
         matches!(self, Buffer::Parts(parts) if parts.is_too_large())
     }
 
-    /// How many bytes there are. Several parts that have more than `usize::MAX` together count as so many; they are not
-    /// sent: see [`TooLarge`](crate::SubmitErrorKind::TooLarge).
+    /// How many bytes there are. Several parts that have more than `usize::MAX` together count as so many;
+    /// they are not sent: see [`TooLarge`](crate::SubmitErrorKind::TooLarge).
+    #[inline]
     pub fn len(&self) -> usize {
         match self {
             Buffer::Parts(parts) => parts.len_bytes(),
@@ -100,14 +103,6 @@ impl Buffer {
         matches!(self, Buffer::None)
     }
 
-    /// The lease, if it is one.
-    pub(crate) fn into_lease(self) -> Option<Lease> {
-        match self {
-            Buffer::Lease(lease) => Some(lease),
-            _ => None,
-        }
-    }
-
     /// How much can be received into it.
     pub(crate) fn capacity(&self) -> usize {
         match self {
@@ -128,8 +123,8 @@ impl Buffer {
         }
     }
 
-    /// Turns the buffer into shared bytes, without copying unless it has several parts. A lease goes home when
-    /// the last of them is dropped.
+    /// Turns the buffer into shared bytes, without copying unless it has several parts. A lease goes home
+    /// when the last of them is dropped.
     pub fn into_bytes(self) -> Bytes {
         match self {
             Buffer::None => Bytes::new(),

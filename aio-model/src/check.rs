@@ -1,24 +1,21 @@
 //! The invariants: what is true of a model between any two calls, in one readable place.
 //!
 //! [`Model::check`] looks at everything, so it costs as much as there is; the simulator calls it after every
-//! step. Each check has a name, and names the rule of the contract that would break with what it guards. That each
-//! can fail is shown by its canary: a sound model, broken in one place.
+//! step. Each check has a name, and names the rule of the contract that would break with what it guards. That
+//! each can fail is shown by its canary: a sound model, broken in one place.
 
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use core::fmt;
 
-use crate::attempt::RoundNumber;
-use crate::backoff::Want;
+use crate::completions::Place;
 use crate::conn::{Conn, Phase};
-use crate::id::Key;
-use crate::lane::{Direction, Gate, Lane, LaneId, Place};
-use crate::list::List;
-use crate::model::Model;
-use crate::op::{Op, Stage, Work};
-use crate::owner::Owner;
-use crate::slab::NIL;
+use crate::deadlines::Owner;
+use crate::id::ConnId;
+use crate::lane::{Bits, Direction, Lane, LaneId, Wait, Want};
+use crate::model::{Model, ModelView};
+use crate::op::{LaneOp, Op};
 use crate::time::Instant;
 use crate::timers::TimerId;
 
@@ -59,15 +56,16 @@ fn violated(rule: &'static str, check: &'static str, what: impl FnOnce() -> Stri
 /// What was found on the way, to be compared with what there should be.
 #[derive(Default)]
 struct Found {
-    /// Lanes that stand in a list.
-    standing: u32,
-    /// Lanes that say they do.
+    /// Lanes that say that they stand in a queue.
     placed: u32,
+    /// Operations that are queued.
     queued: u32,
-    /// Operations that carry a buffer.
-    carried: usize,
+    /// Completions that wait to be taken.
+    ended: u32,
     timers: u32,
-    backing_off: u32,
+    pausing: u32,
+    /// Connections that are not gone.
+    live: u32,
 }
 
 impl<C> Model<C> {
@@ -77,186 +75,199 @@ impl<C> Model<C> {
     ///
     /// The first one that does not hold.
     pub fn check(&self) -> Result<(), Violation> {
-        self.check_all().map_err(|violation| *violation)
+        self.view().check().map_err(|violation| *violation)
     }
+}
 
-    fn check_all(&self) -> Checked {
+impl<C> ModelView<'_, C> {
+    fn check(&self) -> Checked {
         let mut found = Found::default();
         self.check_limits()?;
-        self.check_lists(&mut found)?;
-        for (key, conn) in self.conns.iter() {
-            self.check_conn(key, conn, &mut found)?;
+        let standing = self.check_queues()?;
+        for (id, conn) in self.lanes.iter() {
+            self.check_conn(id, conn, &mut found)?;
         }
-        let Found { standing, placed, .. } = found;
+        let (live, counted) = (found.live, self.lanes.live());
+        ensure(live == counted, "C6", "conns-live", || format!("{counted} counted, {live} are not gone"))?;
+        let placed = found.placed;
         ensure(placed == standing, "K6", "lane-stands", || {
-            format!("{placed} lanes say that they stand in a list, {standing} do")
+            format!("{placed} lanes say that they stand in a queue, {standing} do")
         })?;
-        let (accepted, told) = (self.stats.accepted, self.told);
+        let (accepted, told) = (self.counters.accepted, self.told);
         ensure(accepted == told, "C1", "accepted-told", || format!("{accepted} accepted, {told} told of"))?;
-        let (counted, pausing) = (self.backing_off, found.backing_off);
+        let (counted, pausing) = (self.lanes.pausing(), found.pausing);
         ensure(counted == pausing, "K5", "pausing-count", || format!("{counted} counted, {pausing} pause"))?;
-        for (key, op) in self.ops.iter() {
-            self.check_cargo(key, op, &mut found)?;
-            self.check_timer(op.timer, || Owner::Op(key.index()), &mut found)?;
-        }
+        self.check_own(&mut found)?;
         self.check_ops(&found)?;
-        let (loaded, carried) = (self.cargos.len(), found.carried);
-        ensure(loaded == carried, "B1", "cargo-count", || {
-            format!("{loaded} buffers with operations, {carried} operations with one")
-        })?;
-        for (id, pool) in (0..).zip(&self.pools) {
-            self.check_timer(pool.retry, || Owner::Pool(crate::PoolId::new(id)), &mut found)?;
-        }
-        let (timers, owners) = (self.timers.len(), found.timers);
-        ensure(timers == owners, "T1", "timer-count", || format!("{timers} timers for {owners} owners"))?;
-        self.check_pools()
+        self.check_pools(&mut found)?;
+        let (timers, owners) = (self.deadlines.len(), found.timers);
+        ensure(timers == owners, "T1", "timer-count", || format!("{timers} timers for {owners} owners"))
     }
 
     fn check_limits(&self) -> Checked {
-        let (conns, ops) = (self.conns.len(), self.ops.len());
+        let (conns, ops) = (self.lanes.live(), self.completions.credits());
         ensure(ops <= self.limits.ops_max.get(), "C6", "ops-limit", || format!("{ops} operations"))?;
         ensure(conns <= self.limits.connections_max.get(), "C6", "conns-limit", || {
             format!("{conns} connections")
         })?;
-        let (opened, closed) = (self.stats.opened, self.stats.closed);
+        let (opened, closed) = (self.counters.opened, self.counters.closed);
         ensure(opened == closed + u64::from(conns), "C6", "conns-counted", || {
             format!("{conns} connections, {opened} opened, {closed} closed")
-        })
+        })?;
+        let room = self.completions.room();
+        ensure(room >= ops as usize, "C6", "completion-room", || format!("{ops} operations, room for {room}"))
     }
 
-    /// Every lane in a list says that it stands there, so it stands in no other. Whether all that say so do is then a
-    /// matter of counting.
-    fn check_lists(&self, found: &mut Found) -> Checked {
-        let parked =
-            (0..).zip(&self.pools).map(|(id, pool)| (Place::Parked(crate::PoolId::new(id)), pool.parked));
-        let held = |served| (Place::Held { served }, if served { self.held_served } else { self.held });
-        let running = (Place::Running { since: RoundNumber::ANY }, self.run);
-        let lists = [running, held(false), held(true)].into_iter().chain(parked);
-        for (place, list) in lists {
-            let stands = |said| {
-                said == place
-                    || (matches!(place, Place::Running { .. }) && matches!(said, Place::Running { .. }))
-            };
-            self.check_list(list, stands, &place, found)?;
+    /// As many entries of a queue count as it says. Returns how many lanes stand in queues.
+    fn check_queues(&self) -> Result<u32, Box<Violation>> {
+        let mut standing = 0;
+        for (name, said, lanes) in self.lanes.queues() {
+            let count = u32::try_from(lanes.count()).unwrap_or(u32::MAX);
+            ensure(said == count, "K6", "lane-queue", || {
+                format!("{said} lanes {name} counted, {count} found")
+            })?;
+            standing += count;
         }
-        for (served, list) in [(false, self.short), (true, self.short_served)] {
-            let wants = Want::Descriptor { served };
-            let stands = |said| matches!(said, Place::BackingOff { want, .. } if want == wants);
-            self.check_list(list, stands, &wants, found)?;
-        }
-        Ok(())
+        Ok(standing)
     }
 
-    fn check_list(
-        &self,
-        list: List,
-        stands: impl Fn(Place) -> bool,
-        name: &dyn fmt::Debug,
-        found: &mut Found,
-    ) -> Checked {
-        ensure(list.is_whole(&self.conns), "K6", "lane-list", || format!("{name:?} lanes: {list:?}"))?;
-        for lane in list.iter(&self.conns).map(LaneId::from_index) {
-            let said = self.conns[lane].place;
-            ensure(stands(said), "K6", "lane-place", || {
-                format!("{lane:?} is {said:?} but stands in the list {name:?}")
+    fn check_conn(&self, id: ConnId, conn: &Conn<C>, found: &mut Found) -> Checked {
+        found.live += u32::from(conn.phase() != Phase::Gone);
+        for direction in Direction::BOTH {
+            let checked = self.check_lane(id, conn, direction, found);
+            checked.map_err(|mut violation| {
+                violation.what = format!("{id} {direction:?}: {}", violation.what);
+                violation
             })?;
         }
-        found.standing += list.len();
-        Ok(())
-    }
-
-    fn check_conn(&self, key: Key, conn: &Conn, found: &mut Found) -> Checked {
-        self.check_lane(key, conn, Direction::Receive, found)?;
-        self.check_lane(key, conn, Direction::Send, found)?;
-        self.check_timer(conn.end_timer, || Owner::Conn(key.index()), found)?;
-        if conn.closer != NIL {
-            found.queued += 1;
-            let closer = self.ops.at(conn.closer);
-            let closer = closer.filter(|op| matches!(op.stage, Stage::Queued(Work::Close { .. })));
-            ensure(closer.map(|op| op.conn) == Some(key), "K2", "closer", || {
-                format!("{key:?} is closed by operation {}", conn.closer)
-            })?;
+        self.check_timer(conn.end_timer, || Owner::End(id.index()), found)?;
+        if let Some(closing) = conn.closing() {
+            let (phase, ended) = (conn.phase(), closing.ended);
+            found.queued += u32::from(!ended);
+            found.ended += u32::from(ended);
+            let closes =
+                ended == (phase == Phase::Gone) && (ended || phase.is_ending() || phase.is_closing());
+            ensure(closes, "K2", "closer", || format!("{id} is {phase:?}, with a close, ended = {ended}"))?;
+            self.check_timer(closing.timer, || Owner::Close(id.index()), found)?;
         }
-        self.check_end_timer(key, conn)
+        self.check_end_timer(id, conn)
     }
 
-    /// What flushes or lingers for a span ends in time, whatever its peer does; nothing else is to end by itself.
-    fn check_end_timer(&self, key: Key, conn: &Conn) -> Checked {
+    /// What flushes or lingers for a span ends in time, whatever its peer does; nothing else is to end by
+    /// itself.
+    fn check_end_timer(&self, id: ConnId, conn: &Conn<C>) -> Checked {
         let timed = conn.end_timer.is_some();
-        if !matches!(conn.phase, Phase::Flushing | Phase::Lingering { .. }) {
-            return ensure(!timed, "K2", "end-timer", || format!("{key:?} is to end by itself"));
+        if !conn.phase().is_ending() {
+            return ensure(!timed, "K2", "end-timer", || format!("{id} is to end by itself"));
         }
-        let Some(span) = self.ending(key.index()).span else { return Ok(()) };
+        let Some(span) = self.ending(id.index()).span else { return Ok(()) };
         ensure(timed || self.now + span == Instant::MAX, "K2", "linger-timer", || {
-            format!("{key:?} waits for its peer for ever")
+            format!("{id} waits for its peer for ever")
         })
     }
 
-    fn check_lane(&self, key: Key, conn: &Conn, direction: Direction, found: &mut Found) -> Checked {
-        let lane = &conn.lanes[direction as usize];
-        self.check_queue(key, lane, direction)?;
-        let checked = self.check_state(conn, direction);
-        checked.map_err(|mut violation| {
-            violation.what = format!("{key:?} {direction:?}: {}", violation.what);
-            violation
-        })?;
-        found.queued += lane.ops.len();
-        match lane.place {
-            Place::Idle => Ok(()),
-            Place::BackingOff { timer, want } => {
-                found.backing_off += 1;
+    fn check_lane(&self, id: ConnId, conn: &Conn<C>, direction: Direction, found: &mut Found) -> Checked {
+        let lane_id = LaneId::new(id.index(), direction);
+        let lane = conn.lane(direction);
+        self.check_lane_ops(lane_id, conn, direction, found)?;
+        self.check_ended(conn, direction, found)?;
+        self.check_state(conn, direction)?;
+        match lane.wait() {
+            Wait::Nothing | Wait::Outcome => found.placed += u32::from(lane.has(Bits::QUEUED)),
+            Wait::Buffer | Wait::Place => found.placed += 1,
+            Wait::Pause(want) => {
+                found.pausing += 1;
                 found.placed += u32::from(want != Want::Time);
-                let owner = || Owner::Lane(LaneId::new(key.index(), direction));
-                self.check_timer(Some(timer), owner, found)
-            }
-            Place::Running { .. } | Place::Parked(_) | Place::Held { .. } => {
-                found.placed += 1;
-                Ok(())
+                self.check_timer(lane.pause_timer(), || Owner::Pause(lane_id), found)?;
             }
         }
+        let twice = lane.has(Bits::QUEUED) && lane.wait() != Wait::Nothing;
+        ensure(!twice, "K6", "lane-place", || format!("runs, and waits for {:?}", lane.wait()))?;
+        self.check_grant(lane)?;
+        self.check_accept(lane, conn.phase())
     }
 
-    fn check_queue(&self, conn: Key, lane: &Lane, direction: Direction) -> Checked {
-        ensure(lane.ops.is_whole(&self.ops), "C3", "op-list", || {
-            format!("{conn:?} {direction:?} queues {:?}", lane.ops)
+    fn check_lane_ops(&self, id: LaneId, conn: &Conn<C>, direction: Direction, found: &mut Found) -> Checked {
+        let lane = conn.lane(direction);
+        let behind = conn.extra().map_or(0, |extra| extra.behind[direction as usize].len());
+        ensure(lane.has(Bits::MORE) == (behind > 0), "C3", "op-more", || {
+            format!("{behind} behind the head")
         })?;
-        for index in lane.ops.iter(&self.ops) {
-            let op = &self.ops[index];
-            let queued = op.is_queued().then(|| (op.conn, op.work().direction()));
-            ensure(queued == Some((conn, Some(direction))), "C1", "op-lane", || {
-                format!("{conn:?} {direction:?} queues operation {index} of another")
+        ensure(behind == 0 || lane.next().is_some(), "C3", "op-head", || format!("{behind} behind no head"))?;
+        let mut last = None;
+        for (op, transfer) in conn.queued_ops(direction) {
+            let Op { serial, kind, .. } = op;
+            ensure(last < Some(*serial), "C3", "op-order", || format!("{serial:?} stands behind {last:?}"))?;
+            last = Some(*serial);
+            let fits = match kind {
+                LaneOp::Recv { .. } | LaneOp::RecvPooled(_) | LaneOp::Accept { .. } => {
+                    direction == Direction::Receive
+                }
+                LaneOp::Send | LaneOp::Connect | LaneOp::Shutdown => direction == Direction::Send,
+                LaneOp::Ended(_) => false,
+            };
+            ensure(fits, "C1", "op-lane", || format!("{kind} is queued here"))?;
+            let carries = matches!(kind, LaneOp::Recv { .. } | LaneOp::Send);
+            ensure(carries == transfer.is_some(), "B1", "op-buffer", || {
+                format!("{kind} carries a buffer: {}", transfer.is_some())
             })?;
+            self.check_timer(op.timer(), || Owner::Op(id), found)?;
+            found.queued += 1;
         }
         Ok(())
     }
 
-    fn check_state(&self, conn: &Conn, direction: Direction) -> Checked {
-        let lane = &conn.lanes[direction as usize];
-        let (ops, limit) = (lane.ops.len(), self.limits.lane_ops_max.get());
+    /// There is room for the completions of all that is queued, where they can not stay in the lane.
+    fn check_ended(&self, conn: &Conn<C>, direction: Direction, found: &mut Found) -> Checked {
+        let lane = conn.lane(direction);
+        let ended_head = lane.head.as_ref().is_some_and(Op::is_ended);
+        ensure(lane.has(Bits::ENDED_HEAD) == ended_head, "C1", "completion-ended", || {
+            format!("the operation at the head has ended: {ended_head}")
+        })?;
+        found.ended += u32::from(ended_head);
+        let Some(extra) = conn.extra() else { return Ok(()) };
+        let (ended, queued) = (&extra.ended[direction as usize], conn.queued(direction) as usize);
+        found.ended += u32::try_from(ended.len()).unwrap_or(u32::MAX);
+        let needed = if ended.is_empty() && queued <= 1 { 0 } else { queued };
+        let room = ended.capacity() - ended.len();
+        let in_one_place = !ended_head || ended.is_empty();
+        ensure(room >= needed && in_one_place, "C6", "lane-room", || {
+            format!("{queued} queued, {} ended, room for {room}", ended.len())
+        })
+    }
+
+    fn check_state(&self, conn: &Conn<C>, direction: Direction) -> Checked {
+        let lane = conn.lane(direction);
+        let (ops, limit) = (conn.queued(direction), self.limits.lane_ops_max.get());
         if ops > 0 {
-            let end = lane.end;
+            let end = lane.end();
             ensure(ops <= limit, "C6", "lane-limit", || format!("{ops} operations in a lane"))?;
             ensure(end.is_none(), "K4", "ended-empty", || format!("{end:?}, yet {ops} operations"))?;
-            ensure(lane.gate != Gate::Tainted, "C5", "tainted-empty", || {
+            ensure(!lane.has(Bits::TAINTED), "C5", "tainted-empty", || {
                 format!("tainted, yet {ops} operations")
             })?;
         }
-        match conn.phase {
-            Phase::Closing { .. } => {
-                let stands = match direction {
-                    Direction::Receive => matches!(lane.place, Place::Running { .. }),
-                    Direction::Send => lane.place == Place::Idle,
-                };
+        let phase = conn.phase();
+        let runs = lane.has(Bits::QUEUED);
+        let stands = runs || lane.wait() != Wait::Nothing;
+        match phase {
+            Phase::Closing | Phase::ClosingReset => {
+                let as_it_should = if direction == Direction::Receive { runs } else { !stands };
                 ensure(ops == 0, "K2", "closing-empty", || format!("closing with {ops} operations"))?;
-                return ensure(stands, "K2", "closing-place", || format!("closing, yet {:?}", lane.place));
+                return ensure(as_it_should, "K2", "closing-place", || format!("closing, yet runs = {runs}"));
             }
-            Phase::Connecting { .. } => {
+            Phase::Gone => {
+                return ensure(ops == 0 && !stands, "K2", "gone-empty", || {
+                    format!("gone with {ops} operations")
+                });
+            }
+            Phase::Connecting | Phase::ConnectingKnown => {
                 let connects = u32::from(direction == Direction::Send);
                 ensure(ops == connects, "C1", "connecting-op", || {
                     format!("connecting with {ops} operations")
                 })?;
             }
-            Phase::Lingering { .. } => {
+            Phase::LingeringFinDue | Phase::LingeringFinTried | Phase::LingeringFinSent => {
                 ensure(ops == 0, "K2", "lingering-empty", || format!("lingering with {ops} operations"))?;
             }
             Phase::Flushing => {
@@ -265,50 +276,65 @@ impl<C> Model<C> {
             }
             Phase::Open => {}
         }
-        let idle = lane.place == Place::Idle;
-        ensure(idle != conn.is_runnable(direction), "K6", "runnable-stands", || {
-            format!("{:?} with {ops} operations and ready = {}", lane.place, lane.is_ready())
+        let runnable = conn.is_runnable(direction);
+        ensure(stands == runnable || lane.wait() == Wait::Outcome, "K6", "runnable-stands", || {
+            format!("stands = {stands} with {ops} operations and ready = {}", lane.is_ready())
         })
     }
 
-    /// Every operation is in one place: a lane, the sleeping, its connection (a close), or the completions.
+    /// A pooled receive holds a buffer only while it is about to fill it.
+    fn check_grant(&self, lane: &Lane<C>) -> Checked {
+        let may_hold = matches!(lane.next_kind(), Some(LaneOp::RecvPooled(_))) && lane.has(Bits::QUEUED);
+        ensure(may_hold || !lane.has(Bits::GRANTED), "B2", "lease-in-use", || {
+            String::from("a buffer is set aside for it that it can not fill")
+        })
+    }
+
+    /// Who accepts, and only he, stands in the run queue; who can not for want of a place, and only he, is
+    /// held.
+    fn check_accept(&self, lane: &Lane<C>, phase: Phase) -> Checked {
+        let Some(LaneOp::Accept { many }) = lane.next_kind().filter(|_| phase == Phase::Open) else {
+            return ensure(lane.wait() != Wait::Place, "K6", "held-accept", || {
+                String::from("held, yet accepts nothing")
+            });
+        };
+        let may = self.lanes.may_accept(many);
+        let right = !(lane.has(Bits::QUEUED) && !may || lane.wait() == Wait::Place && may);
+        ensure(right, "K6", "held-in-vain", || format!("may accept = {may}, and waits for {:?}", lane.wait()))
+    }
+
+    /// The proactor's own operations.
+    fn check_own(&self, found: &mut Found) -> Checked {
+        let mut sleeping = 0;
+        for (index, op) in self.own.iter() {
+            self.check_timer(op.timer(), || Owner::Sleep(index), found)?;
+            sleeping += u32::from(op.sleeps());
+            found.ended += u32::from(!op.sleeps());
+        }
+        found.queued += sleeping;
+        let counted = self.own.sleeping();
+        ensure(counted == sleeping, "T1", "sleep-count", || format!("{counted} counted, {sleeping} sleep"))
+    }
+
+    /// Every operation is in one place: queued, or among the completions.
     fn check_ops(&self, found: &Found) -> Checked {
-        ensure(self.ended.is_whole(&self.ops), "C1", "completion-list", || {
-            format!("completions {:?}", self.ended)
-        })?;
-        for index in self.ended.iter(&self.ops) {
-            let op = &self.ops[index];
-            let (ended, timer) = (matches!(op.stage, Stage::Ended { .. }), op.timer);
-            ensure((ended, timer) == (true, None), "C1", "completion-ended", || {
-                format!("operation {index} is among the completions, but not ended")
-            })?;
+        let (ended, waiting) = (found.ended, self.completions.waiting());
+        ensure(ended == waiting, "C1", "completion-count", || format!("{waiting} wait, {ended} have ended"))?;
+        for place in self.completions.places() {
+            let ended = match place {
+                Place::Own(index) => self.own.at(index).is_some_and(|op| !op.sleeps()),
+                Place::Lane(id) => {
+                    self.lanes.at(id.conn()).is_some_and(|conn| conn.has_ended(id.direction()))
+                }
+            };
+            ensure(ended, "C1", "completion-place", || format!("nothing has ended at {place:?}"))?;
         }
-        ensure(self.sleeping.is_whole(&self.ops), "T1", "sleep-list", || {
-            format!("sleeping {:?}", self.sleeping)
-        })?;
-        for index in self.sleeping.iter(&self.ops) {
-            let sleeps = matches!(self.ops[index].stage, Stage::Queued(Work::Sleep));
-            ensure(sleeps, "T1", "sleep-queued", || format!("operation {index} is among the sleeping"))?;
-        }
-        let queued = self.sleeping.len() + found.queued;
-        let (ops, ended) = (self.ops.len(), self.ended.len());
+        let (ops, queued) = (self.completions.credits(), found.queued);
         ensure(ops == queued + ended, "C1", "op-count", || {
             format!("{ops} operations, {queued} queued and {ended} ended")
         })?;
         let counted = self.queued.total();
         ensure(counted == queued, "C1", "queued-count", || format!("{counted} counted, {queued} queued"))
-    }
-
-    /// A pooled receive holds a buffer only while it is about to fill it.
-    fn check_cargo(&self, key: Key, op: &Op<C>, found: &mut Found) -> Checked {
-        if op.cargo.is_none() {
-            return Ok(());
-        }
-        found.carried += 1;
-        let Stage::Queued(Work::RecvPooled { .. }) = op.stage else { return Ok(()) };
-        let lane = &self.conns[LaneId::new(op.conn.index(), Direction::Receive)];
-        let may_hold = matches!(lane.place, Place::Running { .. }) && lane.ops.front() == Some(key.index());
-        ensure(may_hold, "B2", "lease-in-use", || format!("operation {key:?} holds a buffer it can not fill"))
     }
 
     fn check_timer(
@@ -319,18 +345,29 @@ impl<C> Model<C> {
     ) -> Checked {
         let Some(timer) = timer else { return Ok(()) };
         found.timers += 1;
-        let (owner, armed) = (owner(), self.timers.get(timer).map(|(_, owner)| Owner::from(*owner)));
+        let (owner, armed) = (owner(), self.deadlines.owner_of(timer));
         ensure(armed == Some(owner), "T1", "timer-owner", || {
             format!("the timer of {owner:?} is that of {armed:?}")
         })
     }
 
-    fn check_pools(&self) -> Checked {
-        for pool in &self.pools {
-            let (free, refused) = (pool.free_len(), pool.retry.is_some());
-            let (parked, lent, most) = (pool.parked.len(), pool.outstanding(), pool.size().buffers_max);
+    fn check_pools(&self, found: &mut Found) -> Checked {
+        for pool in self.pools.iter() {
+            self.check_timer(pool.retry(), || Owner::Pool(pool.id()), found)?;
+            let (free, refused) = (pool.free_len(), pool.retry().is_some());
+            let (parked, lent, most) =
+                (self.lanes.parked(pool.id()), pool.outstanding(), pool.size().buffers_max);
             ensure(parked == 0 || free == 0 && (lent == most || refused), "B3", "parked-in-vain", || {
                 format!("{parked} wait while {lent} of {most} buffers are lent")
+            })?;
+            let holds = |conn: &Conn<C>| {
+                let lane = conn.lane(Direction::Receive);
+                lane.has(Bits::GRANTED) && lane.next_kind() == Some(LaneOp::RecvPooled(pool.id()))
+            };
+            let holders = self.lanes.iter().filter(|(_, conn)| holds(conn)).count();
+            let granted = pool.granted();
+            ensure(granted as usize == holders, "B1", "granted-count", || {
+                format!("{granted} buffers set aside for {holders} lanes")
             })?;
         }
         Ok(())

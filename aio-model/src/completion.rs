@@ -12,8 +12,8 @@ use crate::id::{ConnId, OpId};
 pub struct Completion<C> {
     /// The value that was submitted with the operation.
     pub context: C,
-    /// The connection that it was submitted on; of a connect the new one; for a sleep or a post the proactor's
-    /// own id.
+    /// The connection that it was submitted on; of a connect the new one; for a sleep or a post the
+    /// proactor's own id.
     pub conn: ConnId,
     /// The operation; its id is stale from now on, unless there is [`more`](Completion::more).
     pub op: OpId,
@@ -28,8 +28,8 @@ pub struct Completion<C> {
 }
 
 impl<C> Completion<C> {
-    /// The bytes that a receive brought, whatever its result. Not those of several parts, which do not lie in one
-    /// piece: see [`Buffer::chunks`].
+    /// The bytes that a receive brought, whatever its result. Not those of several parts, which do not lie in
+    /// one piece: see [`Buffer::chunks`].
     pub fn received(&self) -> &[u8] {
         let bytes = self.buffer.as_slice();
         let count = usize::try_from(self.bytes).unwrap_or(usize::MAX).min(bytes.len());

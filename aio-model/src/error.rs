@@ -23,6 +23,21 @@ impl SystemError {
         SystemError { kind, code: None }
     }
 
+    /// The `errno` as a number that is 0 for none: what it takes to keep an error in few bytes.
+    #[inline]
+    pub(crate) const fn to_word(self) -> u32 {
+        match self.code {
+            Some(code) => code.get().cast_unsigned(),
+            None => 0,
+        }
+    }
+
+    /// The error that [`to_word`](SystemError::to_word) made a number of.
+    #[inline]
+    pub(crate) const fn from_word(kind: SystemErrorKind, word: u32) -> SystemError {
+        SystemError::new(kind, word.cast_signed())
+    }
+
     /// What kind of error it is.
     pub const fn kind(self) -> SystemErrorKind {
         self.kind
@@ -103,7 +118,8 @@ kinds! {
     NotFound => "no such socket",
     /// ENAMETOOLONG: the path of a Unix socket has more bytes than an address takes (107 on Linux).
     NameTooLong => "the path of the Unix socket is too long",
-    /// TCP connected a socket to itself, as it does now and then when nobody listens on a local port: refused.
+    /// TCP connected a socket to itself, as it does now and then when nobody listens on a local port:
+    /// refused.
     SelfConnected => "connected to itself",
     /// EADDRINUSE.
     AddressInUse => "address in use",
@@ -174,8 +190,8 @@ pub enum SubmitErrorKind {
     /// The range of a send does not lie within its buffer.
     #[error("the range lies outside of the buffer")]
     OutOfRange,
-    /// A listener does not receive or send, a stream does not accept, and what is of no connection is submitted on
-    /// the proactor's own id.
+    /// A listener does not receive or send, a stream does not accept, and what is of no connection is
+    /// submitted on the proactor's own id.
     #[error(
         "the operation does not fit: listeners accept; streams receive, send and shut down; \
          connects, sleeps and posts are the proactor's own"

@@ -1,11 +1,15 @@
 //! Identity: what names a connection or an operation, and never names another one.
 //!
-//! An id is an index into a slab, the generation of that slab entry, and the *realm*: a number that differs
-//! from proactor to proactor. A stale id fails on its generation, an id of another proactor on its realm (K1).
+//! A connection's id is an index into a slab, the generation of that slab entry, and the *realm*: a number
+//! that differs from proactor to proactor. A stale id fails on its generation, an id of another proactor on
+//! its realm (K1). An operation's id is a number that no other operation has, where the operation is, and the
+//! realm.
 
 use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::num::NonZeroU32;
+
+use crate::op::Serial;
 
 /// Where an entry of a slab lives, and which of the entries that lived there in turn it is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,75 +40,117 @@ impl fmt::Debug for Key {
     }
 }
 
-macro_rules! id {
-    ($(#[$doc:meta])* $name:ident, $letter:literal) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-        pub struct $name {
-            key: Key,
-            realm: u32,
-        }
-
-        impl $name {
-            pub(crate) const fn new(key: Key, realm: u32) -> $name {
-                $name { key, realm }
-            }
-
-            /// The slab key behind this id.
-            #[inline]
-            pub const fn key(self) -> Key {
-                self.key
-            }
-
-            /// The slab index behind this id: small, dense, and reused after the id has died.
-            #[inline]
-            pub const fn index(self) -> u32 {
-                self.key.index
-            }
-
-            /// The number of the proactor that gave this id out.
-            pub const fn realm(self) -> u32 {
-                self.realm
-            }
-        }
-
-        /// Of the key alone: what a run hashes must not depend on how many proactors came before it.
-        impl Hash for $name {
-            fn hash<H: Hasher>(&self, state: &mut H) {
-                self.key.hash(state);
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!($letter, "{:?}"), self.key)
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(self, f)
-            }
-        }
-    };
-}
-
-id! {
-    /// Names one connection or listener of one proactor, for ever: an id that outlived its connection is
-    /// *stale*, every call refuses it, and no event reaches whoever has the place now.
-    ///
-    /// Ids are plain values: copy them, send them to other threads, use them as keys of your maps.
-    ConnId, "c"
+/// Names one connection or listener of one proactor, for ever: an id that outlived its connection is
+/// *stale*, every call refuses it, and no event reaches whoever has the place now.
+///
+/// Ids are plain values: copy them, send them to other threads, use them as keys of your maps.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ConnId {
+    key: Key,
+    realm: u32,
 }
 
 impl ConnId {
+    pub(crate) const fn new(key: Key, realm: u32) -> ConnId {
+        ConnId { key, realm }
+    }
+
     /// What stands for the proactor itself, where an operation is of no connection.
     pub(crate) const fn own(realm: u32) -> ConnId {
         ConnId { key: Key::new(u32::MAX, NonZeroU32::MIN), realm }
     }
+
+    /// The slab key behind this id.
+    #[inline]
+    pub const fn key(self) -> Key {
+        self.key
+    }
+
+    /// The slab index behind this id: small, dense, and reused after the id has died.
+    #[inline]
+    pub const fn index(self) -> u32 {
+        self.key.index
+    }
+
+    /// The number of the proactor that gave this id out.
+    #[inline]
+    pub const fn realm(self) -> u32 {
+        self.realm
+    }
 }
 
-id! {
-    /// Names one operation of one proactor, from its submission until its final completion has been taken.
-    OpId, "o"
+/// Of the key alone: what a run hashes must not depend on how many proactors came before it.
+impl Hash for ConnId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key.hash(state);
+    }
 }
+
+impl fmt::Debug for ConnId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "c{:?}", self.key)
+    }
+}
+
+/// Names one operation of one proactor, from its submission until its final completion has been taken.
+///
+/// Later ones compare greater than earlier ones of the same proactor.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OpId {
+    serial: Serial,
+    /// Where it is: the id of its lane, or one of the proactor's own.
+    place: u32,
+    realm: u32,
+}
+
+impl OpId {
+    #[inline]
+    pub(crate) const fn new(serial: Serial, place: u32, realm: u32) -> OpId {
+        OpId { serial, place, realm }
+    }
+
+    #[inline]
+    pub(crate) const fn serial(self) -> Serial {
+        self.serial
+    }
+
+    #[inline]
+    pub(crate) const fn place(self) -> u32 {
+        self.place
+    }
+
+    /// Its number: how many operations the proactor had accepted, this one included. No two have the same.
+    pub fn number(self) -> u64 {
+        self.serial.get()
+    }
+
+    /// The number of the proactor that gave this id out.
+    pub const fn realm(self) -> u32 {
+        self.realm
+    }
+}
+
+/// Of the number alone: what a run hashes must not depend on how many proactors came before it.
+impl Hash for OpId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.serial.get().hash(state);
+    }
+}
+
+impl fmt::Debug for OpId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "o{}", self.serial.get())
+    }
+}
+
+macro_rules! display_as_debug {
+    ($($name:ident),*) => {
+        $(impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(self, f)
+            }
+        })*
+    };
+}
+
+display_as_debug!(ConnId, OpId);

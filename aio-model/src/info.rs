@@ -1,20 +1,25 @@
 //! What there is to know about one connection, for those who look: monitoring, logs, tests.
 
-use core::fmt;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::{self, Write};
 use core::time::Duration;
 
 use crate::buffer::Buffer;
-use crate::cargo::Cargo;
-use crate::conn::Phase;
+use crate::conn::{Conn, Phase};
 use crate::error::IdError;
+use crate::extra::QueuedOp;
 use crate::id::{ConnId, OpId};
-use crate::lane::{End as LaneEnd, Gate, Lane, LaneId, Place};
-use crate::model::Model;
-use crate::op::{Op, Work};
+use crate::lane::{Bits, Direction, End as LaneEnd, Lane, LaneId, Wait};
+use crate::model::{Model, ModelView, own_index, own_place};
+use crate::op::{LaneOp, Op, Serial};
+use crate::own::OwnOp;
 use crate::pool::PoolId;
-use crate::slab::NIL;
 use crate::system::Kind;
-use crate::time::Instant;
+use crate::time::{Instant, Tick};
+use crate::timers::TimerId;
+use crate::transfer::Transfer;
 
 /// A connection or listener, as it is now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +71,9 @@ pub struct LaneInfo {
     pub tainted: bool,
     /// A FIN was sent, or will be after the queued sends.
     pub shut: bool,
-    /// What it has come to its end with, if it has: every operation ends with it from then on.
+    /// What it has come to its end with, if it has: every operation ends with it from then on. Of the
+    /// receives of a connection that is [closing](ConnPhase::Closing) the number of the error is not told any
+    /// more.
     pub end: Option<LaneEnd>,
 }
 
@@ -98,8 +105,8 @@ pub struct OpInfo {
     pub bytes: u64,
     /// When its deadline falls due, rounded up to the millisecond, if it has one and has not ended.
     pub due: Option<Instant>,
-    /// Whether it holds a lease: one that it was submitted with, or one that it took because there was something to
-    /// read.
+    /// Whether it holds a lease: one that it was submitted with, or one that it took because there was
+    /// something to read.
     pub lease: bool,
     /// Where its lane stands, if it is at the front of one: what it waits for.
     pub place: Option<LanePlace>,
@@ -108,7 +115,12 @@ pub struct OpInfo {
 impl<C> Model<C> {
     /// Every operation, and every completion that was not taken.
     pub fn ops_info(&self) -> impl Iterator<Item = (OpId, OpInfo)> {
-        self.ops.iter().map(|(key, op)| (OpId::new(key, self.realm), self.op_info_of(key.index(), op)))
+        let view = self.view();
+        let (own, realm) = (view.own, view.realm);
+        let of_conns = view.lanes.iter().flat_map(move |(id, conn)| view.ops_of(id, conn));
+        of_conns.chain(own.iter().map(move |(index, op)| {
+            (OpId::new(op.serial, own_place(index), realm), self.view().own_info(op))
+        }))
     }
 
     /// What there is to know about an operation.
@@ -117,31 +129,25 @@ impl<C> Model<C> {
     ///
     /// When the id is stale or foreign.
     pub fn op_info(&self, op: OpId) -> Result<OpInfo, IdError> {
-        if op.realm() != self.realm {
+        let view = self.view();
+        if op.realm() != view.realm {
             return Err(IdError::Foreign);
         }
-        let state = self.ops.get(op.key()).ok_or(IdError::Stale)?;
-        Ok(self.op_info_of(op.index(), state))
-    }
-
-    /// How many bytes an operation has moved.
-    pub(crate) fn moved(&self, op: &Op<C>) -> usize {
-        op.cargo.map_or(0, |cargo| self.cargos[cargo].moved)
-    }
-
-    fn op_info_of(&self, index: u32, op: &Op<C>) -> OpInfo {
-        let due = op.timer.and_then(|timer| self.timers.get(timer)).map(|(tick, _)| tick.start());
-        let lane = if op.is_queued() { op.work().direction() } else { None };
-        let lane = lane.map(|direction| &self.conns[LaneId::new(op.conn.index(), direction)]);
-        let at_front = lane.filter(|lane| lane.ops.front() == Some(index));
-        OpInfo {
-            conn: ConnId::new(op.conn, self.realm),
-            ended: !op.is_queued(),
-            bytes: self.moved(op) as u64,
-            due,
-            lease: op.cargo.is_some_and(|cargo| matches!(self.cargos[cargo].buffer, Buffer::Lease(_))),
-            place: at_front.map(|lane| lane.place.into()),
-        }
+        let found = match own_index(op.place()) {
+            Some(index) => {
+                let own = view.own.at(index).filter(|own| own.serial == op.serial());
+                own.map(|own| view.own_info(own))
+            }
+            None => {
+                let id = LaneId::from_index(op.place());
+                let conn = view.lanes.at(id.conn()).map(|conn| (view.lanes.id(id.conn()), conn));
+                // An accept that goes on is told of, not the connections that it has accepted.
+                let mut infos = conn.into_iter().flat_map(move |(id, conn)| view.ops_of(id, conn));
+                let matching = infos.by_ref().filter(|(id, _)| *id == op).map(|(_, info)| info);
+                matching.reduce(|first, next| if first.ended { next } else { first })
+            }
+        };
+        found.ok_or(IdError::Stale)
     }
 
     /// What there is to know about a connection.
@@ -150,113 +156,188 @@ impl<C> Model<C> {
     ///
     /// When the id is stale or foreign.
     pub fn conn_info(&self, conn: ConnId) -> Result<ConnInfo, IdError> {
-        self.conn_index(conn).map(|index| self.info_at(index))
+        let view = self.view();
+        if conn.realm() != view.realm {
+            return Err(IdError::Foreign);
+        }
+        let state = view.lanes.get(conn).filter(|conn| !conn.phase().is_connecting());
+        state.map(|state| view.conn_info(state)).ok_or(IdError::Stale)
     }
 
     /// Every connection and listener, those being made or closed included.
     pub fn conns(&self) -> impl Iterator<Item = (ConnId, ConnInfo)> {
-        self.conns.iter().map(|(key, _)| (ConnId::new(key, self.realm), self.info_at(key.index())))
+        let live = self.view().lanes.iter().filter(|(_, conn)| conn.phase() != Phase::Gone);
+        live.map(|(id, conn)| (id, self.view().conn_info(conn)))
     }
+}
 
-    fn info_at(&self, index: u32) -> ConnInfo {
-        let conn = &self.conns[index];
-        let [receive, send] = &conn.lanes;
+impl<'a, C> ModelView<'a, C> {
+    fn conn_info(&self, conn: &Conn<C>) -> ConnInfo {
+        let lane = |direction| {
+            let lane = conn.lane(direction);
+            LaneInfo {
+                ops: conn.queued(direction),
+                bytes: lane.bytes(),
+                ready: lane.is_ready(),
+                place: lane.into(),
+                tainted: lane.has(Bits::TAINTED),
+                shut: lane.has(Bits::SHUTTING | Bits::SHUT),
+                end: lane.end(),
+            }
+        };
         ConnInfo {
             kind: conn.kind,
-            phase: conn.phase.into(),
+            phase: conn.phase().into(),
             age: self.now.saturating_since(conn.opened_at),
             pool: conn.pool,
-            receive: receive.into(),
-            send: send.into(),
+            receive: lane(Direction::Receive),
+            send: lane(Direction::Send),
         }
     }
+
+    /// The operations of a connection, and those of its completions that were not taken.
+    fn ops_of(self, conn: ConnId, state: &'a Conn<C>) -> impl Iterator<Item = (OpId, OpInfo)> + use<'a, C> {
+        let realm = self.realm;
+        let of_lanes = Direction::BOTH.into_iter().flat_map(move |direction| {
+            let place = LaneId::new(conn.index(), direction).index();
+            let id = move |serial| OpId::new(serial, place, realm);
+            let index = direction as usize;
+            let ended = state.extra().into_iter().flat_map(move |extra| &extra.ended[index]);
+            let behind = state.extra().into_iter().flat_map(move |extra| &extra.behind[index]);
+            let ended =
+                ended.map(move |ended| (id(ended.serial), ended_info(conn, ended.moved, &ended.buffer)));
+            let head = state.lane(direction).head.as_ref();
+            let head = head.map(move |op| (id(op.serial), self.head_info(conn, state, direction, op)));
+            let behind = behind.map(move |queued| (id(queued.op.serial), self.behind_info(conn, queued)));
+            ended.chain(head).chain(behind)
+        });
+        let closing = state.closing().map(move |closing| {
+            let due = self.due(closing.timer);
+            let id = OpId::new(closing.serial, LaneId::receive(conn.index()).index(), realm);
+            (id, OpInfo { conn, ended: closing.ended, bytes: 0, due, lease: false, place: None })
+        });
+        of_lanes.chain(closing)
+    }
+
+    fn head_info(&self, conn: ConnId, state: &Conn<C>, direction: Direction, op: &Op<C>) -> OpInfo {
+        let (transfer, lane) = (state.transfer(direction), state.lane(direction));
+        let holds = transfer.is_some_and(|transfer| matches!(transfer.buffer(), Buffer::Lease(_)));
+        OpInfo {
+            conn,
+            ended: op.is_ended(),
+            bytes: transfer.map_or(0, |transfer| transfer.moved() as u64),
+            due: self.due(op.timer()),
+            lease: holds || lane.has(Bits::GRANTED),
+            place: (!op.is_ended()).then(|| lane.into()),
+        }
+    }
+
+    fn behind_info(&self, conn: ConnId, queued: &QueuedOp<C>) -> OpInfo {
+        let buffer = queued.load.transfer().map(Transfer::buffer);
+        let lease = matches!(buffer, Some(Buffer::Lease(_)));
+        OpInfo { conn, ended: false, bytes: 0, due: self.due(queued.op.timer()), lease, place: None }
+    }
+
+    fn own_info(&self, op: &OwnOp<C>) -> OpInfo {
+        OpInfo {
+            conn: ConnId::own(self.realm),
+            ended: !op.sleeps(),
+            bytes: 0,
+            due: self.due(op.timer()),
+            lease: op.holds_lease(),
+            place: None,
+        }
+    }
+
+    fn due(&self, timer: Option<TimerId>) -> Option<Instant> {
+        self.deadlines.tick_of(timer).map(Tick::start)
+    }
+}
+
+fn ended_info(conn: ConnId, moved: usize, buffer: &Buffer) -> OpInfo {
+    let lease = matches!(buffer, Buffer::Lease(_));
+    OpInfo { conn, ended: true, bytes: moved as u64, due: None, lease, place: None }
 }
 
 impl From<Phase> for ConnPhase {
     fn from(phase: Phase) -> ConnPhase {
         match phase {
-            Phase::Connecting { .. } => ConnPhase::Connecting,
+            Phase::Connecting | Phase::ConnectingKnown => ConnPhase::Connecting,
             Phase::Open => ConnPhase::Open,
             Phase::Flushing => ConnPhase::Flushing,
-            Phase::Lingering { .. } => ConnPhase::Lingering,
-            Phase::Closing { .. } => ConnPhase::Closing,
+            Phase::LingeringFinDue | Phase::LingeringFinTried | Phase::LingeringFinSent => {
+                ConnPhase::Lingering
+            }
+            Phase::Closing | Phase::ClosingReset | Phase::Gone => ConnPhase::Closing,
         }
     }
 }
 
-impl From<Place> for LanePlace {
-    fn from(place: Place) -> LanePlace {
-        match place {
-            Place::Idle => LanePlace::Idle,
-            Place::Running { .. } => LanePlace::Running,
-            Place::Parked(_) => LanePlace::Parked,
-            Place::Held { .. } => LanePlace::Held,
-            Place::BackingOff { .. } => LanePlace::BackingOff,
+impl<C> From<&Lane<C>> for LanePlace {
+    fn from(lane: &Lane<C>) -> LanePlace {
+        match lane.wait() {
+            Wait::Nothing if lane.has(Bits::QUEUED) => LanePlace::Running,
+            Wait::Nothing | Wait::Outcome => LanePlace::Idle,
+            Wait::Buffer => LanePlace::Parked,
+            Wait::Place => LanePlace::Held,
+            Wait::Pause(_) => LanePlace::BackingOff,
         }
     }
 }
 
-impl From<&Lane> for LaneInfo {
-    fn from(lane: &Lane) -> LaneInfo {
-        LaneInfo {
-            ops: lane.ops.len(),
-            bytes: lane.bytes,
-            ready: lane.is_ready(),
-            place: lane.place.into(),
-            tainted: lane.gate == Gate::Tainted,
-            shut: matches!(lane.gate, Gate::Shutting | Gate::Shut),
-            end: lane.end,
-        }
-    }
-}
-
-/// `{:?}` is a summary: how much of everything there is. `{:#?}` shows every connection, too, with all that is
-/// queued on it.
+/// `{:?}` is a summary: how much of everything there is. `{:#?}` shows every connection, too, with all that
+/// is queued on it.
 impl<C> fmt::Debug for Model<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let whole = f.alternate();
+        let view = self.view();
         let mut summary = f.debug_struct("Model");
         summary
-            .field("now", &self.now)
-            .field("connections", &self.conns.len())
-            .field("ops", &self.ops.len())
-            .field("completions", &self.ended.len())
-            .field("runnable", &self.run.len())
-            .field("held", &self.held_len())
-            .field("sleeping", &self.sleeping.len())
-            .field("timers", &self.timers.len())
-            .field("leases", &self.outstanding())
-            .field("shut_down", &self.shut_down);
+            .field("now", &view.now)
+            .field("connections", &view.lanes.live())
+            .field("ops", &view.completions.credits())
+            .field("completions", &view.completions.waiting())
+            .field("runnable", &view.lanes.running())
+            .field("held", &view.lanes.held())
+            .field("sleeping", &view.own.sleeping())
+            .field("timers", &view.deadlines.len())
+            .field("leases", &view.pools.outstanding())
+            .field("shut_down", &view.shut_down);
         if whole {
-            summary.field("conns", &Conns(self));
+            summary.field("conns", &Conns(view));
         }
         summary.finish_non_exhaustive()
     }
 }
 
 /// All connections of a model, one line each, and one for each operation.
-struct Conns<'a, C>(&'a Model<C>);
+struct Conns<'a, C>(ModelView<'a, C>);
 
 impl<C> fmt::Debug for Conns<'_, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let model = self.0;
+        let view = &self.0;
         let mut lines = f.debug_list();
-        for (id, info) in model.conns() {
-            let ConnInfo { kind, phase, age, receive, send, .. } = info;
+        for (id, conn) in view.lanes.iter().filter(|(_, conn)| conn.phase() != Phase::Gone) {
+            let ConnInfo { kind, phase, age, receive, send, .. } = view.conn_info(conn);
             lines.entry(&format_args!("{id}: {kind:?}, {phase:?}, {age:?} old"));
-            let conn = &model.conns[id.index()];
-            if conn.closer != NIL {
-                lines.entry(&QueuedOp { model, index: conn.closer });
+            if let Some(closing) = conn.closing() {
+                let due = view.due(closing.timer);
+                lines.entry(&ShownOp { serial: closing.serial, what: &closing.manner, transfer: None, due });
             }
-            for (name, info, lane) in [("receive", receive, &conn.lanes[0]), ("send", send, &conn.lanes[1])] {
+            for (name, info, direction) in
+                [("receive", receive, Direction::Receive), ("send", send, Direction::Send)]
+            {
                 lines.entry(&format_args!("  {name}: {info}"));
-                for index in lane.ops.iter(&model.ops) {
-                    lines.entry(&QueuedOp { model, index });
+                for (op, transfer) in conn.queued_ops(direction) {
+                    let what = describe(conn, op, transfer);
+                    let due = view.due(op.timer());
+                    lines.entry(&ShownOp { serial: op.serial, what: &what, transfer, due });
                 }
             }
         }
-        for index in model.sleeping.iter(&model.ops) {
-            lines.entry(&QueuedOp { model, index });
+        for (_, op) in view.own.iter().filter(|(_, op)| op.sleeps()) {
+            let due = view.due(op.timer());
+            lines.entry(&ShownOp { serial: op.serial, what: &"sleep", transfer: None, due });
         }
         lines.finish()
     }
@@ -273,56 +354,99 @@ impl fmt::Display for LaneInfo {
     }
 }
 
-/// A queued operation.
-struct QueuedOp<'a, C> {
-    model: &'a Model<C>,
-    index: u32,
+/// What an operation of a lane does, and with how much.
+fn describe<C>(conn: &Conn<C>, op: &Op<C>, transfer: Option<&Transfer>) -> String {
+    let target = conn.extra().and_then(|extra| extra.target.as_deref());
+    match (op.kind, transfer.map(Transfer::range), target) {
+        (LaneOp::Connect, _, Some(target)) => format!("connect({})", target.address()),
+        (LaneOp::Send, Some((start, end)), _) => format!("send({start}..{end})"),
+        (kind, Some((_, end)), _) => format!("{kind}({end})"),
+        (kind, None, _) => format!("{kind}"),
+    }
 }
 
-impl<C> fmt::Debug for QueuedOp<'_, C> {
+/// A queued operation.
+struct ShownOp<'a> {
+    serial: Serial,
+    what: &'a dyn fmt::Display,
+    transfer: Option<&'a Transfer>,
+    due: Option<Instant>,
+}
+
+impl fmt::Debug for ShownOp<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let QueuedOp { model, index } = *self;
-        let op = &model.ops[index];
-        write!(f, "    {}: {:?}", model.op_id(index), op.work())?;
-        match (op.work(), op.cargo.map(|cargo| &model.cargos[cargo])) {
-            (Work::Recv { .. }, Some(Cargo { end, .. })) => write!(f, "({end})")?,
-            (Work::Send, Some(Cargo { start, end, .. })) => write!(f, "({start}..{end})")?,
-            (_, _) => {}
-        }
-        write!(f, ", {} bytes moved", model.moved(op))?;
-        let due = op.timer.and_then(|timer| model.timers.get(timer));
-        due.map_or(Ok(()), |(tick, _)| write!(f, ", deadline {:?}", tick.start()))
+        let ShownOp { serial, what, transfer, due } = *self;
+        write!(f, "    o{}: {what}", serial.get())?;
+        write!(f, ", {} bytes moved", transfer.map_or(0, Transfer::moved))?;
+        due.map_or(Ok(()), |due| write!(f, ", deadline {due:?}"))
     }
 }
 
 impl<C: fmt::Debug> Model<C> {
-    /// All of the state between two turns, as text: two models with the same text do the same from then on. It is
-    /// long, and meant for those who explore what a model can do; counters are left out, since nothing depends on
-    /// them.
-    pub fn dump(&self) -> alloc::string::String {
-        let Model {
-            conns,
-            ops,
-            cargos,
-            timers,
-            run,
-            held,
-            held_served,
-            short,
-            short_served,
-            sleeping,
-            ended,
-            now,
-            shut_down,
-            waited,
-            ..
-        } = self;
-        let pools = self
-            .pools
-            .iter()
-            .map(|pool| (pool.parked, pool.free_len(), pool.outstanding(), pool.retry, pool.refusals));
-        let pools: alloc::vec::Vec<_> = pools.collect();
-        let lists = (run, held, held_served, short, short_served, sleeping, ended, pools);
-        alloc::format!("{:?}", (conns, ops, cargos, timers, lists, now, shut_down, waited))
+    /// All of the state between two turns, as text: two models with the same text do the same from then on.
+    /// It is long, and meant for those who explore what a model can do; counters and the numbers of
+    /// operations are left out, since nothing depends on them.
+    pub fn dump(&self) -> String {
+        let ModelView { lanes, deadlines, pools, completions, own, now, shut_down, waited, .. } = self.view();
+        let mut text = String::new();
+        for (id, conn) in lanes.iter() {
+            let lanes = conn.lanes.each_ref().map(|lane| {
+                let op = lane
+                    .head
+                    .as_ref()
+                    .map(|op| (op.kind, op.result(), &op.context, deadlines.tick_of(op.timer())));
+                let pause = deadlines.tick_of(lane.pause_timer());
+                (lane.bits(), lane.row(), lane.bytes(), lane.end(), op, pause)
+            });
+            let extra = conn.extra().map(|extra| {
+                let behind = extra.behind.each_ref().map(|behind| {
+                    let ops = behind.iter().map(|queued| {
+                        let QueuedOp { op, load } = queued;
+                        (op.kind, &op.context, deadlines.tick_of(op.timer()), load.transfer())
+                    });
+                    ops.collect::<Vec<_>>()
+                });
+                let ended = extra.ended.each_ref().map(|ended| {
+                    let ended = ended
+                        .iter()
+                        .map(|ended| (&ended.context, &ended.buffer, ended.moved, ended.result, ended.more));
+                    ended.collect::<Vec<_>>()
+                });
+                let closing = extra.closing.as_ref().map(|closing| {
+                    (
+                        &closing.context,
+                        closing.manner,
+                        closing.reason,
+                        deadlines.tick_of(closing.timer),
+                        closing.ended,
+                    )
+                });
+                (behind, ended, extra.receive.transfer(), extra.target.as_deref(), closing)
+            });
+            let conn = (conn.kind, conn.phase(), conn.pool, deadlines.tick_of(conn.end_timer), &conn.send);
+            let _ = writeln!(text, "{id}: {lanes:?} {extra:?} {conn:?}");
+        }
+        for (index, op) in own.iter() {
+            let _ =
+                writeln!(text, "{index}: {:?}", (op.context(), op.sleeps(), deadlines.tick_of(op.timer())));
+        }
+        let _ = writeln!(
+            text,
+            "{:?}",
+            lanes.queues().map(|(name, _, lanes)| (name, lanes.collect::<Vec<_>>())).collect::<Vec<_>>()
+        );
+        for pool in pools.iter() {
+            let state = (
+                pool.free_len(),
+                pool.granted(),
+                pool.outstanding(),
+                pool.refusals(),
+                deadlines.tick_of(pool.retry()),
+            );
+            let _ = writeln!(text, "{state:?}");
+        }
+        let waiting: Vec<_> = completions.places().collect();
+        let _ = writeln!(text, "{:?}", (deadlines, waiting, now, shut_down, waited));
+        text
     }
 }

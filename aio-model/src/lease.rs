@@ -12,8 +12,9 @@ use crate::pool::PoolId;
 
 /// A buffer lent by a pool, holding what was received into it.
 ///
-/// It dereferences to the received bytes. Send it as it is, turn it into [`Bytes`], or drop it, on any thread:
-/// dropping gives the buffer back to its pool, where it goes to the connection that has waited longest.
+/// It dereferences to the received bytes. Send it as it is, turn it into [`Bytes`], or drop it, on any
+/// thread: dropping gives the buffer back to its pool, where it goes to the connection that has waited
+/// longest.
 pub struct Lease {
     /// Always there, until [`Drop`] takes it out.
     loan: Option<Place>,
@@ -22,8 +23,8 @@ pub struct Lease {
 /// Where a loan lives: a box that memory can be refused for, which `Box::new` does not let happen.
 type Place = Box<[Loan; 1]>;
 
-/// As much memory has to be left when a pool has taken a buffer: the rest of the program lives on it, and not all of it
-/// survives a refusal.
+/// As much memory has to be left when a pool has taken a buffer: the rest of the program lives on it, and not
+/// all of it survives a refusal.
 const HEADROOM_BYTES: usize = 64 * 1024;
 
 /// The buffer of a lease, without the duty to go home. It stays in its box for its whole life, so that
@@ -40,10 +41,10 @@ struct Loan {
 /// [`Model::give_back`](crate::Model::give_back).
 pub trait Home: Send + Sync {
     /// Takes a buffer in. Called from any thread, by a `drop`: must not panic, and should not block for long.
-    fn come_home(&self, buffer: Returned);
+    fn return_buffer(&self, buffer: Returned);
 
-    /// A pool is about to take memory for another buffer, of that many bytes. Makes room for it to come home to one
-    /// day, and returns whether it did: if not, the pool does without, and asks again after a while.
+    /// A pool is about to take memory for another buffer, of that many bytes. Makes room for it to come home
+    /// to one day, and returns whether it did: if not, the pool does without, and asks again after a while.
     fn make_room(&self, pool: PoolId, bytes: usize) -> bool {
         let _ = (pool, bytes);
         true
@@ -130,23 +131,31 @@ impl Lease {
     }
 
     /// Ends the lease in place, without the way home.
+    #[inline(always)]
     pub(crate) fn end(mut self) -> Returned {
         Returned(self.loan.take().expect("a lease has its loan until it is dropped"))
     }
 }
 
 impl Drop for Lease {
+    #[inline(always)]
     fn drop(&mut self) {
         if let Some(loan) = self.loan.take() {
-            let home = Arc::clone(&loan[0].home);
-            home.come_home(Returned(loan));
+            go_home(loan);
         }
     }
+}
+
+#[inline(never)]
+fn go_home(loan: Place) {
+    let home = Arc::clone(&loan[0].home);
+    home.return_buffer(Returned(loan));
 }
 
 impl Deref for Lease {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         let loan = self.loan();
         &loan.bytes[..loan.len]

@@ -1,9 +1,9 @@
 //! The state machine behind `aio`: pure, deterministic, and the same on every operating system.
 //!
-//! [`Model`] holds all state: connections, each with two lanes of queued operations; timers; pools. It makes no
-//! system call, reads no clock and knows no thread. [`turn()`] drives it against a [`System`], which is the
-//! operating system (`aio-sys`) or a simulated one (`sim`): the loop is the same code. Users import `aio`, which
-//! wraps the two together. What it promises, and how each promise is kept, is in [`contract`].
+//! [`Model`] holds all state: connections, each with two lanes of queued operations; timers; pools. It makes
+//! no system call, reads no clock and knows no thread. [`turn()`] drives it against a [`System`], which is
+//! the operating system (`aio-sys`) or a simulated one (`sim`): the loop is the same code. Users import
+//! `aio`, which wraps the two together. What it promises, and how each promise is kept, is in [`contract`].
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -11,37 +11,38 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
-mod attempt;
-mod backoff;
 mod buffer;
-mod cargo;
 mod check;
 mod completion;
+mod completions;
 mod conn;
 mod connect;
 pub mod contract;
+mod deadlines;
 mod error;
+mod extra;
 mod id;
 mod info;
 mod lane;
+mod lanes;
 mod lease;
 mod limits;
-mod list;
 mod model;
 mod noun;
 mod op;
-mod owner;
+mod own;
 mod parts;
 mod pool;
+mod queue;
 pub mod slab;
 mod spin;
 mod stats;
 #[cfg(feature = "std")]
 mod std_io;
-mod submit;
 mod system;
 mod time;
 pub mod timers;
+mod transfer;
 mod turn;
 
 pub use buffer::Buffer;
@@ -57,6 +58,8 @@ pub use info::{ConnInfo, ConnPhase, LaneInfo, LanePlace, OpInfo};
 pub use lane::End as LaneEnd;
 pub use lease::{Home, Lease, Returned};
 pub use limits::Limits;
+#[doc(hidden)]
+pub use model::Begun;
 pub use model::{Config, Model};
 pub use noun::{Accept, AcceptMany, Close, Connect, Post, Recv, Send, Shutdown, Sleep};
 pub use op::{Operation, Request};

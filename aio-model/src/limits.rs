@@ -11,8 +11,8 @@ pub struct Limits {
     pub ops_max: NonZeroU32,
     /// Operations queued in one lane.
     pub lane_ops_max: NonZeroU32,
-    /// System calls in one turn. As many deadlines end in it as calls are left, with a last attempt each, and at least half
-    /// as many; so a turn makes half as many calls again at the most.
+    /// System calls in one turn. As many deadlines end in it as calls are left, with a last attempt each, and
+    /// at least half as many; so a turn makes half as many calls again at the most.
     pub turn_attempts_max: NonZeroU32,
     /// System calls for one lane in one turn; then it goes to the back of the queue.
     pub lane_attempts_max: NonZeroU32,
@@ -26,7 +26,8 @@ const fn count(n: u32) -> NonZeroU32 {
 }
 
 impl Limits {
-    /// A million connections with two operations each, turns of a thousand calls, sixteen of them for one lane.
+    /// A million connections with two operations each, turns of a thousand calls, sixteen of them for one
+    /// lane.
     pub const DEFAULT: Limits = Limits {
         connections_max: count(1 << 20),
         // A receive and a send for each connection at its limit.

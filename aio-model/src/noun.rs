@@ -5,27 +5,29 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::buffer::Buffer;
-use crate::cargo::Cargo;
 use crate::completion::CloseReason;
 use crate::connect::{Address, Target};
-use crate::op::{Manner, Operation, Request, Work};
+use crate::op::{CloneContext, Manner, OpKind, Operation, Request};
 use crate::pool::PoolId;
 use crate::time::{Deadline, Instant};
+use crate::transfer::Transfer;
 
 macro_rules! deadline {
     ($type:ident) => {
         impl $type {
-            /// Ends the operation with [`Deadline`](crate::OpError::Deadline) if it is not complete this long after its submission,
-            /// its wait in the queue included. `Duration::MAX` never comes.
+            /// Ends the operation with [`Deadline`](crate::OpError::Deadline) if it is not complete this long
+            /// after its submission, its wait in the queue included. `Duration::MAX` never comes.
             ///
-            /// If it is the next of its lane then, it is tried once more: what the kernel has for it by that time counts,
-            /// even if nobody has looked, for the program was stopped or busy. `Duration::ZERO` is so a single try.
+            /// If it is the next of its lane then, it is tried once more: what the kernel has for it by that
+            /// time counts, even if nobody has looked, for the program was stopped or busy. `Duration::ZERO`
+            /// is so a single try.
             pub fn within(mut self, span: Duration) -> $type {
                 self.deadline = Some(Deadline::Within(span));
                 self
             }
 
-            /// Ends the operation with [`Deadline`](crate::OpError::Deadline) if it is not complete at `at`, after a last try.
+            /// Ends the operation with [`Deadline`](crate::OpError::Deadline) if it is not complete at `at`,
+            /// after a last try.
             pub fn deadline(mut self, at: Instant) -> $type {
                 self.deadline = Some(Deadline::At(at));
                 self
@@ -37,7 +39,8 @@ macro_rules! deadline {
 /// Receives bytes from a stream.
 ///
 /// The operation ends with `Received`; at the end of the stream with 0 bytes and `end_of_stream`. The buffer
-/// comes back with the completion, filled from its front with [`Completion::bytes`](crate::Completion::bytes) bytes, whatever the outcome.
+/// comes back with the completion, filled from its front with [`Completion::bytes`](crate::Completion::bytes)
+/// bytes, whatever the outcome.
 #[derive(Debug)]
 #[must_use = "submit it"]
 pub struct Recv {
@@ -54,13 +57,14 @@ enum RecvInto {
 }
 
 impl Recv {
-    /// Receives at least one byte into `buffer`: a `Vec<u8>` or a `Box<[u8]>`, into its length, not its capacity;
-    /// or a lease, into all of its [capacity](crate::Lease::capacity); or several of these as [`Parts`], one after the
-    /// other, in one system call.
+    /// Receives at least one byte into `buffer`: a `Vec<u8>` or a `Box<[u8]>`, into its length, not its
+    /// capacity; or a lease, into all of its [capacity](crate::Lease::capacity); or several of these as
+    /// [`Parts`], one after the other, in one system call.
     ///
     /// [`Parts`]: crate::Parts
     ///
-    /// A vector comes back as long as it was: send `Send::new(buffer).first(count)` to send what was received.
+    /// A vector comes back as long as it was: send `Send::new(buffer).first(count)` to send what was
+    /// received.
     pub fn into(buffer: impl Into<Buffer>) -> Recv {
         Recv { source: RecvInto::Any(buffer.into()), deadline: None }
     }
@@ -72,11 +76,12 @@ impl Recv {
     }
 
     /// Receives at least one byte into a buffer of the connection's pool, which is lent only once there is
-    /// something to read: an idle connection holds no buffer. The completion carries a [`Lease`](crate::Lease).
+    /// something to read: an idle connection holds no buffer. The completion carries a
+    /// [`Lease`](crate::Lease).
     ///
-    /// A connection's pool is [`PoolId::DEFAULT`] unless [`set_pool`](crate::Model::set_pool) says otherwise. While the pool
-    /// has no free buffer, the connection waits in line for one and is not read: the peer's end or reset does not end
-    /// this receive before a buffer is there. Its deadline, a cancel or a close do.
+    /// A connection's pool is [`PoolId::DEFAULT`] unless [`set_pool`](crate::Model::set_pool) says otherwise.
+    /// While the pool has no free buffer, the connection waits in line for one and is not read: the peer's
+    /// end or reset does not end this receive before a buffer is there. Its deadline, a cancel or a close do.
     pub fn pooled() -> Recv {
         Recv { source: RecvInto::OwnPool, deadline: None }
     }
@@ -91,28 +96,30 @@ deadline!(Recv);
 
 impl<C> Operation<C> for Recv {
     fn into_request(self) -> Request<C> {
-        let (work, cargo) = match self.source {
-            RecvInto::Any(buffer) => (Work::Recv { exact: false }, Cargo::space(buffer)),
-            RecvInto::Exact(buffer) => (Work::Recv { exact: true }, Cargo::space(buffer)),
-            RecvInto::OwnPool => (Work::RecvOwnPool, Cargo::default()),
-            RecvInto::Pool(pool) => (Work::RecvPooled { pool }, Cargo::default()),
+        let (kind, transfer) = match self.source {
+            RecvInto::Any(buffer) => (OpKind::Recv { exact: false }, Transfer::space(buffer)),
+            RecvInto::Exact(buffer) => (OpKind::Recv { exact: true }, Transfer::space(buffer)),
+            RecvInto::OwnPool => (OpKind::RecvPooled { pool: None }, Transfer::NONE),
+            RecvInto::Pool(pool) => (OpKind::RecvPooled { pool: Some(pool) }, Transfer::NONE),
         };
-        Request { work, cargo, deadline: self.deadline }
+        Request { kind, transfer, deadline: self.deadline }
     }
 }
 
 /// Sends all bytes of a buffer, or of a range of it.
 ///
 /// Ends with `Sent` when the kernel took them all. The buffer comes back on every outcome, and
-/// [`Completion::bytes`](crate::Completion::bytes) says how many the kernel took. If it took some but not all, the lane is *tainted*:
-/// the sends behind this one end with [`Tainted`](crate::OpError::Tainted), until the lane is resumed.
+/// [`Completion::bytes`](crate::Completion::bytes) says how many the kernel took. If it took some but not
+/// all, the lane is *tainted*: the sends behind this one end with [`Tainted`](crate::OpError::Tainted), until
+/// the lane is resumed.
 ///
-/// If it took none, by the time of the deadline or a cancel, it is as if the send had not been there: those behind it go
-/// on, as they also would behind one that was never submitted. So what makes sense only together, such as a header and its
-/// body, belongs into one send, of [`Parts`](crate::Parts) if it lies in several buffers.
+/// If it took none, by the time of the deadline or a cancel, it is as if the send had not been there: those
+/// behind it go on, as they also would behind one that was never submitted. So what makes sense only
+/// together, such as a header and its body, belongs into one send, of [`Parts`](crate::Parts) if it lies in
+/// several buffers.
 ///
-/// Give it a deadline. To a peer that does not read, one without waits for ever, and if it sends a lease, that
-/// buffer is missing in its pool for as long; at the deadline the buffer comes back with the completion.
+/// Give it a deadline. To a peer that does not read, one without waits for ever, and if it sends a lease,
+/// that buffer is missing in its pool for as long; at the deadline the buffer comes back with the completion.
 #[derive(Debug)]
 #[must_use = "submit it"]
 pub struct Send {
@@ -123,8 +130,8 @@ pub struct Send {
 }
 
 impl Send {
-    /// Sends all of `buffer`: a `Vec<u8>`, `Bytes`, a lease, static bytes, or several of them as [`Parts`], such as
-    /// a header and a shared body, without copying them together.
+    /// Sends all of `buffer`: a `Vec<u8>`, `Bytes`, a lease, static bytes, or several of them as [`Parts`],
+    /// such as a header and a shared body, without copying them together.
     ///
     /// [`Parts`]: crate::Parts
     pub fn new(buffer: impl Into<Buffer>) -> Send {
@@ -149,16 +156,16 @@ deadline!(Send);
 impl<C> Operation<C> for Send {
     fn into_request(self) -> Request<C> {
         let end = self.end.unwrap_or(self.buffer.len());
-        let cargo = Cargo { buffer: self.buffer, start: self.start, end, moved: 0 };
-        Request { work: Work::Send, cargo, deadline: self.deadline }
+        let transfer = Transfer::bytes(self.buffer, self.start, end);
+        Request { kind: OpKind::Send, transfer, deadline: self.deadline }
     }
 }
 
 /// Accepts connections from a listener. Each ends with `Accepted`, which names the new connection.
 ///
-/// Accepting pauses by itself while connections are at their limit or descriptors run out. What the system refuses four
-/// times in a row (EPERM, ENOSYS: a filter) ends with its error; the listener stays, and accepts that are submitted
-/// later are tried anew.
+/// Accepting pauses by itself while connections are at their limit or descriptors run out. What the system
+/// refuses four times in a row (EPERM, ENOSYS: a filter) ends with its error; the listener stays, and accepts
+/// that are submitted later are tried anew.
 #[derive(Debug)]
 #[must_use = "submit it"]
 pub struct Accept {
@@ -179,9 +186,10 @@ impl Accept {
     }
 
     /// Accepts one connection after the other: a completion each, with a clone of the context and
-    /// [`more`](crate::Completion::more) set, until a final one (cancel, close, an error). Each completion takes a
-    /// credit of its own while it waits to be taken; with `ops_max` at 1 there is none, and the first connection
-    /// comes with the final completion. The context is cloned before each call; a clone that was of no use is dropped.
+    /// [`more`](crate::Completion::more) set, until a final one (cancel, close, an error). Each completion
+    /// takes a credit of its own while it waits to be taken; with `ops_max` at 1 there is none, and the first
+    /// connection comes with the final completion. The context is cloned before each call; a clone that was
+    /// of no use is dropped.
     pub fn many() -> AcceptMany {
         AcceptMany { deadline: None }
     }
@@ -192,14 +200,14 @@ deadline!(AcceptMany);
 
 impl<C> Operation<C> for Accept {
     fn into_request(self) -> Request<C> {
-        Request::bare(Work::Accept { many: None }, self.deadline)
+        Request::bare(OpKind::Accept { many: None }, self.deadline)
     }
 }
 
 impl<C: Clone> Operation<C> for AcceptMany {
     fn into_request(self) -> Request<C> {
-        let many: fn(&C) -> C = C::clone;
-        Request::bare(Work::Accept { many: Some(many) }, self.deadline)
+        let many: CloneContext<C> = C::clone;
+        Request::bare(OpKind::Accept { many: Some(many) }, self.deadline)
     }
 }
 
@@ -221,24 +229,24 @@ deadline!(Shutdown);
 
 impl<C> Operation<C> for Shutdown {
     fn into_request(self) -> Request<C> {
-        Request::bare(Work::Shutdown, self.deadline)
+        Request::bare(OpKind::Shutdown, self.deadline)
     }
 }
 
 /// Makes a connection. Ends with `Connected`, and [`Completion::conn`](crate::Completion::conn) is the new
 /// connection, open for operations.
 ///
-/// It is of no connection yet: submit it on the proactor's [own](crate::Model::own) id. It takes a connection's
-/// place at once, and is refused when there is none. Whatever it fails with, its deadline and a cancel included,
-/// nothing is left of the connection, and the id in the completion is stale.
+/// It is of no connection yet: submit it on the proactor's [own](crate::Model::own) id. It takes a
+/// connection's place at once, and is refused when there is none. Whatever it fails with, its deadline and a
+/// cancel included, nothing is left of the connection, and the id in the completion is stale.
 ///
 /// What it can fail with, as [`SystemErrorKind`](crate::SystemErrorKind): `ConnectionRefused`, `Unreachable`,
 /// `TimedOut` (the kernel's own patience, two minutes on Linux), `NotFound` (no such Unix socket),
-/// `NameTooLong` (the path of a Unix socket), `PermissionDenied`, `AddressInUse`, `AddressNotAvailable` (no port is
-/// left to that target, or the local address is another machine's), `DescriptorsExhausted` and `OutOfMemory`,
-/// which are the caller's to deal with, and
-/// `SelfConnected`: on a local port without a listener, TCP may connect a socket to itself. A Unix listener whose
-/// queue is full is tried again until there is room, every 32 ms at the latest.
+/// `NameTooLong` (the path of a Unix socket), `PermissionDenied`, `AddressInUse`, `AddressNotAvailable` (no
+/// port is left to that target, or the local address is another machine's), `DescriptorsExhausted` and
+/// `OutOfMemory`, which are the caller's to deal with, and `SelfConnected`: on a local port without a
+/// listener, TCP may connect a socket to itself. A Unix listener whose queue is full is tried again until
+/// there is room, every 32 ms at the latest.
 ///
 /// ```
 /// use std::net::SocketAddr;
@@ -262,9 +270,10 @@ impl Connect {
         Connect { target: Target::new(address.into()), deadline: None }
     }
 
-    /// Binds the socket to a local address first. With port 0 the system chooses one: on Linux not before it connects, so that
-    /// connections to different targets may have the same one, and there may be as many to each as there are ports to choose
-    /// from. Elsewhere there are that many in all. An address of the other family, or for a Unix socket, makes it fail with `InvalidInput`.
+    /// Binds the socket to a local address first. With port 0 the system chooses one: on Linux not before it
+    /// connects, so that connections to different targets may have the same one, and there may be as many to
+    /// each as there are ports to choose from. Elsewhere there are that many in all. An address of the other
+    /// family, or for a Unix socket, makes it fail with `InvalidInput`.
     pub fn from(mut self, local: SocketAddr) -> Connect {
         self.target = self.target.with_local(local);
         self
@@ -282,8 +291,7 @@ deadline!(Connect);
 
 impl<C> Operation<C> for Connect {
     fn into_request(self) -> Request<C> {
-        let work = Work::Connect { target: Box::new(self.target) };
-        Request::bare(work, self.deadline)
+        Request::bare(OpKind::Connect { target: Box::new(self.target) }, self.deadline)
     }
 }
 
@@ -294,17 +302,18 @@ impl<C> Operation<C> for Connect {
 ///
 /// # FIN or reset
 ///
-/// A close ends the stream with a FIN, which tells the peer that it has all there is. So it does not where that is
-/// not true: if a send had been begun and will not be completed, the close resets the connection instead, and the
-/// peer's reads fail behind what has arrived. That is so whatever cuts the send off: its deadline, a cancel, an error
-/// of the system, this close, the end of its flushing, the shutdown or the drop of the proactor. After a
-/// [`resume`](crate::Model::resume) the bytes that were sent are the program's own to make sense of, and a close is
-/// clean again. Queued sends of which no byte was sent are no reason for a reset: what belongs together is sent as
-/// one operation, of several [`Parts`] if need be. [`Close::abort`] resets on purpose.
+/// A close ends the stream with a FIN, which tells the peer that it has all there is. So it does not where
+/// that is not true: if a send had been begun and will not be completed, the close resets the connection
+/// instead, and the peer's reads fail behind what has arrived. That is so whatever cuts the send off: its
+/// deadline, a cancel, an error of the system, this close, the end of its flushing, the shutdown or the drop
+/// of the proactor. After a [`resume`](crate::Model::resume) the bytes that were sent are the program's own
+/// to make sense of, and a close is clean again. Queued sends of which no byte was sent are no reason for a
+/// reset: what belongs together is sent as one operation, of several [`Parts`] if need be. [`Close::abort`]
+/// resets on purpose.
 ///
-/// A reset is TCP's. Unix sockets have none: their peer sees the end of the stream, and only the protocol can tell it
-/// that something is missing. Nor does a close reset, or send FIN, while somebody else holds a duplicate of the
-/// descriptor: that happens when the last of them is closed.
+/// A reset is TCP's. Unix sockets have none: their peer sees the end of the stream, and only the protocol can
+/// tell it that something is missing. Nor does a close reset, or send FIN, while somebody else holds a
+/// duplicate of the descriptor: that happens when the last of them is closed.
 ///
 /// [`Parts`]: crate::Parts
 #[derive(Debug, Clone)]
@@ -321,32 +330,33 @@ impl Close {
         Close::new(Manner::Now)
     }
 
-    /// [`now`](Close::now), and breaks the connection off: it is reset, whether or not a send is under way. The peer
-    /// gets an error behind what has arrived; what is on its way to it may be lost. For a peer that is not to take
-    /// what it has for complete, or that is not to keep the kernel busy with the rest. A listener is just closed.
+    /// [`now`](Close::now), and breaks the connection off: it is reset, whether or not a send is under way.
+    /// The peer gets an error behind what has arrived; what is on its way to it may be lost. For a peer that
+    /// is not to take what it has for complete, or that is not to keep the kernel busy with the rest. A
+    /// listener is just closed.
     pub fn abort() -> Close {
         Close::new(Manner::Abort)
     }
 
     /// Lets the queued sends finish first. Receives end at once; a deadline turns it into [`Close::now`].
     ///
-    /// While it flushes, what the peer sends is read and thrown away, so a peer that writes before it reads gets to read.
-    /// A peer that takes nothing is waited for until the deadline: without one, for ever.
+    /// While it flushes, what the peer sends is read and thrown away, so a peer that writes before it reads
+    /// gets to read. A peer that takes nothing is waited for until the deadline: without one, for ever.
     ///
-    /// If the peer still sends when the last send is done, its kernel is told by a reset, and a reset may overtake what
-    /// was sent: see [`linger`](Close::linger).
+    /// If the peer still sends when the last send is done, its kernel is told by a reset, and a reset may
+    /// overtake what was sent: see [`linger`](Close::linger).
     pub fn flush() -> Close {
         Close::new(Manner::Flush)
     }
 
-    /// [`flush`](Close::flush), then sends FIN, and throws away what the peer still sends until it has ended its
-    /// side too. So it reads all of the last answer even if it was sending when that was given.
+    /// [`flush`](Close::flush), then sends FIN, and throws away what the peer still sends until it has ended
+    /// its side too. So it reads all of the last answer even if it was sending when that was given.
     ///
-    /// It waits at most `span` (in milliseconds, rounded up; 49 days at most) for a peer that takes nothing: `span` begins
-    /// when this is submitted, and anew whenever the kernel takes bytes of a send, and at the first try at FIN. What the
-    /// peer sends does not make it longer. A peer that goes on taking a little is waited for until the
-    /// [deadline](Close::within), if there is one; a server that talks to strangers sets both. What is not sent by then
-    /// ends with [`Closed`](crate::OpError::Closed).
+    /// It waits at most `span` (in milliseconds, rounded up; 49 days at most) for a peer that takes nothing:
+    /// `span` begins when this is submitted, and anew whenever the kernel takes bytes of a send, and at the
+    /// first try at FIN. What the peer sends does not make it longer. A peer that goes on taking a little is
+    /// waited for until the [deadline](Close::within), if there is one; a server that talks to strangers sets
+    /// both. What is not sent by then ends with [`Closed`](crate::OpError::Closed).
     pub fn linger(span: Duration) -> Close {
         let millis = span.as_nanos().div_ceil(1_000_000);
         Close::new(Manner::Linger(u32::try_from(millis).unwrap_or(u32::MAX)))
@@ -363,8 +373,9 @@ impl Close {
         self
     }
 
-    /// Ends flushing and lingering after that long, whatever the peer does, and after a last try: what is not sent by then ends with
-    /// [`Closed`](crate::OpError::Closed). A close itself always succeeds, as [`Done::Closed`](crate::Done::Closed).
+    /// Ends flushing and lingering after that long, whatever the peer does, and after a last try: what is not
+    /// sent by then ends with [`Closed`](crate::OpError::Closed). A close itself always succeeds, as
+    /// [`Done::Closed`](crate::Done::Closed).
     pub fn within(mut self, span: Duration) -> Close {
         self.deadline = Some(Deadline::Within(span));
         self
@@ -379,14 +390,13 @@ impl Close {
 
 impl<C> Operation<C> for Close {
     fn into_request(self) -> Request<C> {
-        let work = Work::Close { manner: self.manner, reason: self.reason };
-        Request::bare(work, self.deadline)
+        Request::bare(OpKind::Close { manner: self.manner, reason: self.reason }, self.deadline)
     }
 }
 
 /// Waits for a point in time, and ends with `Elapsed` in the first turn at or after it, rounded up to the
-/// millisecond; if more falls due than a turn may end, in one of those that follow at once, in the order of deadlines. It is
-/// of no connection: submit it on the proactor's [own](crate::Model::own) id.
+/// millisecond; if more falls due than a turn may end, in one of those that follow at once, in the order of
+/// deadlines. It is of no connection: submit it on the proactor's [own](crate::Model::own) id.
 #[derive(Debug)]
 #[must_use = "submit it"]
 pub struct Sleep {
@@ -407,7 +417,7 @@ impl Sleep {
 
 impl<C> Operation<C> for Sleep {
     fn into_request(self) -> Request<C> {
-        Request::bare(Work::Sleep, Some(self.deadline))
+        Request::bare(OpKind::Sleep, Some(self.deadline))
     }
 }
 
@@ -434,7 +444,6 @@ impl Post {
 
 impl<C> Operation<C> for Post {
     fn into_request(self) -> Request<C> {
-        let cargo = Cargo { buffer: self.buffer, ..Cargo::default() };
-        Request { work: Work::Post, cargo, deadline: None }
+        Request { kind: OpKind::Post, transfer: Transfer::over(self.buffer, 0), deadline: None }
     }
 }

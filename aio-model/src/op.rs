@@ -1,18 +1,17 @@
-//! Operations: what a user submits, as values, and what becomes of one inside of the model.
+//! Operations: what a user submits, as values, and what is kept of one in its lane.
 
 use alloc::boxed::Box;
 use core::fmt;
+use core::num::NonZeroU64;
 
 use crate::buffer::Buffer;
-use crate::cargo::{Cargo, CargoId};
 use crate::completion::{CloseReason, Done, OpError};
 use crate::connect::Target;
-use crate::id::Key;
-use crate::lane::Direction;
-use crate::list::Link;
+use crate::error::{SystemError, SystemErrorKind};
 use crate::pool::PoolId;
 use crate::time::Deadline;
 use crate::timers::TimerId;
+use crate::transfer::Transfer;
 
 /// Something that can be submitted: [`Recv`](crate::Recv), [`Send`](crate::Send), [`Accept`](crate::Accept),
 /// [`Shutdown`](crate::Shutdown) and [`Close`](crate::Close) on a connection or listener;
@@ -25,20 +24,20 @@ pub trait Operation<C> {
 /// An operation in the model's terms. Opaque: the nouns make one.
 #[derive(Debug)]
 pub struct Request<C> {
-    pub(crate) work: Work<C>,
-    pub(crate) cargo: Cargo,
+    pub(crate) kind: OpKind<C>,
+    pub(crate) transfer: Transfer,
     pub(crate) deadline: Option<Deadline>,
 }
 
 impl<C> Request<C> {
-    /// A request that carries nothing.
-    pub(crate) fn bare(work: Work<C>, deadline: Option<Deadline>) -> Request<C> {
-        Request { work, cargo: Cargo::default(), deadline }
+    /// A request that moves no bytes of a buffer that came with it.
+    pub(crate) fn bare(kind: OpKind<C>, deadline: Option<Deadline>) -> Request<C> {
+        Request { kind, transfer: Transfer::NONE, deadline }
     }
 
     /// The buffer that goes with it.
     pub fn buffer(&self) -> &Buffer {
-        &self.cargo.buffer
+        self.transfer.buffer()
     }
 
     /// Sets or replaces the deadline.
@@ -55,18 +54,20 @@ impl<C> Operation<C> for Request<C> {
     }
 }
 
-/// What an operation has to do.
-pub(crate) enum Work<C> {
-    /// Receive into the operation's cargo: any bytes, or all it can hold.
+/// How a context is copied for each connection that is accepted.
+pub(crate) type CloneContext<C> = fn(&C) -> C;
+
+/// What an operation has to do, as submitted.
+pub(crate) enum OpKind<C> {
+    /// Receive into a buffer of the user's: any bytes, or all it can hold.
     Recv { exact: bool },
-    /// Receive any bytes into a lease, taken when there is something to read.
-    RecvPooled { pool: PoolId },
-    /// The same, from the connection's own pool: as submitted. Once accepted it is a [`Work::RecvPooled`].
-    RecvOwnPool,
-    /// Send the operation's cargo.
+    /// Receive any bytes into a lease, taken when there is something to read: from a pool of choice, or the
+    /// connection's own.
+    RecvPooled { pool: Option<PoolId> },
+    /// Send a buffer.
     Send,
     /// Accept one connection, or with a way to copy the context, one after the other.
-    Accept { many: Option<fn(&C) -> C> },
+    Accept { many: Option<CloneContext<C>> },
     /// Make a connection, which this operation is the first one of.
     Connect { target: Box<Target> },
     /// Send FIN once the sends before it are done.
@@ -92,89 +93,218 @@ pub(crate) enum Manner {
     Linger(u32),
 }
 
-impl<C> fmt::Debug for Work<C> {
+impl fmt::Display for Manner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Work::Recv { exact: false } => f.write_str("recv"),
-            Work::Recv { exact: true } => f.write_str("recv_exact"),
-            Work::RecvPooled { pool } => write!(f, "recv_pooled({pool:?})"),
-            Work::RecvOwnPool => f.write_str("recv_pooled"),
-            Work::Send => f.write_str("send"),
-            Work::Accept { many: None } => f.write_str("accept_one"),
-            Work::Accept { many: Some(_) } => f.write_str("accept_many"),
-            Work::Connect { target } => write!(f, "connect({})", target.address()),
-            Work::Shutdown => f.write_str("shutdown"),
-            Work::Close { manner: Manner::Now, .. } => f.write_str("close"),
-            Work::Close { manner: Manner::Abort, .. } => f.write_str("close_abort"),
-            Work::Close { manner: Manner::Flush, .. } => f.write_str("close_flush"),
-            Work::Close { manner: Manner::Linger(span), .. } => write!(f, "close_linger({span} ms)"),
-            Work::Sleep => f.write_str("sleep"),
-            Work::Post => f.write_str("post"),
+            Manner::Now => f.write_str("close"),
+            Manner::Abort => f.write_str("close_abort"),
+            Manner::Flush => f.write_str("close_flush"),
+            Manner::Linger(span) => write!(f, "close_linger({span} ms)"),
         }
     }
 }
 
-impl<C> Work<C> {
-    /// The lane that it queues in. A close queues in none, nor does what is of no connection.
-    pub(crate) fn direction(&self) -> Option<Direction> {
+impl<C> fmt::Debug for OpKind<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Work::Recv { .. } | Work::RecvPooled { .. } | Work::RecvOwnPool | Work::Accept { .. } => {
-                Some(Direction::Receive)
-            }
-            Work::Send | Work::Connect { .. } | Work::Shutdown => Some(Direction::Send),
-            Work::Close { .. } | Work::Sleep | Work::Post => None,
+            OpKind::Recv { exact } => fmt::Display::fmt(&LaneOp::Recv { exact: *exact }, f),
+            OpKind::RecvPooled { pool: Some(pool) } => fmt::Display::fmt(&LaneOp::RecvPooled(*pool), f),
+            OpKind::RecvPooled { pool: None } => f.write_str("recv_pooled"),
+            OpKind::Send => fmt::Display::fmt(&LaneOp::Send, f),
+            OpKind::Accept { many } => fmt::Display::fmt(&LaneOp::Accept { many: many.is_some() }, f),
+            OpKind::Connect { target } => write!(f, "connect({})", target.address()),
+            OpKind::Shutdown => fmt::Display::fmt(&LaneOp::Shutdown, f),
+            OpKind::Close { manner, .. } => fmt::Display::fmt(manner, f),
+            OpKind::Sleep => f.write_str("sleep"),
+            OpKind::Post => f.write_str("post"),
         }
     }
 }
 
-/// An accepted operation, from its submission until its completion is taken. Its slab entry *is* the credit:
-/// the place that its completion waits in, so that completing can neither fail nor allocate (C6).
+/// The number of an operation: no other of its proactor has it, ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Serial(NonZeroU64);
+
+impl Serial {
+    pub(crate) const FIRST: Serial = Serial(NonZeroU64::MIN);
+
+    /// The one after it. There are enough for one each nanosecond of 584 years.
+    #[inline]
+    pub(crate) fn next(self) -> Serial {
+        Serial(self.0.saturating_add(1))
+    }
+
+    pub(crate) fn get(self) -> u64 {
+        self.0.get()
+    }
+}
+
+/// What an operation in a lane has to do. What it carries lies beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LaneOp {
+    /// Receive into a buffer of the user's: any bytes, or all it can hold.
+    Recv { exact: bool },
+    /// Receive any bytes into a lease of that pool.
+    RecvPooled(PoolId),
+    /// Accept one connection, or one after the other.
+    Accept { many: bool },
+    /// Send a buffer.
+    Send,
+    /// Make the connection.
+    Connect,
+    /// Send FIN.
+    Shutdown,
+    /// Nothing any more: it has ended, and its completion waits here to be taken.
+    Ended(EndedAs),
+}
+
+/// What an operation has ended with, but for a number, which is kept beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EndedAs {
+    Received,
+    EndOfStream,
+    Sent,
+    Connected,
+    ShutDown,
+    Deadline,
+    Cancelled,
+    ClosedOnRequest,
+    ClosedWithCode,
+    ClosedByShutDown,
+    Tainted,
+    UnexpectedEof,
+    System(SystemErrorKind),
+}
+
+/// An operation in its lane, from its submission until its completion is taken or stored elsewhere.
 #[derive(Debug)]
 pub(crate) struct Op<C> {
+    pub(crate) serial: Serial,
+    /// The timer of its deadline. Once it has ended, the number that goes with [`EndedAs`].
+    word: u32,
+    pub(crate) kind: LaneOp,
     pub(crate) context: C,
-    /// The connection it is of, or the proactor's own key.
-    pub(crate) conn: Key,
-    /// In the queue of its lane, then in that of the completions.
-    pub(crate) link: Link,
-    pub(crate) timer: Option<TimerId>,
-    /// What it carries, if it carries anything.
-    pub(crate) cargo: Option<CargoId>,
-    pub(crate) stage: Stage<C>,
-}
-
-#[derive(Debug)]
-pub(crate) enum Stage<C> {
-    /// In its lane; for a close, at its connection; for a sleep, among the sleeping.
-    Queued(Work<C>),
-    /// In the queue of completions.
-    Ended {
-        result: Result<Done, OpError>,
-        /// The operation that goes on, if this is one of its several completions and not its last.
-        of: Option<Key>,
-    },
 }
 
 impl<C> Op<C> {
-    /// What a queued operation has to do.
-    pub(crate) fn work(&self) -> &Work<C> {
-        match &self.stage {
-            Stage::Queued(work) => work,
-            Stage::Ended { .. } => unreachable!("only a queued operation has work"),
+    #[inline]
+    pub(crate) fn new(serial: Serial, kind: LaneOp, timer: Option<TimerId>, context: C) -> Op<C> {
+        Op { serial, word: TimerId::to_word(timer), kind, context }
+    }
+
+    /// One that has ended. What a buffer or a connection came with does not fit in here.
+    pub(crate) fn ended(serial: Serial, context: C, result: Result<Done, OpError>) -> Op<C> {
+        let (ended, word) = match result {
+            Ok(Done::Received { end_of_stream: false }) => (EndedAs::Received, 0),
+            Ok(Done::Received { end_of_stream: true }) => (EndedAs::EndOfStream, 0),
+            Ok(Done::Sent) => (EndedAs::Sent, 0),
+            Ok(Done::Connected) => (EndedAs::Connected, 0),
+            Ok(Done::ShutDown) => (EndedAs::ShutDown, 0),
+            Err(OpError::Deadline) => (EndedAs::Deadline, 0),
+            Err(OpError::Cancelled) => (EndedAs::Cancelled, 0),
+            Err(OpError::Closed(CloseReason::Requested)) => (EndedAs::ClosedOnRequest, 0),
+            Err(OpError::Closed(CloseReason::Code(code))) => (EndedAs::ClosedWithCode, code),
+            Err(OpError::Closed(CloseReason::ShutDown)) => (EndedAs::ClosedByShutDown, 0),
+            Err(OpError::Tainted) => (EndedAs::Tainted, 0),
+            Err(OpError::UnexpectedEof) => (EndedAs::UnexpectedEof, 0),
+            Err(OpError::System(error)) => (EndedAs::System(error.kind()), error.to_word()),
+            Ok(Done::Accepted(_) | Done::Closed | Done::Elapsed | Done::Posted) => {
+                unreachable!("these are stored elsewhere")
+            }
+        };
+        Op { serial, word, kind: LaneOp::Ended(ended), context }
+    }
+
+    /// Whether it has ended.
+    #[inline]
+    pub(crate) fn is_ended(&self) -> bool {
+        matches!(self.kind, LaneOp::Ended(_))
+    }
+
+    /// What it has ended with, if it has.
+    pub(crate) fn result(&self) -> Option<Result<Done, OpError>> {
+        let LaneOp::Ended(ended) = self.kind else { return None };
+        Some(match ended {
+            EndedAs::Received => Ok(Done::Received { end_of_stream: false }),
+            EndedAs::EndOfStream => Ok(Done::Received { end_of_stream: true }),
+            EndedAs::Sent => Ok(Done::Sent),
+            EndedAs::Connected => Ok(Done::Connected),
+            EndedAs::ShutDown => Ok(Done::ShutDown),
+            EndedAs::Deadline => Err(OpError::Deadline),
+            EndedAs::Cancelled => Err(OpError::Cancelled),
+            EndedAs::ClosedOnRequest => Err(OpError::Closed(CloseReason::Requested)),
+            EndedAs::ClosedWithCode => Err(OpError::Closed(CloseReason::Code(self.word))),
+            EndedAs::ClosedByShutDown => Err(OpError::Closed(CloseReason::ShutDown)),
+            EndedAs::Tainted => Err(OpError::Tainted),
+            EndedAs::UnexpectedEof => Err(OpError::UnexpectedEof),
+            EndedAs::System(kind) => Err(OpError::System(SystemError::from_word(kind, self.word))),
+        })
+    }
+
+    /// The timer of its deadline.
+    #[inline]
+    pub(crate) fn timer(&self) -> Option<TimerId> {
+        if self.is_ended() { None } else { TimerId::from_word(self.word) }
+    }
+
+    /// The timer of its deadline, if it has not ended.
+    #[inline(always)]
+    pub(crate) fn live_timer(&self) -> Option<TimerId> {
+        debug_assert!(!self.is_ended(), "an operation that has ended has no deadline");
+        TimerId::from_word(self.word)
+    }
+
+    /// Replaces the timer of its deadline, or forgets it.
+    #[inline]
+    pub(crate) fn set_timer(&mut self, timer: Option<TimerId>) {
+        debug_assert!(!self.is_ended(), "an operation that has ended has no deadline");
+        self.word = TimerId::to_word(timer);
+    }
+}
+
+impl fmt::Display for LaneOp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LaneOp::Recv { exact: false } => f.write_str("recv"),
+            LaneOp::Recv { exact: true } => f.write_str("recv_exact"),
+            LaneOp::RecvPooled(pool) => write!(f, "recv_pooled({pool:?})"),
+            LaneOp::Send => f.write_str("send"),
+            LaneOp::Accept { many: false } => f.write_str("accept_one"),
+            LaneOp::Accept { many: true } => f.write_str("accept_many"),
+            LaneOp::Connect => f.write_str("connect"),
+            LaneOp::Shutdown => f.write_str("shutdown"),
+            LaneOp::Ended(ended) => write!(f, "ended({ended:?})"),
         }
     }
+}
 
-    pub(crate) fn is_queued(&self) -> bool {
-        matches!(self.stage, Stage::Queued(_))
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    /// Ends it: of what it had to do there is its result now. Its link becomes the given one; returns the work that is
-    /// over, and the link that it had where it was queued.
-    #[inline]
-    pub(crate) fn retire(&mut self, result: Result<Done, OpError>, link: Link) -> (Work<C>, Link) {
-        let Stage::Queued(work) = core::mem::replace(&mut self.stage, Stage::Ended { result, of: None })
-        else {
-            unreachable!("an operation ends once");
-        };
-        (work, core::mem::replace(&mut self.link, link))
+    #[test]
+    fn what_ends_in_place_tells_what_it_ended_with() {
+        let system = |code| OpError::System(SystemError::new(SystemErrorKind::BrokenPipe, code));
+        let results = [
+            Ok(Done::Received { end_of_stream: false }),
+            Ok(Done::Received { end_of_stream: true }),
+            Ok(Done::Sent),
+            Ok(Done::Connected),
+            Ok(Done::ShutDown),
+            Err(OpError::Deadline),
+            Err(OpError::Cancelled),
+            Err(OpError::Closed(CloseReason::Requested)),
+            Err(OpError::Closed(CloseReason::Code(u32::MAX))),
+            Err(OpError::Closed(CloseReason::ShutDown)),
+            Err(OpError::Tainted),
+            Err(OpError::UnexpectedEof),
+            Err(system(0)),
+            Err(system(32)),
+            Err(system(i32::MIN)),
+        ];
+        for result in results {
+            let op = Op::ended(Serial::FIRST, (), result);
+            assert_eq!((op.result(), op.timer()), (Some(result), None));
+        }
     }
 }

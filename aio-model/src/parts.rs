@@ -110,8 +110,8 @@ impl Parts {
         SlicesMut { parts: &mut self.inner.buffers[parts], skip, len }
     }
 
-    /// Finds the parts from byte `start` on, which there is, that have `bytes_max` bytes together, or as many of them as
-    /// a call takes.
+    /// Finds the parts from byte `start` on, which there is, that have `bytes_max` bytes together, or as many
+    /// of them as a call takes.
     fn cut(&mut self, start: usize, bytes_max: usize, measure: Measure) -> Cut {
         debug_assert!(start >= self.inner.cursor.before, "an operation goes on from where it was");
         let Cursor { part: mut first, mut before } = self.inner.cursor;
@@ -176,8 +176,8 @@ impl fmt::Debug for Parts {
     }
 }
 
-/// What one vectored send is lent: at least one byte and at most 2³⁰, in at most [`SLICES_MAX`] slices, none of
-/// them empty.
+/// What one vectored send is lent: at least one byte and at most 2³⁰, in at most [`SLICES_MAX`] slices, none
+/// of them empty.
 #[derive(Clone, Copy)]
 pub struct Slices<'a> {
     parts: &'a [Buffer],
@@ -217,8 +217,8 @@ impl fmt::Debug for Slices<'_> {
     }
 }
 
-/// What one vectored receive is lent to fill: at least one byte and at most 2³⁰, in at most [`SLICES_MAX`] slices,
-/// none of them empty.
+/// What one vectored receive is lent to fill: at least one byte and at most 2³⁰, in at most [`SLICES_MAX`]
+/// slices, none of them empty.
 pub struct SlicesMut<'a> {
     parts: &'a mut [Buffer],
     /// Bytes of the first part that were filled before.

@@ -4,15 +4,14 @@
 //! reused. While none is free, readable lanes queue here, and a buffer that comes home goes straight to the
 //! one that has waited longest: *free and waiting at the same time* does not exist.
 //!
-//! Memory for a buffer may be refused. The pool is then as one at its limit, and asks again after a pause, as long as
-//! any other (K5): what it gets goes to the lane that has waited longest, too.
+//! Memory for a buffer may be refused. The pool is then as one at its limit, and asks again after a pause, as
+//! long as any other (K5): what it gets goes to the lane that has waited longest, too.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
 use crate::lease::{Home, Lease, Returned};
-use crate::list::List;
 use crate::timers::TimerId;
 
 /// Names a pool of a proactor, in the order in which they were configured.
@@ -52,38 +51,100 @@ pub struct PoolSize {
     pub buffer_bytes: usize,
 }
 
+/// A pool.
 pub(crate) struct Pool {
     id: PoolId,
     size: PoolSize,
     home: Arc<dyn Home>,
     /// The buffers at home. The last one in is the first one out: it is the one in the cache.
     free: Vec<Returned>,
+    /// How many of these are set aside for lanes that have waited.
+    granted: u32,
     /// The buffers in existence.
     made: u32,
-    /// The lanes that wait for a buffer.
-    pub(crate) parked: List,
     /// Memory for another buffer was refused: when it is asked for again.
-    pub(crate) retry: Option<TimerId>,
+    retry: Option<TimerId>,
     /// How often in a row it was.
-    pub(crate) refusals: u8,
+    refusals: u8,
+}
+
+/// The pools, in the order in which they were configured.
+pub(crate) struct Pools(Vec<Pool>);
+
+impl Pools {
+    pub(crate) fn new(sizes: Vec<PoolSize>, home: &Arc<dyn Home>) -> Pools {
+        let pools = (0..).zip(sizes).map(|(index, size)| Pool {
+            id: PoolId::new(index),
+            size,
+            home: Arc::clone(home),
+            free: Vec::new(),
+            granted: 0,
+            made: 0,
+            retry: None,
+            refusals: 0,
+        });
+        Pools(pools.collect())
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Pool> {
+        self.0.iter()
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, pool: PoolId) -> Option<&Pool> {
+        self.0.get(pool.index())
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, pool: PoolId) -> Option<&mut Pool> {
+        self.0.get_mut(pool.index())
+    }
+
+    /// Whether there is such a pool, and its buffers are large enough for anything.
+    #[inline]
+    pub(crate) fn lends(&self, pool: PoolId) -> bool {
+        self.get(pool).is_some_and(|pool| pool.size.buffer_bytes > 0)
+    }
+
+    /// The pool of a receive that was accepted: there is one.
+    #[inline]
+    pub(crate) fn of(&mut self, pool: PoolId) -> &mut Pool {
+        &mut self.0[pool.index()]
+    }
+
+    /// The buffers of all pools that are lent.
+    pub(crate) fn outstanding(&self) -> u32 {
+        self.0.iter().map(Pool::outstanding).fold(0, u32::saturating_add)
+    }
 }
 
 impl Pool {
-    pub(crate) fn new(id: PoolId, size: PoolSize, home: Arc<dyn Home>) -> Pool {
-        Pool { id, size, home, free: Vec::new(), made: 0, parked: List::EMPTY, retry: None, refusals: 0 }
+    pub(crate) fn id(&self) -> PoolId {
+        self.id
     }
 
     /// Lends a buffer, if one is free or may still be made.
-    #[inline]
     pub(crate) fn lend(&mut self) -> Option<Lease> {
-        self.free.pop().or_else(|| self.make()).map(Returned::lend)
+        self.lend_free().or_else(|| self.make().map(Returned::lend))
     }
 
-    /// Makes a buffer, if another may be made, and if there is memory for it. Once that was refused it is as if there
-    /// were no more to be made, until it is time to ask again.
+    /// Lends a buffer, if one is free.
+    #[inline(always)]
+    pub(crate) fn lend_free(&mut self) -> Option<Lease> {
+        if self.free.len() > self.granted as usize { self.free.pop().map(Returned::lend) } else { None }
+    }
+
+    /// Lends a buffer that was set aside.
+    pub(crate) fn lend_granted(&mut self) -> Option<Lease> {
+        self.granted -= 1;
+        self.free.pop().map(Returned::lend)
+    }
+
+    /// Makes a buffer, if another may be made, and if there is memory for it. Once that was refused it is as
+    /// if there were no more to be made, until it is time to ask again.
     #[cold]
     #[inline(never)]
-    pub(crate) fn make(&mut self) -> Option<Returned> {
+    fn make(&mut self) -> Option<Returned> {
         if self.made >= self.size.buffers_max || self.retry.is_some() {
             return None;
         }
@@ -91,6 +152,14 @@ impl Pool {
         self.refusals = if buffer.is_some() { 0 } else { self.refusals.saturating_add(1) };
         self.made += u32::from(buffer.is_some());
         buffer
+    }
+
+    /// Makes a buffer for those who wait, if it may. Returns whether it did.
+    pub(crate) fn make_another(&mut self) -> bool {
+        let made = self.make();
+        let is_made = made.is_some();
+        self.free.extend(made);
+        is_made
     }
 
     fn allocate(&mut self) -> Option<Returned> {
@@ -103,28 +172,60 @@ impl Pool {
         Returned::allocate(bytes, self.id, Arc::clone(&self.home))
     }
 
-    /// Whether memory for a buffer was refused just now, and nobody has seen to it that it is asked for again.
+    /// Whether memory for a buffer was refused just now, and nobody has seen to it that it is asked for
+    /// again.
     pub(crate) fn is_refused(&self) -> bool {
         self.refusals > 0 && self.retry.is_none() && self.made < self.size.buffers_max
     }
 
-    /// Takes a buffer back that nobody waits for.
+    /// How often in a row memory was refused.
+    pub(crate) fn refusals(&self) -> u8 {
+        self.refusals
+    }
+
+    /// The timer until memory is asked for again.
+    pub(crate) fn retry(&self) -> Option<TimerId> {
+        self.retry
+    }
+
+    /// Memory is asked for again when that timer fires; or it is time now.
+    pub(crate) fn set_retry(&mut self, timer: Option<TimerId>) {
+        self.retry = timer;
+    }
+
+    /// Takes a buffer back.
+    #[inline]
     pub(crate) fn take_back(&mut self, buffer: Returned) {
-        debug_assert!(self.parked.is_empty(), "a waiting lane comes before the free list");
         self.free.push(buffer);
+    }
+
+    /// Sets one of the free buffers aside for a lane.
+    pub(crate) fn grant(&mut self) {
+        self.granted += 1;
+    }
+
+    /// A buffer that was set aside is as free as the others.
+    pub(crate) fn take_grant_back(&mut self) {
+        self.granted -= 1;
     }
 
     pub(crate) fn owns(&self, buffer: &Returned) -> bool {
         buffer.belongs_to(&self.home) && buffer.pool() == self.id
     }
 
-    /// How many buffers are lent: all that exist and are not at home.
+    /// How many buffers are lent, or set aside: all that exist and are not free.
     pub(crate) fn outstanding(&self) -> u32 {
         self.made - self.free_len()
     }
 
+    /// How many buffers are free.
     pub(crate) fn free_len(&self) -> u32 {
-        u32::try_from(self.free.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.free.len()).unwrap_or(u32::MAX) - self.granted
+    }
+
+    /// How many buffers are set aside.
+    pub(crate) fn granted(&self) -> u32 {
+        self.granted
     }
 
     pub(crate) fn size(&self) -> PoolSize {

@@ -79,7 +79,8 @@ impl<T> Slab<T> {
         entry.key(index)
     }
 
-    /// Whether there is room for another value, and memory, if it takes more: the next insertion then allocates nothing.
+    /// Whether there is room for another value, and memory, if it takes more: the next insertion then
+    /// allocates nothing.
     #[inline]
     pub fn has_room(&mut self) -> bool {
         self.free != NIL || self.make_room()
@@ -150,6 +151,15 @@ impl<T> Slab<T> {
         }
     }
 
+    /// The value at `index`, with its key, if the entry is occupied.
+    #[inline(always)]
+    pub(crate) fn at_mut(&mut self, index: u32) -> Option<(Key, &mut T)> {
+        match self.entries.get_mut(index as usize)? {
+            Entry { generation, slot: Slot::Occupied(value) } => Some((key(index, *generation), value)),
+            Entry { slot: Slot::Vacant { .. }, .. } => None,
+        }
+    }
+
     /// Takes the value of `key` out, if it is still there.
     pub fn remove(&mut self, key: Key) -> Option<T> {
         self.get(key)?;
@@ -183,8 +193,8 @@ impl<T> Slab<T> {
         (key(index, entry.generation), value)
     }
 
-    /// Counts every place that is vacant, or yet to be made, as used so many times more: what takes a test too long
-    /// to do one by one. One use, at least, is left of each.
+    /// Counts every place that is vacant, or yet to be made, as used so many times more: what takes a test
+    /// too long to do one by one. One use, at least, is left of each.
     pub(crate) fn age(&mut self, uses: u32) {
         self.aged = self.aged.saturating_add(uses).min(u32::MAX - 1);
         let mut index = self.free;

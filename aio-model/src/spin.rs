@@ -1,14 +1,14 @@
 //! Spinning: polling for events a little while before sleeping, when that has paid lately.
 //!
-//! To sleep and be woken costs more than to serve a request, on both sides: where one peer waits for the answer before
-//! it asks again, a proactor that polls for some microseconds answers three times as many requests. Where nothing
-//! comes it only burns the processor, and where much comes at once there is no sleep to be spared. So
-//! [`Spin::Adaptive`] keeps an account.
+//! To sleep and be woken costs more than to serve a request, on both sides: where one peer waits for the
+//! answer before it asks again, a proactor that polls for some microseconds answers three times as many
+//! requests. Where nothing comes it only burns the processor, and where much comes at once there is no sleep
+//! to be spared. So [`Spin::Adaptive`] keeps an account.
 //!
 //! ```text
 //!             enough waits in a row that ended soon, with few events
 //!   ┌──────────┐ ─────────────────────────────────────────────▶ ┌──────────┐
-//!   │ Watching │                                                 │ Spinning │ ◀─ an event while polling: credit
+//!   │ Watching │                                                 │ Spinning │ ◀─ an event: credit
 //!   └──────────┘ ◀───────────────────────────────────────────── └──────────┘ ─┘ polled in vain: what it cost
 //!                 the credit is used up; twice as many next time
 //! ```
@@ -25,8 +25,8 @@ pub enum Spin {
     /// Sleep at once.
     #[default]
     Off,
-    /// Poll for up to 50 µs while that pays: while events come within that time, and few at once. An idle proactor
-    /// stops after half a millisecond, and sleeps from then on.
+    /// Poll for up to 50 µs while that pays: while events come within that time, and few at once. An idle
+    /// proactor stops after half a millisecond, and sleeps from then on.
     Adaptive,
     /// Poll for so long before each sleep, whether it pays or not: for a thread with a processor of its own.
     For(Duration),
@@ -34,13 +34,15 @@ pub enum Spin {
 
 /// How long an adaptive wait polls: somewhat less than it costs the two sides to be woken.
 const WINDOW_US: u32 = 50;
-/// A sleep that an event ended so soon may be one that polling would have spared: waking takes its part of it.
+/// A sleep that an event ended so soon may be one that polling would have spared: waking takes its part of
+/// it.
 const NEAR: Duration = Duration::from_micros(200);
 /// As many events at once say that sleeping gathers work that polling would pick up one by one.
 const FEW: u32 = 4;
 /// What an event that was seen while polling earns: less than a sleep costs the processor.
 const GAIN_US: u32 = 10;
-/// What may be lost on finding out whether it pays, and what may be lost at the most once it does not any more.
+/// What may be lost on finding out whether it pays, and what may be lost at the most once it does not any
+/// more.
 const TRIAL_US: u32 = 4 * WINDOW_US;
 const CREDIT_MAX_US: u32 = 10 * WINDOW_US;
 /// How many waits in a row must look as if it would pay: at first, and after any number of vain trials.

@@ -1,12 +1,11 @@
 //! What a model holds, and what it has done: a snapshot that costs a few dozen copies, at any time.
 
-use crate::cargo::Cargo;
 use crate::conn::Conn;
-use crate::model::Model;
-use crate::op::{Op, Work};
-use crate::owner::Packed;
+use crate::deadlines::Deadlines;
+use crate::extra::{Extra, QueuedOp};
+use crate::model::{Model, ModelView};
+use crate::op::LaneOp;
 use crate::slab::Slab;
-use crate::timers::Timers;
 
 /// A snapshot: what there is now, and what has happened since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,8 +25,8 @@ pub struct Stats {
     pub lanes_parked: u32,
     /// Accepts that wait for a free connection or credit.
     pub lanes_held: u32,
-    /// Lanes that pause, because the system was short of something for their last call, or refused it. A shortage that
-    /// lasts is one of which this gauge tells again and again.
+    /// Lanes that pause, because the system was short of something for their last call, or refused it. A
+    /// shortage that lasts is one of which this gauge tells again and again.
     pub lanes_backing_off: u32,
     /// Pools that memory for another buffer was refused, and that ask for it again.
     pub pools_refused: u32,
@@ -39,33 +38,34 @@ pub struct Stats {
     pub counters: Counters,
 }
 
-/// What the entries of a model's tables take. A connection that waits for its next message holds one of a connection, and
-/// one of an operation; with a deadline, one of a timer too.
+/// What the entries of a model's tables take. A connection that waits for its next message holds one of a
+/// connection; with a deadline, one of a timer too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Layout {
-    /// Bytes for a connection or listener.
+    /// Bytes for a connection or listener, and the operation at the head of each of its lanes.
     pub conn_bytes: usize,
-    /// Bytes for an operation: it becomes the completion, so that takes no more.
-    pub op_bytes: usize,
+    /// Bytes for an operation behind another one in its lane, with what it carries.
+    pub queued_bytes: usize,
+    /// Bytes for what only those connections have that have operations behind others, receive into buffers of
+    /// the user's, or have completions that wait to be taken.
+    pub extra_bytes: usize,
     /// Bytes for an armed timer.
     pub timer_bytes: usize,
-    /// Bytes for what an operation carries, while it does: its buffer, and how much of it was moved.
-    pub cargo_bytes: usize,
 }
 
 impl<C> Model<C> {
     /// What the entries of this model's tables take.
     pub const LAYOUT: Layout = Layout {
-        conn_bytes: Slab::<Conn>::ENTRY_BYTES,
-        op_bytes: Slab::<Op<C>>::ENTRY_BYTES,
-        timer_bytes: Timers::<Packed>::ENTRY_BYTES,
-        cargo_bytes: size_of::<Cargo>(),
+        conn_bytes: Slab::<Conn<C>>::ENTRY_BYTES,
+        queued_bytes: size_of::<QueuedOp<C>>(),
+        extra_bytes: size_of::<Extra<C>>(),
+        timer_bytes: Deadlines::TIMER_BYTES,
     };
 }
 
 macro_rules! queued {
-    ($($(#[$doc:meta])* $name:ident: $pattern:pat,)*) => {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
         /// Queued operations, by what they do.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
         #[non_exhaustive]
@@ -78,35 +78,56 @@ macro_rules! queued {
             pub const fn total(&self) -> u32 {
                 0 $(+ self.$name)*
             }
-
-            pub(crate) fn of_mut<C>(&mut self, work: &Work<C>) -> &mut u32 {
-                match work {
-                    $($pattern => &mut self.$name,)*
-                }
-            }
         }
     };
 }
 
 queued! {
     /// Receives into a buffer of the user's, or several.
-    recv: Work::Recv { .. },
+    recv,
     /// Receives into a buffer of a pool.
-    recv_pooled: Work::RecvPooled { .. } | Work::RecvOwnPool,
+    recv_pooled,
     /// Sends.
-    send: Work::Send,
+    send,
     /// Accepts.
-    accept: Work::Accept { .. },
+    accept,
     /// Connects.
-    connect: Work::Connect { .. },
+    connect,
     /// Shutdowns.
-    shutdown: Work::Shutdown,
+    shutdown,
     /// Closes.
-    close: Work::Close { .. },
+    close,
     /// Sleeps.
-    sleep: Work::Sleep,
+    sleep,
     /// Posts. They end as they are submitted, so none is ever seen here.
-    post: Work::Post,
+    post,
+}
+
+impl Queued {
+    /// An operation of a lane was queued.
+    #[inline(always)]
+    pub(crate) fn count_in(&mut self, kind: LaneOp) {
+        *self.of_mut(kind) += 1;
+    }
+
+    /// An operation of a lane has ended.
+    #[inline(always)]
+    pub(crate) fn count_out(&mut self, kind: LaneOp) {
+        *self.of_mut(kind) -= 1;
+    }
+
+    #[inline(always)]
+    fn of_mut(&mut self, kind: LaneOp) -> &mut u32 {
+        match kind {
+            LaneOp::Recv { .. } => &mut self.recv,
+            LaneOp::RecvPooled(_) => &mut self.recv_pooled,
+            LaneOp::Send => &mut self.send,
+            LaneOp::Accept { .. } => &mut self.accept,
+            LaneOp::Connect => &mut self.connect,
+            LaneOp::Shutdown => &mut self.shutdown,
+            LaneOp::Ended(_) => unreachable!("it is not queued any more"),
+        }
+    }
 }
 
 /// What has happened since the start.
@@ -164,19 +185,20 @@ pub struct Counters {
 impl<C> Model<C> {
     /// What there is now, and what has happened so far. Costs a copy, and a look at each pool.
     pub fn stats(&self) -> Stats {
+        let ModelView { lanes, deadlines, pools, completions, counters, queued, .. } = self.view();
         Stats {
-            connections: self.connections(),
-            queued: self.queued,
-            credits: self.ops.len(),
-            completions: self.completions(),
-            leases: self.outstanding(),
-            lanes_parked: self.pools.iter().map(|pool| pool.parked.len()).sum(),
-            lanes_held: self.held_len(),
-            lanes_backing_off: self.backing_off,
-            pools_refused: self.pools.iter().map(|pool| u32::from(pool.retry.is_some())).sum(),
-            lanes_runnable: self.run.len(),
-            timers: self.timers.len(),
-            counters: self.stats,
+            connections: lanes.live(),
+            queued,
+            credits: completions.credits(),
+            completions: completions.waiting(),
+            leases: pools.outstanding(),
+            lanes_parked: pools.iter().map(|pool| lanes.parked(pool.id())).sum(),
+            lanes_held: lanes.held(),
+            lanes_backing_off: lanes.pausing(),
+            pools_refused: pools.iter().map(|pool| u32::from(pool.retry().is_some())).sum(),
+            lanes_runnable: lanes.running(),
+            timers: deadlines.len(),
+            counters,
         }
     }
 }

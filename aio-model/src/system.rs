@@ -17,7 +17,8 @@ use crate::time::Instant;
 /// One non-blocking attempt. The bytes are lent for this one call.
 #[derive(Debug)]
 pub enum Syscall<'a> {
-    /// Receive into `buffer`: at least one byte and at most 2³⁰, which every kernel takes. Answer: [`Outcome::Transferred`], 0 at the end of stream.
+    /// Receive into `buffer`: at least one byte and at most 2³⁰, which every kernel takes. Answer:
+    /// [`Outcome::Transferred`], 0 at the end of stream.
     Recv {
         /// Where from.
         conn: ConnId,
@@ -31,13 +32,14 @@ pub enum Syscall<'a> {
         /// Where to.
         slices: SlicesMut<'a>,
     },
-    /// Receive, and throw away, some of what is at hand. Answer: [`Outcome::Transferred`], 0 at the end of stream,
-    /// and short of nothing: only [`Outcome::WouldBlock`] says that there is no more.
+    /// Receive, and throw away, some of what is at hand. Answer: [`Outcome::Transferred`], 0 at the end of
+    /// stream, and short of nothing: only [`Outcome::WouldBlock`] says that there is no more.
     Discard {
         /// Where from.
         conn: ConnId,
     },
-    /// Send `bytes`, at least one and at most 2³⁰, without raising SIGPIPE. Answer: [`Outcome::Transferred`], not 0.
+    /// Send `bytes`, at least one and at most 2³⁰, without raising SIGPIPE. Answer: [`Outcome::Transferred`],
+    /// not 0.
     Send {
         /// Where to.
         conn: ConnId,
@@ -59,10 +61,11 @@ pub enum Syscall<'a> {
         /// The name of the new connection.
         conn: ConnId,
     },
-    /// Make a connection, and know it as `conn` from now on: non-blocking, close-on-exec, registered for readiness.
-    /// Or, if that was answered with [`Outcome::WouldBlock`] before, say whether it is made. Answer:
-    /// [`Outcome::Done`] when it is; [`Outcome::WouldBlock`] while it is under way, and an event will follow;
-    /// [`Outcome::Interrupted`] when nothing has changed. After any other answer `conn` is not known (any more).
+    /// Make a connection, and know it as `conn` from now on: non-blocking, close-on-exec, registered for
+    /// readiness. Or, if that was answered with [`Outcome::WouldBlock`] before, say whether it is made.
+    /// Answer: [`Outcome::Done`] when it is; [`Outcome::WouldBlock`] while it is under way, and an event will
+    /// follow; [`Outcome::Interrupted`] when nothing has changed. After any other answer `conn` is not known
+    /// (any more).
     Connect {
         /// The name of the new connection.
         conn: ConnId,
@@ -78,9 +81,9 @@ pub enum Syscall<'a> {
     Close {
         /// Which connection or listener.
         conn: ConnId,
-        /// Whether to reset the connection instead of ending it with a FIN: the peer gets an error behind what has
-        /// arrived, and what is on its way may be lost. Only ever of a stream. Where there are no resets (Unix sockets)
-        /// it makes no difference.
+        /// Whether to reset the connection instead of ending it with a FIN: the peer gets an error behind
+        /// what has arrived, and what is on its way may be lost. Only ever of a stream. Where there are no
+        /// resets (Unix sockets) it makes no difference.
         reset: bool,
     },
 }
@@ -107,23 +110,23 @@ impl Syscall<'_> {
 pub enum Outcome {
     /// That many bytes went through, at most as many as were lent.
     Transferred(usize),
-    /// That many bytes were received, at least one; and if they are fewer than there was room for, that is no sign
-    /// that no more are at hand: the kernel had another reason to stop there.
+    /// That many bytes were received, at least one; and if they are fewer than there was room for, that is no
+    /// sign that no more are at hand: the kernel had another reason to stop there.
     Partial(usize),
     /// It happened.
     Done,
     /// It would have blocked. An event follows when it is worth another try.
     WouldBlock,
-    /// Nothing happened, for no lasting reason: try again (EINTR; at an accept, ECONNABORTED and whatever else
-    /// is wrong with the connection that was to be accepted).
+    /// Nothing happened, for no lasting reason: try again (EINTR; at an accept, ECONNABORTED and whatever
+    /// else is wrong with the connection that was to be accepted).
     Interrupted,
     /// The system is short of something that comes back by itself, without an event: try again later (EMFILE,
     /// ENFILE, ENOBUFS, ENOMEM; at a connect only that the other's queue is full: everything else is
     /// [`Failed`](Outcome::Failed), for the user to know).
     Exhausted(SystemError),
-    /// At an accept: it failed for a reason that is no shortage, and says neither that the listener is broken nor that
-    /// it was about the one connection (EPERM, ENOSYS: a filter). Perhaps the next one is let pass, perhaps none ever
-    /// will be. At any other call, the same as [`Failed`](Outcome::Failed).
+    /// At an accept: it failed for a reason that is no shortage, and says neither that the listener is broken
+    /// nor that it was about the one connection (EPERM, ENOSYS: a filter). Perhaps the next one is let pass,
+    /// perhaps none ever will be. At any other call, the same as [`Failed`](Outcome::Failed).
     Refused(SystemError),
     /// It failed, and will fail again.
     Failed(SystemError),
@@ -163,6 +166,12 @@ impl Readiness {
     /// Whether there is a reason to try a send: closed and error bits count.
     pub const fn wakes_send(self) -> bool {
         self.intersects(Readiness::WRITABLE) || self.hints_end()
+    }
+
+    /// Whether it says that bytes may be received, perhaps that there is room to send, and nothing else.
+    #[inline(always)]
+    pub(crate) const fn is_of_bytes(self) -> bool {
+        self.0 & (Readiness::READABLE.0 | Readiness::ENDS.0) == Readiness::READABLE.0
     }
 
     /// Whether more than bytes may be waiting: an end of stream or an error. A short receive is then no proof
@@ -232,7 +241,8 @@ pub trait System {
     /// A handle that wakes this system's [`wait`](System::wait).
     fn waker(&self) -> Self::Waker;
 
-    /// What time it is. Cheap; never earlier than what an earlier call said, or at worst clamped by the model.
+    /// What time it is. Cheap; never earlier than what an earlier call said, or at worst clamped by the
+    /// model.
     fn now(&mut self) -> Instant;
 
     /// What kind of thing a socket is, before it is adopted.
@@ -254,8 +264,8 @@ pub trait System {
     fn perform(&mut self, call: Syscall<'_>) -> Outcome;
 
     /// Sleeps until there is an event, until `until` (`None`: for ever), or until it is woken, and reports
-    /// events at hand: some at least, and what it leaves comes with the next waits. May return early for no reason;
-    /// returns the time it is now.
+    /// events at hand: some at least, and what it leaves comes with the next waits. May return early for no
+    /// reason; returns the time it is now.
     ///
     /// # Errors
     ///
@@ -266,8 +276,8 @@ pub trait System {
         on_ready: impl FnMut(ConnId, Readiness),
     ) -> Result<Instant, SystemError>;
 
-    /// [`wait`](System::wait), but before it sleeps it polls for events for `spin`: for latency, at the price of the
-    /// processor. Returns the time it is now, and whether it went to sleep.
+    /// [`wait`](System::wait), but before it sleeps it polls for events for `spin`: for latency, at the price
+    /// of the processor. Returns the time it is now, and whether it went to sleep.
     ///
     /// That is all that may differ; a system to which it makes no difference need not implement it.
     ///
@@ -282,6 +292,30 @@ pub trait System {
     ) -> Result<(Instant, bool), SystemError> {
         let _ = spin;
         self.wait(until, on_ready).map(|now| (now, true))
+    }
+}
+
+/// What makes a call: a closure, or a [`System`] as [`On`].
+pub(crate) trait Perform {
+    /// Makes one attempt.
+    fn perform(self, call: Syscall<'_>) -> Outcome;
+}
+
+impl<F: FnOnce(Syscall<'_>) -> Outcome> Perform for F {
+    #[inline(always)]
+    fn perform(self, call: Syscall<'_>) -> Outcome {
+        self(call)
+    }
+}
+
+/// A system that makes a call. Each place where one is made has its own copy of what the system does then,
+/// and in that there is nothing left to be told apart.
+pub(crate) struct On<'a, S>(pub(crate) &'a mut S);
+
+impl<S: System> Perform for On<'_, S> {
+    #[inline(always)]
+    fn perform(self, call: Syscall<'_>) -> Outcome {
+        self.0.perform(call)
     }
 }
 

@@ -6,8 +6,8 @@ use core::time::Duration;
 
 /// A point in time: nanoseconds since some origin that the system chose when it started.
 ///
-/// Arithmetic saturates: `now + Duration::MAX` is [`Instant::MAX`], 584 years after the origin, which no clock
-/// reaches. So a deadline of `Duration::MAX` simply never comes.
+/// Arithmetic saturates: `now + Duration::MAX` is [`Instant::MAX`], 584 years after the origin, which no
+/// clock reaches. So a deadline of `Duration::MAX` simply never comes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Instant {
     nanos: u64,

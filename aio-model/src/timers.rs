@@ -11,14 +11,15 @@
 //! * the minimum is found by following lowest set bits, then scanning at most `SCAN_MAX` timers,
 //! * a timer moves at most `LEVELS` times in its life, whatever is armed and cancelled around it.
 //!
-//! The root is on the lowest level that has room for every tick armed so far: three levels do for the first four
-//! minutes, four for the first four hours. A node that has become empty is kept for a while, up to `IDLE_MAX` of them: where
-//! deadlines are put off again and again, the next one goes where the last one was, and nothing is burst anew.
+//! The root is on the lowest level that has room for every tick armed so far: three levels do for the first
+//! four minutes, four for the first four hours. A node that has become empty is kept for a while, up to
+//! `IDLE_MAX` of them: where deadlines are put off again and again, the next one goes where the last one was,
+//! and nothing is burst anew.
 //!
-//! The price: the one call that finds a long list at the front moves all of it, at about 20 ns a timer, and once
-//! more for each level that it stays together. A million deadlines that fall into one second cost the turn that
-//! first looks at them some 20 ms. And a timer that is left alone in the nodes of a burst list keeps them: up to
-//! `LEVELS` − 1 nodes of 280 bytes.
+//! The price: the one call that finds a long list at the front moves all of it, at about 20 ns a timer, and
+//! once more for each level that it stays together. A million deadlines that fall into one second cost the
+//! turn that first looks at them some 20 ms. And a timer that is left alone in the nodes of a burst list
+//! keeps them: up to `LEVELS` − 1 nodes of 280 bytes.
 //!
 //! A timing wheel has the first two, but knows only the *slot* of its minimum and wakes early to find out; a
 //! heap has the third, but costs more the more timers there are. Nothing here depends on the current time: a
@@ -54,13 +55,25 @@ impl TimerId {
     fn index(self) -> u32 {
         self.0.get() - 1
     }
+
+    /// As a number that is 0 for none.
+    #[inline]
+    pub(crate) fn to_word(timer: Option<TimerId>) -> u32 {
+        timer.map_or(0, |timer| timer.0.get())
+    }
+
+    /// The one that [`to_word`](TimerId::to_word) made a number of.
+    #[inline]
+    pub(crate) fn from_word(word: u32) -> Option<TimerId> {
+        NonZeroU32::new(word).map(TimerId)
+    }
 }
 
 /// A set of armed timers, each with a value that says whose it is. See the [module](self).
 #[derive(Debug)]
 pub struct Timers<T> {
-    /// Armed timers, and vacant places, whose `node` is [`NIL`] and whose `next` is the next vacant one. Not a
-    /// [`Slab`]: nobody asks for a generation, which would make each a third larger.
+    /// Armed timers, and vacant places, whose `node` is [`NIL`] and whose `next` is the next vacant one. Not
+    /// a [`Slab`]: nobody asks for a generation, which would make each a third larger.
     entries: Vec<Entry<T>>,
     vacant: u32,
     armed: u32,
@@ -234,10 +247,10 @@ impl<T: Copy> Timers<T> {
         self.first().map(|index| self.at(index).at)
     }
 
-    /// Whose the earliest timer is, if that is due at `now`.
-    pub fn peek_due(&mut self, now: Tick) -> Option<&T> {
+    /// The earliest timer and whose it is, if it is due at `now`.
+    pub fn peek_due(&mut self, now: Tick) -> Option<(TimerId, &T)> {
         let index = self.first().filter(|index| self.at(*index).at <= now)?;
-        Some(&self.at(index).owner)
+        Some((TimerId::of(index), &self.at(index).owner))
     }
 
     /// Takes the earliest timer that is due at `now`; of those of one tick, the one armed first.
@@ -246,7 +259,8 @@ impl<T: Copy> Timers<T> {
         Some(self.cancel(TimerId::of(index)))
     }
 
-    /// Whether there is room for another timer, and memory, if it takes more. A node may still have to be made.
+    /// Whether there is room for another timer, and memory, if it takes more. A node may still have to be
+    /// made.
     #[inline]
     pub fn has_room(&mut self) -> bool {
         self.vacant != NIL || self.make_room()
@@ -415,7 +429,8 @@ mod tests {
         *state >> 16
     }
 
-    /// Against a sorted map: arm, cancel and fire in every mixture, near and far, and always the exact minimum.
+    /// Against a sorted map: arm, cancel and fire in every mixture, near and far, and always the exact
+    /// minimum.
     #[test]
     fn agrees_with_a_sorted_map() {
         let mut state = 1;

@@ -358,7 +358,7 @@ impl Os {
     }
 
     /// Waits for `timeout` at most, and reports events at hand. Returns whether there was any, or a wake.
-    fn take_in(
+    fn poll_events(
         &mut self,
         timeout: Option<Duration>,
         on_ready: &mut impl FnMut(ConnId, Readiness),
@@ -369,7 +369,9 @@ impl Os {
                 if urgent {
                     entry.on_urgent();
                 }
-                entry.on_event(readiness);
+                if platform::ONE_SHOT {
+                    entry.on_event(readiness);
+                }
                 on_ready(entry.conn, readiness);
             }
             None => *stale_events += 1,
@@ -468,7 +470,7 @@ impl System for Os {
         mut on_ready: impl FnMut(ConnId, Readiness),
     ) -> Result<Instant, SystemError> {
         let timeout = self.clock.timeout(until);
-        self.take_in(timeout, &mut on_ready)?;
+        self.poll_events(timeout, &mut on_ready)?;
         Ok(self.clock.now())
     }
 
@@ -481,7 +483,7 @@ impl System for Os {
         if !spin.is_zero() {
             let end = self.clock.now() + spin;
             loop {
-                let anything = self.take_in(Some(Duration::ZERO), &mut on_ready)?;
+                let anything = self.poll_events(Some(Duration::ZERO), &mut on_ready)?;
                 let now = self.clock.now();
                 if anything || until.is_some_and(|until| until <= now) {
                     return Ok((now, false));
@@ -515,7 +517,7 @@ mod tests {
         // What a fork would do, unseen: the open file outlives its descriptor, and so does its registration.
         let orphan = os.table.get(old).unwrap().fd.try_clone().unwrap();
         os.close(old);
-        ids.0.unopen(old);
+        ids.0.rollback_open(old);
 
         let (new, (ours, _new_peer)) = (ids.open(), UnixStream::pair().unwrap());
         assert_eq!(new.index(), old.index());

@@ -84,6 +84,7 @@ impl Table {
     /// What an entry takes.
     pub(crate) const ENTRY_BYTES: usize = size_of::<Option<Entry>>();
 
+    #[inline(always)]
     pub(crate) fn get(&self, conn: ConnId) -> Option<&Entry> {
         self.entries.get(conn.index() as usize)?.as_ref().filter(|entry| entry.conn == conn)
     }

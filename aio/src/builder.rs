@@ -92,8 +92,8 @@ impl Builder {
         Builder::default()
     }
 
-    /// Adds a pool of at most `buffers_max` buffers of `buffer_bytes` each. The first one added is the default
-    /// pool; without any, it has 1,024 buffers of 16 KiB. Buffers are made when first needed.
+    /// Adds a pool of at most `buffers_max` buffers of `buffer_bytes` each. The first one added is the
+    /// default pool; without any, it has 1,024 buffers of 16 KiB. Buffers are made when first needed.
     ///
     /// A buffer larger than the usual message lets a receive find out in one call that nothing is left.
     pub fn pool(mut self, buffers_max: u32, buffer_bytes: usize) -> Builder {
@@ -103,8 +103,8 @@ impl Builder {
 
     /// Whether a turn that would sleep polls for events a while before; [`Spin::Off`] unless set.
     ///
-    /// [`Spin::Adaptive`] is for servers whose peers wait for their answers: a single one is served several times as
-    /// fast, and where polling does not pay the proactor finds that out and sleeps.
+    /// [`Spin::Adaptive`] is for servers whose peers wait for their answers: a single one is served several
+    /// times as fast, and where polling does not pay the proactor finds that out and sleeps.
     pub fn spin(mut self, spin: Spin) -> Builder {
         self.spin = spin;
         self

@@ -1,9 +1,9 @@
 //! The mailbox: where leases that are dropped on any thread wait for the proactor to fetch them.
 //!
 //! Ground rules. Everything is under one short lock; nothing that could block, call user code or free memory
-//! happens while it is held. The proactor sleeps only after it has seen the mailbox empty *and*, under the same
-//! lock, left word that it wants to be woken; whoever posts next takes that word and wakes it. So no post is
-//! missed, and a proactor that nobody waits for is never woken.
+//! happens while it is held. The proactor sleeps only after it has seen the mailbox empty *and*, under the
+//! same lock, left word that it wants to be woken; whoever posts next takes that word and wakes it. So no
+//! post is missed, and a proactor that nobody waits for is never woken.
 
 use std::sync::{Arc, PoisonError};
 
@@ -21,8 +21,8 @@ struct State<T> {
     room: usize,
     /// The proactor wants to be woken by the next post.
     awaited: bool,
-    /// Wakes the proactor. None once it is gone: posts are dropped then, and leases that live longer than their
-    /// proactor keep no descriptor of it open.
+    /// Wakes the proactor. None once it is gone: posts are dropped then, and leases that live longer than
+    /// their proactor keep no descriptor of it open.
     waker: Option<Arc<dyn Wake>>,
 }
 
@@ -54,8 +54,8 @@ impl<T> Mailbox<T> {
         }
     }
 
-    /// Makes room for one more post to be in here at once, so that posting it allocates nothing. Returns false if there is
-    /// no memory for that.
+    /// Makes room for one more post to be in here at once, so that posting it allocates nothing. Returns
+    /// false if there is no memory for that.
     pub(crate) fn make_room(&self) -> bool {
         let mut state = self.lock();
         let State { posts, room, .. } = &mut *state;
@@ -64,9 +64,9 @@ impl<T> Mailbox<T> {
         made
     }
 
-    /// Swaps everything that is in there against the empty `posts`. If nothing is, and the caller `waits`, the
-    /// next post will wake it. Where there is no memory for `posts` to do as the room for the next ones, only as many are
-    /// fetched as it has capacity for.
+    /// Swaps everything that is in there against the empty `posts`. If nothing is, and the caller `waits`,
+    /// the next post will wake it. Where there is no memory for `posts` to do as the room for the next ones,
+    /// only as many are fetched as it has capacity for.
     pub(crate) fn fetch(&self, posts: &mut Vec<T>, waits: bool) {
         debug_assert!(posts.is_empty());
         let mut state = self.lock();
@@ -95,7 +95,7 @@ impl<T> Mailbox<T> {
 }
 
 impl Home for Mailbox<Returned> {
-    fn come_home(&self, buffer: Returned) {
+    fn return_buffer(&self, buffer: Returned) {
         self.post(buffer);
     }
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use aio_model::{
-    Completion, Config, ConnId, ConnInfo, Deadline, Home, IdError, Instant, Limits, Model, OpId, OpIdError,
-    OpInfo, Operation, PoolId, PoolSize, ResumeError, Returned, SetPoolError, Spin, Stats, SubmitError,
-    Syscall, System, SystemError, Turn, turn,
+    Buffer, Completion, Config, ConnId, ConnInfo, Deadline, Home, IdError, Instant, Limits, Model, OpId,
+    OpIdError, OpInfo, Operation, PoolId, PoolSize, ResumeError, Returned, SetPoolError, Spin, Stats,
+    SubmitError, Syscall, System, SystemError, Turn, turn,
 };
 use aio_sys::Os;
 use tracing::trace;
@@ -26,17 +26,17 @@ const BATCH_DEFAULT: usize = 256;
 /// Submits operations and delivers their completions, for any number of connections, on the thread that owns
 /// it.
 ///
-/// `C` is the *context*: a value of yours that rides on an operation and comes back with its completion. `S` is
-/// the operating system, real or simulated.
+/// `C` is the *context*: a value of yours that rides on an operation and comes back with its completion. `S`
+/// is the operating system, real or simulated.
 ///
-/// A program is a loop: [`turn`](Proactor::turn) waits, makes system calls and fills a batch with completions;
-/// the program handles them, and [`submit`](Proactor::submit)s what comes next. Submitting makes no system
-/// call, so it is legal anywhere and never blocks. The next turn tries every send at once; a receive waits until
-/// its connection is readable.
+/// A program is a loop: [`turn`](Proactor::turn) waits, makes system calls and fills a batch with
+/// completions; the program handles them, and [`submit`](Proactor::submit)s what comes next. Submitting makes
+/// no system call, so it is legal anywhere and never blocks. The next turn tries every send at once; a
+/// receive waits until its connection is readable.
 ///
-/// Dropping a proactor closes its connections and drops the operations that had not ended: a connection in the
-/// middle of a send is reset (see [`Close`](crate::Close)), also when the drop is part of a panic. Leases that are
-/// still out there stay valid.
+/// Dropping a proactor closes its connections and drops the operations that had not ended: a connection in
+/// the middle of a send is reset (see [`Close`](crate::Close)), also when the drop is part of a panic. Leases
+/// that are still out there stay valid.
 ///
 /// ```
 /// use std::io::{Read, Write};
@@ -77,12 +77,12 @@ const BATCH_DEFAULT: usize = 256;
 ///
 /// # Waking a turn from another thread
 ///
-/// The [system](Proactor::system)'s waker ends the wait of a [`turn`](Proactor::turn) from any thread, without any lock. The turn
-/// then goes on as after any wait and returns `Ok(true)`, perhaps without a completion: a wake is no completion and says
-/// nothing else, so what it is about goes another way, such as a channel, and is looked at after each turn.
-/// No wake is lost: one that comes while no turn waits lets the next wait return at once, and any number of them
-/// that come before a wait are one. Dropping a lease on another thread wakes the proactor, too, if connections wait for
-/// a buffer.
+/// The [system](Proactor::system)'s waker ends the wait of a [`turn`](Proactor::turn) from any thread,
+/// without any lock. The turn then goes on as after any wait and returns `Ok(true)`, perhaps without a
+/// completion: a wake is no completion and says nothing else, so what it is about goes another way, such as a
+/// channel, and is looked at after each turn. No wake is lost: one that comes while no turn waits lets the
+/// next wait return at once, and any number of them that come before a wait are one. Dropping a lease on
+/// another thread wakes the proactor, too, if connections wait for a buffer.
 ///
 /// ```
 /// use std::sync::mpsc;
@@ -113,27 +113,29 @@ const BATCH_DEFAULT: usize = 256;
 ///
 /// # `TCP_NODELAY`
 ///
-/// It is off unless you ask for it, as the system has it: with [`Socket::nodelay`](crate::Socket::nodelay) before a stream is
-/// adopted, or a listener, for all that it accepts; and with [`Connect::nodelay`](crate::Connect::nodelay). Without it
-/// the kernel keeps a small packet back until the peer has acknowledged what was sent before, and the peer delays its
-/// acknowledgement by up to 40 ms, in the hope of sending it along with an answer. So one send and then its answer is
-/// fast, two small sends and then an answer are not. A request of a header (16 bytes) and a body (100 bytes), and an
-/// answer of one byte:
+/// It is off unless you ask for it, as the system has it: with [`Socket::nodelay`](crate::Socket::nodelay)
+/// before a stream is adopted, or a listener, for all that it accepts; and with
+/// [`Connect::nodelay`](crate::Connect::nodelay). Without it the kernel keeps a small packet back until the
+/// peer has acknowledged what was sent before, and the peer delays its acknowledgement by up to 40 ms, in the
+/// hope of sending it along with an answer. So one send and then its answer is fast, two small sends and then
+/// an answer are not. A request of a header (16 bytes) and a body (100 bytes), and an answer of one byte:
 ///
 /// | | without | with `TCP_NODELAY` |
 /// |---|---|---|
 /// | header and body as two sends | 44 ms | 20 µs |
 /// | one send of two [`Parts`](crate::Parts) | 14 µs | 14 µs |
 ///
-/// Medians over loopback, a thread for each end, Linux 6.18 on two cores that were awake; where they slept, 58 µs instead of
-/// 20 and 56 instead of 14, and the same 44 ms. `cargo run --release -p tests --bin nodelay` measures it.
+/// Medians over loopback, a thread for each end, Linux 6.18 on two cores that were awake; where they slept,
+/// 58 µs instead of 20 and 56 instead of 14, and the same 44 ms. `cargo run --release -p tests --bin nodelay`
+/// measures it.
 ///
 /// # While a pool has no free buffer
 ///
-/// A connection whose [pooled](crate::Recv::pooled) receive waits for a buffer is not read. So that its peer has ended
-/// or reset it is not noticed, and does not end the receive, until a buffer is there; the deadline of the receive, a cancel
-/// and a close are not kept waiting, nor are sends, which may fail meanwhile. Whoever keeps a buffer for long keeps others
-/// waiting: give each send a deadline, or a peer that never reads keeps the buffer that is being sent to it.
+/// A connection whose [pooled](crate::Recv::pooled) receive waits for a buffer is not read. So that its peer
+/// has ended or reset it is not noticed, and does not end the receive, until a buffer is there; the deadline
+/// of the receive, a cancel and a close are not kept waiting, nor are sends, which may fail meanwhile.
+/// Whoever keeps a buffer for long keeps others waiting: give each send a deadline, or a peer that never
+/// reads keeps the buffer that is being sent to it.
 pub struct Proactor<C, S: System = Os> {
     model: Model<C>,
     system: S,
@@ -181,8 +183,8 @@ impl<C, S: System> Proactor<C, S> {
         Proactor { model, system, mailbox, fetched: Vec::with_capacity(FETCHED_MIN), spans: Spans::default() }
     }
 
-    /// Takes in a socket: a connected TCP or Unix stream, or a listener, from `std`, `socket2` or an `OwnedFd`.
-    /// It is set non-blocking and belongs to the proactor from now on.
+    /// Takes in a socket: a connected TCP or Unix stream, or a listener, from `std`, `socket2` or an
+    /// `OwnedFd`. It is set non-blocking and belongs to the proactor from now on.
     ///
     /// # Errors
     ///
@@ -201,18 +203,19 @@ impl<C, S: System> Proactor<C, S> {
         };
         let mut system = Traced { system: &mut self.system, spans: &mut self.spans, listeners };
         system.adopt(conn, socket).map_err(|(error, socket)| {
-            self.model.unopen(conn);
+            self.model.rollback_open(conn);
             AdoptError { error: error.into(), socket }
         })?;
         Ok(conn)
     }
 
-    /// Submits an operation on a connection. It ends with exactly one final completion, which carries `context`
-    /// and the buffer. Makes no system call and never blocks.
+    /// Submits an operation on a connection. It ends with exactly one final completion, which carries
+    /// `context` and the buffer. Makes no system call and never blocks.
     ///
     /// # Errors
     ///
     /// [`SubmitError`] gives context and buffer back; no completion follows.
+    #[inline]
     pub fn submit(
         &mut self,
         conn: ConnId,
@@ -221,10 +224,10 @@ impl<C, S: System> Proactor<C, S> {
     ) -> Result<OpId, SubmitError<C>> {
         self.spans.tell();
         let submitted = self.model.submit(conn, op, context, || self.system.now());
-        self.spans.trace(conn, || match &submitted {
-            Ok(op) => trace!(target: TARGET, %op, "submitted"),
-            Err(error) => trace!(target: TARGET, reason = %error.kind, "refused"),
-        });
+        if traced::is_on() {
+            let told = submitted.as_ref().map(|op| *op).map_err(|error| error.kind);
+            self.spans.on_submitted(conn, told);
+        }
         submitted
     }
 
@@ -269,17 +272,18 @@ impl<C, S: System> Proactor<C, S> {
     }
 
     /// Takes one bounded turn: waits for something to do, at most `timeout` long (`None`: until there is
-    /// something; zero: not at all), does it, and appends completions to `batch`. Returns false once the proactor
-    /// was shut down and every completion has been delivered.
+    /// something; zero: not at all), does it, and appends completions to `batch`. Returns false once the
+    /// proactor was shut down and every completion has been delivered.
     ///
-    /// At most as many completions are delivered as `batch` has free capacity for (256 if it has none); the rest
-    /// comes with the next turns. A turn may deliver nothing at all: when `timeout` has passed, when [another thread
-    /// woke it](Proactor#waking-a-turn-from-another-thread), or when what there was to do has completed nothing.
+    /// At most as many completions are delivered as `batch` has free capacity for (256 if it has none); the
+    /// rest comes with the next turns. A turn may deliver nothing at all: when `timeout` has passed, when
+    /// [another thread woke it](Proactor#waking-a-turn-from-another-thread), or when what there was to do has
+    /// completed nothing.
     ///
     /// # Errors
     ///
-    /// When the system's readiness queue fails, which no healthy system's does; or when there is no memory for a single
-    /// completion in `batch`. Nothing is lost: another turn may be taken.
+    /// When the system's readiness queue fails, which no healthy system's does; or when there is no memory
+    /// for a single completion in `batch`. Nothing is lost: another turn may be taken.
     pub fn turn(&mut self, batch: &mut Vec<Completion<C>>, timeout: Option<Duration>) -> io::Result<bool> {
         self.fetch_leases();
         let until = match timeout {
@@ -288,22 +292,35 @@ impl<C, S: System> Proactor<C, S> {
             Some(timeout) => Some(self.system.now() + timeout),
         };
         let listeners = self.spans.listeners();
+        // Without memory for that, completions wait for the next turn.
+        let has_room = batch.len() < batch.capacity()
+            || batch.try_reserve(BATCH_DEFAULT).is_ok()
+            || batch.try_reserve(1).is_ok();
+        let before = batch.len();
         if listeners == Listeners::None {
             let mut system = Traced { system: &mut self.system, spans: &mut self.spans, listeners };
-            turn(&mut self.model, &mut system, until)?;
+            turn(&mut self.model, &mut system, until, batch)?;
         } else {
-            self.turn_told(listeners, until)?;
+            self.turn_told(listeners, until, batch)?;
         }
         if let Some((conn, error)) = self.model.take_shortage() {
             self.spans.warn_of_shortage(conn, error);
         }
-        let delivered = self.deliver(batch)?;
+        let delivered = batch.len() > before;
+        if !has_room && self.model.completions() > 0 {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
         Ok(delivered || !self.model.is_drained())
     }
 
     /// The same turn, step by step: what happened in one is told before the next.
     #[cold]
-    fn turn_told(&mut self, listeners: Listeners, until: Option<Instant>) -> Result<(), SystemError> {
+    fn turn_told(
+        &mut self,
+        listeners: Listeners,
+        until: Option<Instant>,
+        batch: &mut Vec<Completion<C>>,
+    ) -> Result<(), SystemError> {
         self.spans.tell();
         let mut turn = Turn::begin(&mut self.model, until);
         loop {
@@ -311,28 +328,17 @@ impl<C, S: System> Proactor<C, S> {
             let goes_on = turn.step(&mut self.model, &mut system)?;
             self.spans.tell();
             if !goes_on {
-                return Ok(());
+                break;
             }
-        }
-    }
-
-    fn deliver(&mut self, batch: &mut Vec<Completion<C>>) -> io::Result<bool> {
-        if self.model.completions() == 0 {
-            return Ok(false);
-        }
-        if batch.len() == batch.capacity() && batch.try_reserve(BATCH_DEFAULT).is_err() {
-            batch.try_reserve(1).map_err(|_| io::ErrorKind::OutOfMemory)?;
         }
         let before = batch.len();
         self.model.deliver(batch);
-        if traced::is_on() {
-            for done in &batch[before..] {
-                self.spans.trace(done.conn, || {
-                    trace!(target: TARGET, op = %done.op, bytes = done.bytes, result = ?done.result, "completed");
-                });
-            }
+        for done in &batch[before..] {
+            self.spans.trace(done.conn, || {
+                trace!(target: TARGET, op = %done.op, bytes = done.bytes, result = ?done.result, "completed");
+            });
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Brings the leases that were dropped since the last turn home.
@@ -345,12 +351,23 @@ impl<C, S: System> Proactor<C, S> {
             for buffer in self.fetched.drain(..) {
                 self.model.give_back(buffer);
             }
-            // What came home may be of another pool than what is waited for, so the next fetch leaves word again.
+            // What came home may be of another pool than what is waited for, so the next fetch leaves word
+            // again.
         }
     }
 
-    /// Ends a queued operation with [`OpError::Cancelled`](crate::OpError::Cancelled). If it is a send that had
-    /// moved a part of its bytes, its lane is tainted: see [`resume`](Proactor::resume).
+    /// Gives a buffer back to its pool at once. To drop it does the same, from any thread, but takes a way
+    /// that is ready for that: on the thread of the proactor, this is cheaper. What is no lease of this
+    /// proactor's is just dropped.
+    #[inline]
+    pub fn give_back(&mut self, buffer: impl Into<Buffer>) {
+        if let Buffer::Lease(lease) = buffer.into() {
+            self.model.give_back_lease(lease);
+        }
+    }
+
+    /// Ends a queued operation with [`OpError::Cancelled`](crate::OpError::Cancelled). If it is a send that
+    /// had moved a part of its bytes, its lane is tainted: see [`resume`](Proactor::resume).
     ///
     /// # Errors
     ///
@@ -359,7 +376,8 @@ impl<C, S: System> Proactor<C, S> {
         self.model.cancel(op)
     }
 
-    /// Gives a queued operation another deadline, or none: for a receive that is to be waited for a while longer.
+    /// Gives a queued operation another deadline, or none: for a receive that is to be waited for a while
+    /// longer.
     ///
     /// # Errors
     ///
@@ -377,9 +395,9 @@ impl<C, S: System> Proactor<C, S> {
         self.model.cancel_all(conn)
     }
 
-    /// Allows sends again after one ended with only a part of its bytes sent. The program knows from that send's
-    /// completion how many they were, and sends the rest next:
-    /// `Send::new(done.buffer).skip(done.bytes as usize)`.
+    /// Allows sends again after one ended with only a part of its bytes sent. The program knows from that
+    /// send's completion how many they were, and sends the rest next: `Send::new(done.buffer).skip(done.bytes
+    /// as usize)`.
     ///
     /// # Errors
     ///
@@ -389,23 +407,25 @@ impl<C, S: System> Proactor<C, S> {
     }
 
     /// Closes a connection or listener at once: every queued operation ends with
-    /// [`OpError::Closed`](crate::OpError::Closed), and the next turn closes the descriptor, by a reset if that cuts
-    /// off a send in the middle (see [`Close`](crate::Close)). Returns whether it was there to be closed. A connection that
-    /// flushes or lingers because of a [`Close`](crate::Close) is cut off, one that does because of
-    /// [`shut_down_within`](Proactor::shut_down_within) is not. Closing what is closed, or belongs to another proactor,
-    /// does nothing. Submit a [`Close`](crate::Close) instead to flush first, or to know when it is done.
+    /// [`OpError::Closed`](crate::OpError::Closed), and the next turn closes the descriptor, by a reset if
+    /// that cuts off a send in the middle (see [`Close`](crate::Close)). Returns whether it was there to be
+    /// closed. A connection that flushes or lingers because of a [`Close`](crate::Close) is cut off, one that
+    /// does because of [`shut_down_within`](Proactor::shut_down_within) is not. Closing what is closed, or
+    /// belongs to another proactor, does nothing. Submit a [`Close`](crate::Close) instead to flush first, or
+    /// to know when it is done.
     pub fn close(&mut self, conn: ConnId) -> bool {
         self.model.close(conn).is_ok()
     }
 
-    /// [`close`](Proactor::close), for a reason of the program's own, which the operations that it ends are told as
-    /// [`CloseReason::Code`](crate::CloseReason::Code).
+    /// [`close`](Proactor::close), for a reason of the program's own, which the operations that it ends are
+    /// told as [`CloseReason::Code`](crate::CloseReason::Code).
     pub fn close_with(&mut self, conn: ConnId, code: u32) -> bool {
         self.model.close_with(conn, code).is_ok()
     }
 
-    /// Lets the [pooled](crate::Recv::pooled) receives that are submitted on a connection from now on take from
-    /// another pool than the default one; on a listener, those of the connections that it accepts from now on, too.
+    /// Lets the [pooled](crate::Recv::pooled) receives that are submitted on a connection from now on take
+    /// from another pool than the default one; on a listener, those of the connections that it accepts from
+    /// now on, too.
     ///
     /// # Errors
     ///
@@ -442,24 +462,26 @@ impl<C, S: System> Proactor<C, S> {
         self.model.ops_info()
     }
 
-    /// Closes everything and refuses whatever is submitted from now on. Turns go on until the last completion is
-    /// delivered; then [`turn`](Proactor::turn) returns false.
+    /// Closes everything and refuses whatever is submitted from now on. Turns go on until the last completion
+    /// is delivered; then [`turn`](Proactor::turn) returns false.
     pub fn shut_down(&mut self) {
         self.model.shut_down();
     }
 
-    /// [`shut_down`](Proactor::shut_down), but gracefully: sends that are queued may go on, then a FIN is sent, and what the
-    /// peer still sends is thrown away until it has ended its side too, so that no reset overtakes the last answer. `span`
-    /// from now everything that is left ends, and with it the proactor: a peer that does not end holds it open for so
-    /// long. Receives, accepts, connects and sleeps end at once, and nothing is accepted any more.
+    /// [`shut_down`](Proactor::shut_down), but gracefully: sends that are queued may go on, then a FIN is
+    /// sent, and what the peer still sends is thrown away until it has ended its side too, so that no reset
+    /// overtakes the last answer. `span` from now everything that is left ends, and with it the proactor: a
+    /// peer that does not end holds it open for so long. Receives, accepts, connects and sleeps end at once,
+    /// and nothing is accepted any more.
     ///
-    /// A [`Close`](crate::Close) that was submitted before goes on as it is (a lingering one lingers), for `span` at most.
+    /// A [`Close`](crate::Close) that was submitted before goes on as it is (a lingering one lingers), for
+    /// `span` at most.
     pub fn shut_down_within(&mut self, span: Duration) {
         self.model.shut_down_by(Deadline::Within(span), || self.system.now());
     }
 
-    /// How many buffers of the pools are lent, to operations, completions and the program. Zero when nothing was
-    /// received that has not been dropped.
+    /// How many buffers of the pools are lent, to operations, completions and the program. Zero when nothing
+    /// was received that has not been dropped.
     pub fn outstanding(&self) -> usize {
         (self.model.outstanding() as usize).saturating_sub(self.mailbox.len())
     }
@@ -505,7 +527,8 @@ impl<C, S: System> Drop for Proactor<C, S> {
     fn drop(&mut self) {
         // Leases that come home from now on have none: they free their memory.
         self.mailbox.close();
-        // The system closes what is left, with a FIN. A send that is cut off by that must not seem complete (K2).
+        // The system closes what is left, with a FIN. A send that is cut off by that must not seem complete
+        // (K2).
         for conn in self.model.conns_to_reset() {
             self.system.perform(Syscall::Close { conn, reset: true });
         }

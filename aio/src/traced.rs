@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use aio_model::{ConnId, Instant, Kind, Outcome, Readiness, Rearm, Syscall, System, SystemError};
+use aio_model::{
+    ConnId, Instant, Kind, OpId, Outcome, Readiness, Rearm, SubmitErrorKind, Syscall, System, SystemError,
+};
 use tracing::{Level, Span, debug_span, enabled, trace, warn};
 
 /// What every span and event is filtered by.
@@ -18,8 +20,8 @@ pub(crate) fn is_on() -> bool {
 
 /// The spans of the connections that were opened while somebody listened.
 ///
-/// A subscriber is code of the user's, and may panic. So what is to be told is written down while the model is between
-/// a call and its record, and told when it is not ([`tell`](Spans::tell)).
+/// A subscriber is code of the user's, and may panic. So what is to be told is written down while the model
+/// is between a call and its record, and told when it is not ([`tell`](Spans::tell)).
 #[derive(Debug, Default)]
 pub(crate) struct Spans {
     open: BTreeMap<ConnId, Span>,
@@ -47,7 +49,8 @@ impl Spans {
         }
     }
 
-    /// Tells what was written down. Each is taken out before it is told: a subscriber that panics hears it once.
+    /// Tells what was written down. Each is taken out before it is told: a subscriber that panics hears it
+    /// once.
     #[inline]
     pub(crate) fn tell(&mut self) {
         if !self.untold.is_empty() {
@@ -83,6 +86,15 @@ impl Spans {
                 %error,
                 "the system has been short of something for a while; trying on, up to a second apart"
             );
+        });
+    }
+
+    /// An operation was submitted, or refused.
+    #[cold]
+    pub(crate) fn on_submitted(&self, conn: ConnId, submitted: Result<OpId, SubmitErrorKind>) {
+        self.trace(conn, || match submitted {
+            Ok(op) => trace!(target: TARGET, %op, "submitted"),
+            Err(reason) => trace!(target: TARGET, %reason, "refused"),
         });
     }
 

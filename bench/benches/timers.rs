@@ -6,7 +6,7 @@
 //! front now and then, many at once, so its *mean* is the cost of a timer, and its slowest sample says how
 //! much came at once.
 
-use aio_bench::{Chance, Deadlines, LIVE};
+use aio_bench::{Chance, DeadlineMix, LIVE};
 use aio_model::Tick;
 use aio_model::timers::{TimerId, Timers};
 use divan::{Bencher, black_box};
@@ -19,13 +19,13 @@ fn main() {
 struct Crowd {
     timers: Timers<u32>,
     ids: Vec<TimerId>,
-    deadlines: Deadlines,
+    deadlines: DeadlineMix,
     chance: Chance,
     now: u64,
 }
 
 impl Crowd {
-    fn new(live: u32, deadlines: Deadlines) -> Crowd {
+    fn new(live: u32, deadlines: DeadlineMix) -> Crowd {
         let (mut timers, mut chance) = (Timers::new(), Chance::new(7));
         let arm = |nth| timers.arm(deadlines.draw(deadlines.armed_at(nth, live), &mut chance), nth);
         let ids = (0..live).map(arm).collect();
@@ -39,12 +39,12 @@ impl Crowd {
 
 /// Every number of timers with every distribution.
 fn rows() -> impl Iterator<Item = MicroRow> {
-    Deadlines::ALL.into_iter().flat_map(|deadlines| LIVE.map(|live| MicroRow { deadlines, live }))
+    DeadlineMix::ALL.into_iter().flat_map(|deadlines| LIVE.map(|live| MicroRow { deadlines, live }))
 }
 
 #[derive(Clone, Copy)]
 struct MicroRow {
-    deadlines: Deadlines,
+    deadlines: DeadlineMix,
     live: u32,
 }
 

@@ -6,7 +6,7 @@ use crate::Chance;
 
 /// A distribution of the time from the arming of a timer to its deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deadlines {
+pub enum DeadlineMix {
     /// From 1 ms to 10 min, every order of magnitude alike: a program with all kinds of timeouts.
     Mixed,
     /// 30 s, for all, armed one after the other: a server's one idle timeout.
@@ -18,28 +18,28 @@ pub enum Deadlines {
 /// 30 s in ticks.
 const EQUAL: u64 = 30_000;
 
-impl Deadlines {
+impl DeadlineMix {
     /// Every distribution.
-    pub const ALL: [Deadlines; 3] = [Deadlines::Mixed, Deadlines::Equal, Deadlines::Herd];
+    pub const ALL: [DeadlineMix; 3] = [DeadlineMix::Mixed, DeadlineMix::Equal, DeadlineMix::Herd];
 
     /// A deadline for a timer that is armed at `now`.
     pub fn draw(self, now: u64, chance: &mut Chance) -> Tick {
         match self {
-            Deadlines::Mixed => {
+            DeadlineMix::Mixed => {
                 // 10 min are about 2^19.2 ms: an exponent, then a place between its power and the next.
                 let power = 1 << chance.below(20);
                 Tick(now + (u64::from(power + chance.below(power))).min(600_000))
             }
-            Deadlines::Equal | Deadlines::Herd => Tick(now + EQUAL),
+            DeadlineMix::Equal | DeadlineMix::Herd => Tick(now + EQUAL),
         }
     }
 
     /// When the `nth` of `live` timers was armed, of those that are there at one time.
     pub fn armed_at(self, nth: u32, live: u32) -> u64 {
         match self {
-            Deadlines::Mixed | Deadlines::Herd => 0,
+            DeadlineMix::Mixed | DeadlineMix::Herd => 0,
             // Timers that live for 30 s and are armed at a steady rate are spread over 30 s.
-            Deadlines::Equal => u64::from(nth) * EQUAL / u64::from(live),
+            DeadlineMix::Equal => u64::from(nth) * EQUAL / u64::from(live),
         }
     }
 }

@@ -18,7 +18,7 @@ pub mod peers;
 pub mod process;
 
 pub use chance::Chance;
-pub use deadlines::Deadlines;
+pub use deadlines::DeadlineMix;
 
 /// How many entries live beside the one that is measured.
 pub const LIVE: [u32; 4] = [1_000, 10_000, 100_000, 1_000_000];

@@ -120,22 +120,22 @@ fn attempts_and_bytes() {
 fn events_of_who_is_gone_and_turns() {
     let mut story = Story::new();
     let gone = story.open(Kind::Stream);
-    story.model.unopen(gone);
+    story.model.rollback_open(gone);
     story.counts(|counts| counts.opened -= 1);
     for _ in 0..2 {
         story.model.on_ready(gone, Readiness::READABLE);
         story.counts(|counts| counts.events_stale += 1);
-        story.model.unopen(gone);
+        story.model.rollback_open(gone);
         story.counts(|_| ());
     }
     let mut os = sim::SimOs::new(sim::Net::calm(), sim::EngineKind::Epoll);
     for _ in 0..2 {
-        turn(&mut story.model, &mut os, Some(Instant::ZERO)).unwrap();
+        turn(&mut story.model, &mut os, Some(Instant::ZERO), &mut Vec::new()).unwrap();
         story.counts(|counts| (counts.turns, counts.waits) = (counts.turns + 1, counts.waits + 1));
     }
     let own = story.model.own();
     story.submit(own, Post::new());
-    turn(&mut story.model, &mut os, Some(Instant::ZERO)).unwrap();
+    turn(&mut story.model, &mut os, Some(Instant::ZERO), &mut Vec::new()).unwrap();
     story.counts(|counts| counts.turns += 1);
 }
 

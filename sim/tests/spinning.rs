@@ -23,7 +23,7 @@ const WAKE: Wait = (Duration::from_micros(15), 0, false);
 struct Nobody;
 
 impl Home for Nobody {
-    fn come_home(&self, _: Returned) {}
+    fn return_buffer(&self, _: Returned) {}
 }
 
 impl Wake for Nobody {
@@ -108,7 +108,7 @@ impl Story {
     /// Has waits like that, one after the other.
     fn waits(&mut self, wait: Wait, count: u32) {
         self.system.next = wait;
-        (0..count).for_each(|_| turn(&mut self.model, &mut self.system, None).unwrap());
+        (0..count).for_each(|_| turn(&mut self.model, &mut self.system, None, &mut Vec::new()).unwrap());
     }
 
     /// For how long it polls in a wait that says nothing about whether that pays; but it ends a streak.

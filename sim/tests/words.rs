@@ -211,9 +211,9 @@ fn a_model_is_shown_in_short_and_at_length() {
     submit(&mut model, conn, Close::linger(2 * MS));
     let closers =
         [Close::now(), Close::flush()].map(|close| format!("{:?}", Operation::<()>::into_request(close)));
-    assert!(closers[0].contains("work: close,") && closers[1].contains("work: close_flush"), "{closers:?}");
+    assert!(closers[0].contains("kind: close,") && closers[1].contains("kind: close_flush"), "{closers:?}");
     let post = format!("{:?}", Operation::<()>::into_request(Post::with("x")));
-    assert!(post.contains("work: post") && post.contains("Static(1 bytes)"), "{post}");
+    assert!(post.contains("kind: post") && post.contains("Static(1 bytes)"), "{post}");
 
     let short = format!("{model:?}");
     assert!(short.starts_with("Model { now: 0ns, connections: 3, ops: 10, completions: 3, "), "{short}");
@@ -365,7 +365,7 @@ fn a_turn_is_all_its_steps() {
     let conn = model.open(Kind::Stream).unwrap();
     assert!(aio_model::System::adopt(&mut os, conn, socket).is_ok());
     submit(&mut model, conn, Send::new("hello"));
-    aio_model::turn(&mut model, &mut os, Some(Instant::ZERO)).unwrap();
+    aio_model::turn(&mut model, &mut os, Some(Instant::ZERO), &mut Vec::new()).unwrap();
     assert_eq!((net.peer_read(peer), model.completions()), (b"hello".to_vec(), 1));
 }
 

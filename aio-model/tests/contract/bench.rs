@@ -22,7 +22,7 @@ pub(crate) struct Shelf(Mutex<Vec<Returned>>, AtomicBool);
 struct Way(Weak<Shelf>);
 
 impl Home for Way {
-    fn come_home(&self, buffer: Returned) {
+    fn return_buffer(&self, buffer: Returned) {
         if let Some(shelf) = self.0.upgrade() {
             shelf.0.lock().unwrap().push(buffer);
         }

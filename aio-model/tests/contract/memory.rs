@@ -91,7 +91,7 @@ impl Drop for Fragile {
 struct Nowhere;
 
 impl Home for Nowhere {
-    fn come_home(&self, _: Returned) {}
+    fn return_buffer(&self, _: Returned) {}
 }
 
 fn accepting() -> (Model<Fragile>, &'static Cell<(bool, bool)>) {

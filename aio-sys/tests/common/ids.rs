@@ -10,7 +10,7 @@ pub(crate) struct Ids(pub(crate) Model<()>);
 struct Homeless;
 
 impl Home for Homeless {
-    fn come_home(&self, _: Returned) {}
+    fn return_buffer(&self, _: Returned) {}
 }
 
 impl Ids {

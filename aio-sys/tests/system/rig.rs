@@ -114,7 +114,7 @@ impl Rig {
 impl Ids {
     /// The next id of the same place.
     pub(crate) fn reopen(&mut self, conn: ConnId) -> ConnId {
-        self.0.unopen(conn);
+        self.0.rollback_open(conn);
         let next = self.open();
         assert_eq!(next.index(), conn.index());
         assert_ne!(next, conn);

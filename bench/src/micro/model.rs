@@ -24,7 +24,7 @@ pub struct Steps {
 struct Nowhere;
 
 impl Home for Nowhere {
-    fn come_home(&self, _buffer: Returned) {}
+    fn return_buffer(&self, _buffer: Returned) {}
 }
 
 impl Default for Steps {

@@ -23,13 +23,17 @@ pub struct EchoMode {
     pub deadline: Option<Duration>,
     /// Whether to poll before sleeping.
     pub spin: Spin,
+    /// Whether buffers are dropped, and not given back at once.
+    pub drops: bool,
 }
 
 impl EchoMode {
     /// Every receive has a deadline, which never comes.
-    pub const DEADLINE: EchoMode = EchoMode { deadline: Some(DEADLINE), spin: Spin::Off };
+    pub const DEADLINE: EchoMode = EchoMode { deadline: Some(DEADLINE), spin: Spin::Off, drops: false };
     /// Polls before it sleeps, while that pays.
-    pub const SPIN: EchoMode = EchoMode { deadline: None, spin: Spin::Adaptive };
+    pub const SPIN: EchoMode = EchoMode { deadline: None, spin: Spin::Adaptive, drops: false };
+    /// Drops each buffer, which returns to its pool by itself then.
+    pub const DROPS: EchoMode = EchoMode { deadline: None, spin: Spin::Off, drops: true };
 }
 
 /// An echo server that is stepped.
@@ -37,7 +41,7 @@ impl EchoMode {
 pub struct Echo {
     aio: Proactor<Ctx>,
     batch: Vec<Completion<Ctx>>,
-    deadline: Option<Duration>,
+    manner: EchoMode,
 }
 
 /// Serves, for ever.
@@ -86,7 +90,7 @@ impl Echo {
         let mut aio = Proactor::<Ctx>::builder().pool(1024, buffer).spin(manner.spin).build()?;
         let listener = aio.adopt(listener)?;
         aio.submit(listener, Accept::many(), Ctx::Accept)?;
-        Ok(Echo { aio, batch: Vec::with_capacity(1024), deadline: manner.deadline })
+        Ok(Echo { aio, batch: Vec::with_capacity(1024), manner })
     }
 
     /// Takes a turn, and handles what it completed.
@@ -96,7 +100,7 @@ impl Echo {
     /// When epoll fails.
     #[inline(never)]
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
-        let Echo { aio, batch, deadline } = self;
+        let Echo { aio, batch, manner: EchoMode { deadline, drops, .. } } = self;
         let goes_on = aio.turn(batch, timeout)?;
         for Completion { context, conn, buffer, result, .. } in batch.drain(..) {
             let (conn, next) = match (context, result) {
@@ -104,7 +108,14 @@ impl Echo {
                 (Ctx::Read, Ok(Done::Received { end_of_stream: false })) => {
                     (conn, aio.submit(conn, Send::new(buffer), Ctx::Write).map(drop))
                 }
-                (Ctx::Write, Ok(_)) => (conn, read(aio, conn, *deadline)),
+                (Ctx::Write, Ok(_)) => {
+                    if *drops {
+                        drop(buffer)
+                    } else {
+                        aio.give_back(buffer)
+                    }
+                    (conn, read(aio, conn, *deadline))
+                }
                 _ => {
                     aio.close(conn);
                     continue;
@@ -132,8 +143,8 @@ pub fn layout() -> [(&'static str, usize); 6] {
     [
         ("bytes of a connection in the model", model.conn_bytes),
         ("bytes of a connection in the system", Os::CONN_BYTES),
-        ("bytes of an operation", model.op_bytes),
-        ("bytes of what an operation carries", model.cargo_bytes),
+        ("bytes of an operation behind another", model.queued_bytes),
+        ("bytes of what few connections have", model.extra_bytes),
         ("bytes of a timer", model.timer_bytes),
         ("bytes of a completion in a batch", size_of::<Completion<Ctx>>()),
     ]

@@ -164,7 +164,8 @@ impl Episode {
         }
     }
 
-    /// Submits so many sleeps that end around one instant, one of them at it: more than a list of timers holds.
+    /// Submits so many sleeps that end around one instant, one of them at it: more than a list of timers
+    /// holds.
     pub(crate) fn submit_crowd(&mut self) {
         let now = self.net.now();
         let (at, unit) = self.choose(|choice| odd::boundary_of(choice, now));
@@ -179,7 +180,8 @@ impl Episode {
         }
     }
 
-    /// What happens so seldom that it is no action, if it is to happen at all: places grow old, and crowds are armed.
+    /// What happens so seldom that it is no action, if it is to happen at all: places grow old, and crowds
+    /// are armed.
     pub(crate) fn now_and_then(&mut self) {
         let (ages, crowds) = (self.plan.ages, self.plan.crowds);
         if self.choose(|choice| choice.chance(ages)) {

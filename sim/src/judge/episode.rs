@@ -1,7 +1,7 @@
 //! An episode: one life of a model in a simulated world, judged after every step.
 //!
-//! Chaos, while the workload acts and faults strike; then the faults heal, the peers behave, and everything that
-//! can end must; then the model is shut down, and nothing may be left over.
+//! Chaos, while the workload acts and faults strike; then the faults heal, the peers behave, and everything
+//! that can end must; then the model is shut down, and nothing may be left over.
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

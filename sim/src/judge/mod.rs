@@ -1,7 +1,7 @@
 //! The judge: a workload drives the model in the simulated world, and two accounts of the contract judge it.
 //!
-//! The oracle judges an episode of the model after every step. The reference predicts what `aio::Proactor` does, call
-//! by call. Neither shares code with the model, nor with the other.
+//! The oracle judges an episode of the model after every step. The reference predicts what `aio::Proactor`
+//! does, call by call. Neither shares code with the model, nor with the other.
 
 pub(crate) mod asking;
 pub(crate) mod context;

@@ -28,7 +28,8 @@ pub(crate) fn span(choice: &mut Choice) -> Duration {
     }
 }
 
-/// A span as a lingering close counts it: in whole milliseconds, rounded up, as many as a number of 32 bits holds.
+/// A span as a lingering close counts it: in whole milliseconds, rounded up, as many as a number of 32 bits
+/// holds.
 pub(crate) fn in_millis(span: Duration) -> u32 {
     let begun = u128::from(!span.as_nanos().is_multiple_of(u128::from(MS)));
     u32::try_from(span.as_millis() + begun).unwrap_or(u32::MAX)
@@ -41,8 +42,8 @@ pub(crate) fn edge(choice: &mut Choice, now: Instant) -> Instant {
     earlier(Instant::from_nanos(at + 1), Duration::from_nanos(choice.below(3)))
 }
 
-/// The next instant at which the count of milliseconds has so many sixes of its lowest bits all 0, and how many
-/// milliseconds apart such instants are.
+/// The next instant at which the count of milliseconds has so many sixes of its lowest bits all 0, and how
+/// many milliseconds apart such instants are.
 pub(crate) fn boundary_of(choice: &mut Choice, now: Instant) -> (Instant, u64) {
     let unit = 1 << (6 * choice.within(1..=4));
     let tick = (now.as_nanos() / MS / unit + 1 + choice.below(2)) * unit;

@@ -78,7 +78,8 @@ impl Plan {
         let actions = 1 + choice.magnitude(actions_max);
         // One in four shuts down in the middle of it.
         let shut_down_at = (choice.below(4) == 3).then(|| choice.below(actions));
-        // What is drawn last was thought of last: tapes that were kept go on meaning what they did, with 0s put in here.
+        // What is drawn last was thought of last: tapes that were kept go on meaning what they did, with 0s
+        // put in here.
         let interludes =
             *choice.pick(&[Odds::NEVER, Odds::NEVER, Odds::NEVER, Odds::one_in(20), Odds::one_in(3)]);
         let used = *choice.pick(USED);
@@ -126,13 +127,13 @@ fn draw_pool(choice: &mut Choice) -> PoolSize {
     PoolSize { buffers_max: 1 + small(choice, 3), buffer_bytes }
 }
 
-/// How many times each place may have been used before: not at all, or almost until a byte, two of them, the sign, or
-/// all of the generation are used up.
+/// How many times each place may have been used before: not at all, or almost until a byte, two of them, the
+/// sign, or all of the generation are used up.
 const USED: &[u32] =
     &[0, 0, 0, 0, (1 << 8) - 3, (1 << 16) - 3, (1 << 24) - 3, (1 << 31) - 3, u32::MAX - 20, u32::MAX - 3];
 
-/// When a run may begin: a while after the origin, so that there is something to step back into, or shortly before as
-/// many milliseconds or nanoseconds as some number may hold no more. More than 290 years are left.
+/// When a run may begin: a while after the origin, so that there is something to step back into, or shortly
+/// before as many milliseconds or nanoseconds as some number may hold no more. More than 290 years are left.
 const STARTS: &[Instant] = &[
     START,
     START,

@@ -1,8 +1,9 @@
 //! Probes: which of the things that matter have happened, and how often.
 //!
-//! A simulator that never gets somewhere finds nothing there. So what calls are answered, what operations end with,
-//! what is refused, what users do to lanes in which place, and each fault, is counted; `sim/probes.txt` names what a
-//! campaign must reach, and one that does not reach all of it has failed, however many steps it took.
+//! A simulator that never gets somewhere finds nothing there. So what calls are answered, what operations end
+//! with, what is refused, what users do to lanes in which place, and each fault, is counted; `sim/probes.txt`
+//! names what a campaign must reach, and one that does not reach all of it has failed, however many steps it
+//! took.
 
 use std::collections::BTreeMap;
 

@@ -1,17 +1,18 @@
 //! The proactor once more, as plainly as it can be said: what the contract promises, and nothing for speed.
 //!
-//! Queues are queues, and everything else is searched for: what a lane wants to do and where it stands, what falls
-//! due next, how many of anything there are. An operation is a value that moves from its lane to the completions. It
-//! shares no code with the model, only the words. `cargo test -p sim --test reference` gives `aio::Proactor` and
-//! this the same calls, the same answers of a system and the same clock, and compares, after every call, what came
-//! of it, the system calls that it made, and all that can be seen of connections and operations.
+//! Queues are queues, and everything else is searched for: what a lane wants to do and where it stands, what
+//! falls due next, how many of anything there are. An operation is a value that moves from its lane to the
+//! completions. It shares no code with the model, only the words. `cargo test -p sim --test reference` gives
+//! `aio::Proactor` and this the same calls, the same answers of a system and the same clock, and compares,
+//! after every call, what came of it, the system calls that it made, and all that can be seen of connections
+//! and operations.
 //!
-//! Where the contract leaves an order open, this one says which it is: lanes are served in the order in which they
-//! came to have something to do; of deadlines in one millisecond, the one set first comes first; a shutdown goes
-//! through the connections by the numbers of their places.
+//! Where the contract leaves an order open, this one says which it is: lanes are served in the order in which
+//! they came to have something to do; of deadlines in one millisecond, the one set first comes first; a
+//! shutdown goes through the connections by the numbers of their places.
 //!
-//! A rule stands where it is kept, under its name. Each has a place that asks `keeps`: there a test can switch it off,
-//! and without any one of them the comparison must fail.
+//! A rule stands where it is kept, under its name. Each has a place that asks `keeps`: there a test can
+//! switch it off, and without any one of them the comparison must fail.
 
 mod attempt;
 mod buffer;
@@ -50,21 +51,29 @@ pub struct Reference {
     overdue: bool,
     conns: BTreeMap<u32, Conn>,
     conn_places: Places,
-    op_places: Places,
+    /// The connections that are gone, but whose places are not free: how many of their completions wait to be
+    /// taken.
+    gone: BTreeMap<u32, usize>,
+    /// Operations that are queued, or whose completion was not taken.
+    credits: usize,
+    /// How many operations were ever accepted.
+    accepted: u32,
     pools: BTreeMap<PoolId, Pool>,
     /// The lanes that have something to attempt.
     line: VecDeque<LaneName>,
-    /// How many of them are yet to be served in this turn.
-    round: usize,
+    /// Those of them that are yet to be served in this turn.
+    up: Vec<LaneName>,
     /// The accepting lanes that wait for a connection's place or a credit.
     held: VecDeque<LaneName>,
-    /// Those of them that got one since the others came: they come after them (K6).
-    held_served: VecDeque<LaneName>,
-    /// The lanes that pause for want of a descriptor; and those of them that had one since the others came to wait.
+    /// The lanes that pause for want of a descriptor; and those of them that had one since the others came to
+    /// wait.
     short: VecDeque<LaneName>,
     short_served: VecDeque<LaneName>,
     sleeping: Vec<Op>,
     ended: VecDeque<Completion>,
+    /// The completions that the turn under way hands over, and how many there may be.
+    batch: Vec<Completion>,
+    room: usize,
     /// The pools of the leases that were dropped since the last turn.
     homeward: Vec<PoolId>,
     /// The next lease that is dropped is to wake the loop.
@@ -94,8 +103,8 @@ struct Conn {
     lanes: [Lane; 2],
     /// The close that completes when it is gone.
     closer: Option<Op>,
-    /// When flushing or lingering ends: the span of a lingering close, or as a shutdown says where there is no close. The
-    /// deadline of a close is its own.
+    /// When flushing or lingering ends: the span of a lingering close, or as a shutdown says where there is
+    /// no close. The deadline of a close is its own.
     ends: Option<Alarm>,
 }
 
@@ -190,15 +199,18 @@ impl Reference {
             overdue: false,
             conns: BTreeMap::new(),
             conn_places: Places::default(),
-            op_places: Places::default(),
+            gone: BTreeMap::new(),
+            credits: 0,
+            accepted: 0,
             line: VecDeque::new(),
-            round: 0,
+            up: vec![],
             held: VecDeque::new(),
-            held_served: VecDeque::new(),
             short: VecDeque::new(),
             short_served: VecDeque::new(),
             sleeping: vec![],
             ended: VecDeque::new(),
+            batch: vec![],
+            room: 0,
             homeward: vec![],
             awaits_lease: false,
             wakes: 0,
@@ -218,7 +230,7 @@ impl Reference {
 
     /// C6: an operation that was accepted has a place until its completion is taken.
     fn has_credit(&self) -> bool {
-        self.op_places.len() < self.plan.limits.ops_max.get() as usize
+        self.credits < self.plan.limits.ops_max.get() as usize
     }
 
     fn lane(&self, name: LaneName) -> &Lane {
@@ -247,7 +259,7 @@ impl Reference {
     fn place(&self, lane: LaneName) -> LanePlace {
         if self.line.contains(&lane) {
             LanePlace::Running
-        } else if self.held.contains(&lane) || self.held_served.contains(&lane) {
+        } else if self.held.contains(&lane) {
             LanePlace::Held
         } else if self.pools.values().any(|pool| pool.parked.contains(&lane)) {
             LanePlace::Parked
@@ -273,8 +285,8 @@ impl Reference {
         }
     }
 
-    /// Something about a connection has changed: its lanes stand where that puts them, and if it flushes and no send
-    /// is left, it goes on.
+    /// Something about a connection has changed: its lanes stand where that puts them, and if it flushes and
+    /// no send is left, it goes on.
     fn settle(&mut self, conn: u32) {
         LaneName::both(conn).into_iter().for_each(|lane| self.stand(lane));
         let flushed = |conn: &Conn| {
@@ -290,6 +302,12 @@ impl Reference {
             return;
         }
         match (self.place(lane), self.wants_attempt(lane)) {
+            // K6: who can not go on for want of a place waits for one at once, in the order in which they
+            // came.
+            (LanePlace::Idle | LanePlace::Running, true) if self.lane_lacks_place(lane) => {
+                self.step_aside(lane);
+                self.held.push_back(lane);
+            }
             (LanePlace::Idle, true) => self.line.push_back(lane),
             (_, false) => self.step_aside(lane),
             (_, true) => {}
@@ -299,8 +317,8 @@ impl Reference {
     /// Takes a lane out of wherever it stands.
     fn step_aside(&mut self, lane: LaneName) {
         self.line.retain(|other| *other != lane);
+        self.up.retain(|other| *other != lane);
         self.held.retain(|other| *other != lane);
-        self.held_served.retain(|other| *other != lane);
         self.short.retain(|other| *other != lane);
         self.short_served.retain(|other| *other != lane);
         self.pools.values_mut().for_each(|pool| pool.parked.retain(|other| *other != lane));
@@ -322,9 +340,17 @@ impl Reference {
         };
         // C2: what had moved counts, whatever the end.
         let bytes = if result.is_ok() || self.keeps(Rule::C2) { bytes } else { 0 };
-        let done = Completion { context, conn, op: id, buffer, bytes, result, more: false, credit: id };
-        self.ended.push_back(done);
-        unused.leases().into_iter().for_each(|pool| self.come_home(pool));
+        self.hand_over(Completion { context, conn, op: id, buffer, bytes, result, more: false });
+        unused.leases().into_iter().for_each(|pool| self.return_buffer(pool));
+    }
+
+    /// A completion goes into the batch of the turn under way, if that has room, or waits.
+    fn hand_over(&mut self, done: Completion) {
+        if self.ended.is_empty() && self.batch.len() < self.room {
+            self.batch.push(done);
+        } else {
+            self.ended.push_back(done);
+        }
     }
 
     /// Ends the operation at the head of a lane.
@@ -347,7 +373,7 @@ impl Reference {
     }
 
     /// A buffer is back: it goes to the lane that has waited longest (B3), or into its pool.
-    fn come_home(&mut self, pool: PoolId) {
+    fn return_buffer(&mut self, pool: PoolId) {
         let in_order = self.keeps(Rule::B3);
         let home = self.pool_mut(pool);
         let first = if in_order { home.parked.pop_front() } else { home.parked.pop_back() };
@@ -361,13 +387,27 @@ impl Reference {
         }
     }
 
-    /// A place for a connection or a completion is free: the accepts that waited for one try again, unless there
-    /// still is no connection to be had.
+    /// A place for a connection or a completion is free: the accepts that waited for one try again, unless
+    /// there still is no connection to be had.
     fn release_held(&mut self) {
-        while self.has_place()
-            && let Some(lane) = self.held.pop_front().or_else(|| self.held_served.pop_front())
-        {
-            self.stand(lane);
+        for lane in std::mem::take(&mut self.held) {
+            if self.lane_lacks_place(lane) {
+                self.held.push_back(lane);
+            } else {
+                self.stand(lane);
+            }
+        }
+    }
+
+    /// A place or a credit was taken: the accepts in line that lack one now wait for it, in the order in
+    /// which they stand there; the one that has taken it comes last (K6).
+    fn hold_all(&mut self, last: Option<LaneName>) {
+        let lacking = self.line.iter().copied().filter(|lane| self.lane_lacks_place(*lane));
+        let (mut lanes, served): (Vec<_>, Vec<_>) = lacking.partition(|lane| Some(*lane) != last);
+        lanes.extend(served);
+        for lane in lanes {
+            self.step_aside(lane);
+            self.held.push_back(lane);
         }
     }
 
@@ -382,8 +422,11 @@ impl Reference {
     /// Forgets a connection.
     fn forget(&mut self, conn: u32) {
         LaneName::both(conn).into_iter().for_each(|lane| self.step_aside(lane));
-        self.conns.remove(&conn);
-        self.conn_places.leave(conn);
+        let gone = self.conns.remove(&conn).expect("the connection exists");
+        match self.ended.iter().filter(|done| done.conn == gone.id).count() {
+            0 => self.conn_places.leave(conn),
+            waiting => drop(self.gone.insert(conn, waiting)),
+        }
         self.release_held();
     }
 }

@@ -1,4 +1,5 @@
-//! The workload: a user who does anything the interface allows, in any state, and peers who do as they please.
+//! The workload: a user who does anything the interface allows, in any state, and peers who do as they
+//! please.
 
 use std::time::Duration;
 
@@ -83,8 +84,8 @@ impl Action {
         Action::SetPool,
     ];
 
-    /// How often it is taken, in relation to the others, before the plan of an episode has its say. What ends much is
-    /// rare, or there is never much to end.
+    /// How often it is taken, in relation to the others, before the plan of an episode has its say. What ends
+    /// much is rare, or there is never much to end.
     pub(crate) const fn weight(self) -> u32 {
         match self {
             Action::Turn => 12,
@@ -228,7 +229,7 @@ impl Episode {
                 self.oracle.on_adopted(conn, Kind::Stream, Some(peer.serial()));
                 remember(&mut self.workload.conns, conn);
             }
-            Err(_) => self.model.unopen(conn),
+            Err(_) => self.model.rollback_open(conn),
         }
     }
 
@@ -243,12 +244,12 @@ impl Episode {
                 remember(&mut self.workload.conns, conn);
                 self.workload.listeners.push((conn, id));
             }
-            Err(_) => self.model.unopen(conn),
+            Err(_) => self.model.rollback_open(conn),
         }
     }
 
-    /// Asks the model for something that has a deadline, and tells when that is, and what time it was for the model: it
-    /// looks at the clock, if need be, and what it sees there is not what it was told last.
+    /// Asks the model for something that has a deadline, and tells when that is, and what time it was for the
+    /// model: it looks at the clock, if need be, and what it sees there is not what it was told last.
     pub(crate) fn timed<R>(
         &mut self,
         deadline: Option<Deadline>,

@@ -1,11 +1,11 @@
 //! What the fuzzers run: properties of bytes, kept here so that stable Rust and proptest run them too.
 //!
-//! Each takes any bytes for a script, plays it on a part of the model and on a naive account of what that part
-//! promises, and says where the two disagree. The targets in `fuzz/` are one line each; `cargo test -p sim`
-//! plays the seeds that are kept beside them.
+//! Each takes any bytes for a script, plays it on a part of the model and on a naive account of what that
+//! part promises, and says where the two disagree. The targets in `fuzz/` are one line each; `cargo test -p
+//! sim` plays the seeds that are kept beside them.
 //!
-//! A judge that can not say no is worth nothing: each property is generic over what it judges, or over its own
-//! rules, and its tests hand it a broken one that it must reject.
+//! A judge that can not say no is worth nothing: each property is generic over what it judges, or over its
+//! own rules, and its tests hand it a broken one that it must reject.
 
 macro_rules! ensure {
     ($holds:expr, $($what:tt)+) => {

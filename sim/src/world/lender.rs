@@ -30,7 +30,7 @@ pub struct Lender(Model<()>);
 pub(crate) struct Nowhere;
 
 impl Home for Nowhere {
-    fn come_home(&self, _: Returned) {}
+    fn return_buffer(&self, _: Returned) {}
 }
 
 impl Default for Lender {
@@ -62,7 +62,7 @@ impl Lender {
     ///
     /// As [`open`](Lender::open).
     pub fn reopen(&mut self, conn: ConnId) -> ConnId {
-        self.0.unopen(conn);
+        self.0.rollback_open(conn);
         self.open()
     }
 
@@ -155,7 +155,7 @@ impl Lender {
             let count = usize::try_from(done.bytes).expect("no more than was lent");
             bytes.extend(done.buffer.chunks().flatten().take(count));
         }
-        self.0.unopen(conn);
+        self.0.rollback_open(conn);
         bytes
     }
 }

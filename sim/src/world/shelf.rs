@@ -24,7 +24,7 @@ struct Memory {
 struct Way(Weak<Shelf>);
 
 impl Home for Way {
-    fn come_home(&self, buffer: Returned) {
+    fn return_buffer(&self, buffer: Returned) {
         if let Some(shelf) = self.0.upgrade() {
             shelf.lock().push(buffer);
         }

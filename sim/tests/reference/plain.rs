@@ -12,7 +12,7 @@ use sim::reference::{self, ConnLook, Gauges, Id, LaneLook, Manner, OpLook, Work}
 use super::world::{Os, plain};
 
 pub(crate) fn plain_op(op: OpId) -> Id {
-    Id { realm: op.realm(), index: op.index(), generation: op.key().generation().get() }
+    Id { realm: op.realm(), index: u32::try_from(op.number()).unwrap(), generation: 1 }
 }
 
 /// An operation of the proactor's, of the same work.
@@ -134,7 +134,9 @@ pub(crate) fn ops(aio: &Proactor<u32, Os>) -> Vec<OpLook> {
         lease: info.lease,
         place: info.place,
     });
-    looks.collect()
+    let mut looks: Vec<OpLook> = looks.collect();
+    looks.sort_by_key(|look| (look.id, look.ended));
+    looks
 }
 
 pub(crate) fn gauges(aio: &Proactor<u32, Os>) -> Gauges {

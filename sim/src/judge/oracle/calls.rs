@@ -12,7 +12,8 @@ use super::{Conn, End, Fin, Oracle, Phase, RECEIVE, SEND, Task};
 const SPIN_MAX: Duration = Duration::from_micros(50);
 const SPINS_IN_VAIN_MAX: u32 = 10;
 
-/// What is behind the last byte: what a send was told, which is told once, unless it only says that nothing can be sent.
+/// What is behind the last byte: what a send was told, which is told once, unless it only says that nothing
+/// can be sent.
 fn behind(sends: Option<End>) -> End {
     use SystemErrorKind::{BrokenPipe, NotConnected};
     match sends {
@@ -22,7 +23,8 @@ fn behind(sends: Option<End>) -> End {
 }
 
 impl Oracle {
-    /// A receive found no more bytes, and the peer has sent an end, or it has not: then nobody is to be told of one (K4).
+    /// A receive found no more bytes, and the peer has sent an end, or it has not: then nobody is to be told
+    /// of one (K4).
     pub fn on_no_more(&mut self, conn: ConnId, peer_ended: bool) {
         let told = self.conns.get(&conn).and_then(|conn| conn.lanes[RECEIVE].end);
         self.ensure(peer_ended || told != Some(End::EndOfStream), "K4", "end-was-sent", || {
@@ -43,8 +45,8 @@ impl Oracle {
         self.note_short(outstanding);
     }
 
-    /// A step of a turn was taken, and it is not over: its attempts, as many ends of what has expired as it has room for,
-    /// and three steps more is what it may take (K6).
+    /// A step of a turn was taken, and it is not over: its attempts, as many ends of what has expired as it
+    /// has room for, and three steps more is what it may take (K6).
     pub fn on_turn_step(&mut self, outstanding: u32) {
         self.note_short(outstanding);
         self.turn.steps += 1;
@@ -113,8 +115,9 @@ impl Oracle {
         self.ensure(stops, "K6", "spins-if-it-pays", || format!("polled in vain {times} times in a row"));
     }
 
-    /// A pool asked for the memory of another buffer, and got it or not. Refused, it does not ask again before a pause is
-    /// over: a millisecond, and twice as long each time in a row, up to about a second (K5).
+    /// A pool asked for the memory of another buffer, and got it or not. Refused, it does not ask again
+    /// before a pause is over: a millisecond, and twice as long each time in a row, up to about a second
+    /// (K5).
     pub fn on_asked(&mut self, pool: PoolId, granted: bool) {
         let index =
             (0..self.pools.len()).find(|index| u16::try_from(*index).ok().map(PoolId::new) == Some(pool));
@@ -150,8 +153,8 @@ impl Oracle {
         }
     }
 
-    /// Judges that a turn is bounded, and each lane's part of it (K6). Returns whether it is a last attempt, which the
-    /// bounds of what has expired are for.
+    /// Judges that a turn is bounded, and each lane's part of it (K6). Returns whether it is a last attempt,
+    /// which the bounds of what has expired are for.
     pub(super) fn count_call(&mut self, conn: ConnId, lane: usize, call: &str) -> bool {
         let last = self.is_last_attempt(conn, lane);
         let calls = self.turn.by_lane.get(&(conn, lane)).copied().unwrap_or(0) + u32::from(!last);
@@ -199,8 +202,8 @@ impl Oracle {
         Some((serial, self.ops.get(&serial)?.task))
     }
 
-    /// Judges that a call which the system was short of something for is not made again before the pause is over (K5),
-    /// unless it is the last attempt.
+    /// Judges that a call which the system was short of something for is not made again before the pause is
+    /// over (K5), unless it is the last attempt.
     pub(super) fn judge_pause(&mut self, conn: ConnId, lane: usize, call: &str, last: bool) {
         let now = self.now;
         let Some(state) = self.lane(conn, lane) else { return };
@@ -213,7 +216,7 @@ impl Oracle {
     }
 
     /// An attempt that moved nothing.
-    pub(super) fn hindered(&mut self, conn: ConnId, lane: usize, outcome: Outcome) {
+    pub(super) fn on_no_progress(&mut self, conn: ConnId, lane: usize, outcome: Outcome) {
         let (now, armed) = (self.now, self.armed);
         let head = self.conns.get(&conn).and_then(|conn| conn.lanes[lane].queue.front().copied());
         let task = head.and_then(|head| self.ops.get(&head)).map(|op| op.task);
@@ -318,7 +321,7 @@ impl Oracle {
                     self.end(serial, Ok(Done::Received { end_of_stream: false }));
                 }
             }
-            other => self.hindered(conn, RECEIVE, other),
+            other => self.on_no_progress(conn, RECEIVE, other),
         }
     }
 
@@ -343,7 +346,7 @@ impl Oracle {
                     self.end(serial, Ok(Done::Sent));
                 }
             }
-            other => self.hindered(conn, SEND, other),
+            other => self.on_no_progress(conn, SEND, other),
         }
         self.flushed(conn);
     }
@@ -356,7 +359,7 @@ impl Oracle {
         });
         let Some((op, task)) = self.called(listener, RECEIVE, "an accept") else { return };
         if outcome != Outcome::Done {
-            return self.hindered(listener, RECEIVE, outcome);
+            return self.on_no_progress(listener, RECEIVE, outcome);
         }
         if let Some(lane) = self.lane(listener, RECEIVE) {
             lane.ready = true;
@@ -393,9 +396,9 @@ impl Oracle {
         }
     }
 
-    /// Judges that nobody who accepts many takes place after place before others who wait for one (K6): who took one, or
-    /// several in a turn, stands behind them from then on. An accept that is submitted anew is a new one in the line.
-    /// Twice is no starvation yet: small turns may look at the one who waits while there is no place, and again too late.
+    /// Judges that nobody who accepts many takes place after place before others who wait for one (K6): who
+    /// took one, or several in a turn, stands behind them from then on. An accept that is submitted anew is a
+    /// new one in the line.
     fn judge_places(&mut self, taker: ConnId, op: u64) {
         let (now, turn) = (self.now, self.turns);
         let (credits, most) = (self.credits(), self.limits.ops_max.get());
@@ -411,7 +414,7 @@ impl Oracle {
             if could && waited && lane.ready && !lane.pauses(now) && !lane.outrun.contains(&(op, turn)) {
                 lane.outrun.push((op, turn));
                 let turns = lane.outrun.iter().filter(|(other, _)| *other == op).count();
-                outrun = outrun.or((turns > 2).then_some(*id));
+                outrun = outrun.or((turns > 1).then_some(*id));
             }
         }
         self.ensure(outrun.is_none(), "K6", "places-in-turn", || {
@@ -430,7 +433,7 @@ impl Oracle {
         });
         match outcome {
             Outcome::Done => self.end(serial, Ok(Done::ShutDown)),
-            other => self.hindered(conn, SEND, other),
+            other => self.on_no_progress(conn, SEND, other),
         }
         self.flushed(conn);
     }

@@ -1,8 +1,8 @@
 //! The canaries of the oracle: a story in which one thing is wrong, and the one check that must say so.
 //!
-//! The stories are told to the oracle directly, as if by a user and a system, one of whom is broken. Where a check
-//! compares the oracle's account with the model and the network, an episode is led astray. That every check has a
-//! canary is checked by `tests/rules.rs`.
+//! The stories are told to the oracle directly, as if by a user and a system, one of whom is broken. Where a
+//! check compares the oracle's account with the model and the network, an episode is led astray. That every
+//! check has a canary is checked by `tests/rules.rs`.
 
 mod calls;
 mod completions;

@@ -131,7 +131,7 @@ impl Oracle {
         self.turn.place_free &= task != Task::Connect;
         let due = deadline.and_then(due_tick).map(|tick| (tick, self.armed));
         self.armed += 1;
-        self.note_generation(1, id.key());
+        self.note_number(id);
         self.counted.submitted += 1;
         self.counted.opened += u64::from(task == Task::Connect);
         let submitted_at = self.now;

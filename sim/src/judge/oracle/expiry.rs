@@ -34,15 +34,15 @@ enum Expired {
 }
 
 impl Oracle {
-    /// How much of what has expired may end in this turn: what its calls have left of their budget, or half of a
-    /// turn's if that is more.
+    /// How much of what has expired may end in this turn: what its calls have left of their budget, or half
+    /// of a turn's if that is more.
     pub(super) fn expiries_max(&self) -> u32 {
         let most = self.limits.turn_attempts_max.get();
         most.saturating_sub(self.turn.calls).max(most.div_ceil(2))
     }
 
-    /// The step that follows is to end the next of what has expired, if the turn has room for it. `outstanding` buffers
-    /// are lent.
+    /// The step that follows is to end the next of what has expired, if the turn has room for it.
+    /// `outstanding` buffers are lent.
     pub fn on_expiry(&mut self, outstanding: usize) {
         if self.turn.expiries >= self.expiries_max() {
             return;
@@ -212,7 +212,8 @@ impl Oracle {
         }
     }
 
-    /// The completion of something that its deadline ended is taken: in the order in which the deadlines came (T1).
+    /// The completion of something that its deadline ended is taken: in the order in which the deadlines came
+    /// (T1).
     pub(super) fn judge_order(&mut self, expired: Option<u64>) {
         let Some(expired) = expired else { return };
         let before = std::mem::replace(&mut self.expired_taken, expired);

@@ -1,10 +1,10 @@
 //! The oracle: what the contract says must happen, kept beside the model and compared with what does.
 //!
-//! It is a second, naive account of every connection and operation, fed only by what crosses the borders: what
-//! the user submits, the system calls and their outcomes, the events, and the completions. It shares no code
-//! with the model. `calls` judges the system's border, `completions` the user's, `winding` how connections begin
-//! and end, `expiry` what deadlines do, `rest` what must be true
-//! whenever nothing is under way. A rule of the contract that is broken is reported under its name.
+//! It is a second, naive account of every connection and operation, fed only by what crosses the borders:
+//! what the user submits, the system calls and their outcomes, the events, and the completions. It shares no
+//! code with the model. `calls` judges the system's border, `completions` the user's, `winding` how
+//! connections begin and end, `expiry` what deadlines do, `rest` what must be true whenever nothing is under
+//! way. A rule of the contract that is broken is reported under its name.
 
 mod calls;
 #[cfg(test)]
@@ -42,14 +42,17 @@ pub struct Oracle {
     rearm: Rearm,
     /// Of each pool, the buffers that may exist and their size.
     pools: Vec<(u32, usize)>,
-    /// Of each pool, until which millisecond it does not ask for memory that was refused, and how often in a row it was.
+    /// Of each pool, until which millisecond it does not ask for memory that was refused, and how often in a
+    /// row it was.
     refusals: Vec<(Option<(u64, u64)>, u32)>,
     conns: Rows<ConnId, Conn>,
     ops: Rows<u64, Op>,
     /// Completions of accepts that go on: they hold credits until they are taken.
     accepted: u32,
-    /// Of each place for a connection, and for an operation, the generation of the last one that had it.
-    generations: [Vec<u32>; 2],
+    /// Of each place for a connection, the generation of the last one that had it.
+    generations: Vec<u32>,
+    /// The last operation that was accepted.
+    last_op: Option<OpId>,
     /// What has happened, as it is counted.
     counted: Counters,
     /// The latest time that anybody told; steps back count as none.
@@ -83,8 +86,8 @@ struct TurnCounts {
     expiring: Option<expiry::Expiring>,
     /// What is armed before anything else in the step under way comes there among what is armed.
     armed_first: u64,
-    /// There was room for a connection from the beginning of the turn, and none was opened in it: whoever accepts
-    /// had no other to lose the place to.
+    /// There was room for a connection from the beginning of the turn, and none was opened in it: whoever
+    /// accepts had no other to lose the place to.
     place_free: bool,
     by_lane: Rows<(ConnId, usize), u32>,
     /// Connects that were yet to be tried when the round of attempts began, and have not ended since.
@@ -118,8 +121,8 @@ struct Conn {
     lanes: [Lane; 2],
     phase: Phase,
     closer: Option<u64>,
-    /// Until when it flushes or lingers: the span of a lingering close, or without a close what the shutdown said. The
-    /// deadline of a close is that operation's.
+    /// Until when it flushes or lingers: the span of a lingering close, or without a close what the shutdown
+    /// said. The deadline of a close is that operation's.
     until: Option<(u64, u64)>,
     opened_at: Instant,
     /// Bytes that completions have reported as received.
@@ -198,8 +201,8 @@ impl Conn {
         matches!(self.phase, Phase::Lingering { fin: Fin::Due | Fin::Tried, .. })
     }
 
-    /// Whether its receive lane has a call to make that is of no operation: a FIN that is due, or, while it flushes or
-    /// lingers, a discard. That needs to be ready.
+    /// Whether its receive lane has a call to make that is of no operation: a FIN that is due, or, while it
+    /// flushes or lingers, a discard. That needs to be ready.
     fn has_own_call(&self) -> bool {
         let lane = &self.lanes[RECEIVE];
         self.has_fin_due() || (self.ends_for().is_some() && lane.end.is_none() && lane.ready)
@@ -218,8 +221,8 @@ struct Lane {
     bytes: u64,
     tainted: bool,
     fin: bool,
-    /// Until which millisecond it pauses, if the system was short of something, and no call was made since; and the place
-    /// of that among what falls due in that millisecond.
+    /// Until which millisecond it pauses, if the system was short of something, and no call was made since;
+    /// and the place of that among what falls due in that millisecond.
     pause: Option<(u64, u64)>,
     /// How often in a row it was, or the system refused.
     shortages: u32,
@@ -228,19 +231,22 @@ struct Lane {
     /// It pauses for want of a descriptor; and one was closed since.
     wants_descriptor: bool,
     freed: bool,
-    /// Since the round of attempts of this turn began there was something to attempt, and nothing to wait for.
+    /// Since the round of attempts of this turn began there was something to attempt, and nothing to wait
+    /// for.
     due: bool,
     /// Turns in a row in which it could have gone on, and was not served.
     turns_passed_over: usize,
     /// The receive that waits for a buffer, and since which turn.
     parked: Option<(u64, u64)>,
-    /// Since which turn the lane has waited for one: a receive takes over the place of the one before it (B3).
+    /// Since which turn the lane has waited for one: a receive takes over the place of the one before it
+    /// (B3).
     in_line: Option<u64>,
     /// The pooled receive that has a buffer.
     holds: Option<u64>,
     /// Since the end of which turn it waits for a place for a connection, by the model's own word.
     held: Option<u64>,
-    /// Which operations accepted since then, and in which turns, although this lane could have done so instead.
+    /// Which operations accepted since then, and in which turns, although this lane could have done so
+    /// instead.
     outrun: Vec<(u64, u64)>,
     /// How many operations have ended in order.
     ended: u64,
@@ -383,7 +389,8 @@ impl Oracle {
             conns: Rows::default(),
             ops: Rows::default(),
             accepted: 0,
-            generations: [Vec::new(), Vec::new()],
+            generations: Vec::new(),
+            last_op: None,
             counted: Counters::default(),
             now: Instant::ZERO,
             armed: 0,
@@ -430,16 +437,17 @@ impl Oracle {
         self.turn.place_free = false;
         let known = self.conns.contains_key(&conn);
         self.ensure(!known, "K1", "new-id", || format!("{conn} names two connections at once"));
-        self.note_generation(0, conn.key());
+        self.note_generation(conn.key());
         self.counted.opened += 1;
         let opened_at = self.now;
         self.conns.insert(conn, Conn { opened_at, ..Conn::new(kind, serial) });
     }
 
-    /// Judges that an id is not one that was used up before: of those in one place, each is later than the last.
-    fn note_generation(&mut self, kind: usize, key: Key) {
+    /// Judges that an id is not one that was used up before: of those in one place, each is later than the
+    /// last.
+    fn note_generation(&mut self, key: Key) {
         let (place, generation) = (key.index() as usize, key.generation().get());
-        let generations = &mut self.generations[kind];
+        let generations = &mut self.generations;
         if generations.len() <= place {
             generations.resize(place + 1, 0);
         }
@@ -447,6 +455,12 @@ impl Oracle {
         self.ensure(before < generation, "K1", "ids-go-on", || {
             format!("{key:?} is new, and its place was in use as generation {before} before")
         });
+    }
+
+    /// Judges that an operation is later than all before it.
+    fn note_number(&mut self, id: OpId) {
+        let before = self.last_op.replace(id);
+        self.ensure(before < Some(id), "K1", "ops-go-on", || format!("{id} came after {before:?}"));
     }
 
     /// Whether a connection exists, as far as the user can know.
@@ -544,7 +558,8 @@ impl Oracle {
         self.flushed(conn);
     }
 
-    /// Everything of a connection ends, and its descriptor is to be closed (K2): by a reset if that breaks off a send.
+    /// Everything of a connection ends, and its descriptor is to be closed (K2): by a reset if that breaks
+    /// off a send.
     fn abort(&mut self, conn: ConnId, reason: CloseReason) {
         self.close_now(conn, reason, self.is_broken_off(conn));
     }
@@ -589,8 +604,8 @@ impl Lane {
         self.pause.is_some_and(|(until, _)| now.as_nanos() / 1_000_000 < until)
     }
 
-    /// The system was short of something: a pause of 1 ms, and of twice as long each time in a row, up to about a
-    /// second; up to 32 ms for a connect (K5).
+    /// The system was short of something: a pause of 1 ms, and of twice as long each time in a row, up to
+    /// about a second; up to 32 ms for a connect (K5).
     fn fall_short(&mut self, now: Instant, connects: bool, armed: u64) {
         let span = 1 << self.shortages.min(if connects { 5 } else { 10 });
         self.shortages += 1;

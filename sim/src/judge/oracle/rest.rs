@@ -122,8 +122,8 @@ impl Oracle {
         }
     }
 
-    /// Notes which lanes wait for a buffer, by the model's own word, and since when. Who has waited all the time saw
-    /// no buffer go to somebody who has waited for a shorter one (B3).
+    /// Notes which lanes wait for a buffer, by the model's own word, and since when. Who has waited all the
+    /// time saw no buffer go to somebody who has waited for a shorter one (B3).
     fn judge_parking<C>(&mut self, model: &Model<C>) {
         let lent = std::mem::take(&mut self.turn.lent);
         let mut passed_over = None;
@@ -161,7 +161,8 @@ impl Oracle {
         }
     }
 
-    /// An operation receives into a buffer of a pool. If it did not have one before, it was lent one in this turn.
+    /// An operation receives into a buffer of a pool. If it did not have one before, it was lent one in this
+    /// turn.
     pub(super) fn note_lent(&mut self, conn: ConnId, pool: usize, receive: u64) {
         let turns = self.turns;
         let Some(lane) = self.lane(conn, RECEIVE) else { return };

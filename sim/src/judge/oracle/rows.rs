@@ -1,7 +1,7 @@
 //! A map of a few entries: rows in the order of their keys.
 //!
-//! The oracle looks at all of its connections and operations after every turn, and there are seldom more than ten. What
-//! is found by walking a vector is found sooner than by descending a tree.
+//! The oracle looks at all of its connections and operations after every turn, and there are seldom more than
+//! ten. What is found by walking a vector is found sooner than by descending a tree.
 
 use std::ops::Index;
 

@@ -2,13 +2,14 @@
 
 use aio_model::{
     ConnId, ConnInfo, ConnPhase, Counters, Instant, Kind, LaneEnd, LaneInfo, LanePlace, Model, OpInfo,
-    PoolId, Queued, Stats,
+    PoolId, Queued, Stats, SystemError,
 };
 
 use super::{Conn, End, Op, Oracle, Phase, RECEIVE, SEND, Task};
 
 impl Oracle {
-    /// Looks at all that can be seen of the model, in every fourth turn: what is wrong there seldom comes right again.
+    /// Looks at all that can be seen of the model, in every fourth turn: what is wrong there seldom comes
+    /// right again.
     pub(crate) fn on_seen_now_and_then<C>(&mut self, model: &Model<C>) {
         if self.turns.is_multiple_of(4) {
             self.on_seen(model);
@@ -64,8 +65,11 @@ impl Oracle {
 
     fn lane_is_right(&self, conn: &Conn, index: usize, info: &LaneInfo) -> bool {
         let lane = &conn.lanes[index];
+        // Of what is about to be closed, the number of the error is not kept.
+        let forgets = index == RECEIVE && matches!(conn.phase, Phase::Closing { .. });
         let end = lane.end.map(|end| match end {
             End::EndOfStream => LaneEnd::EndOfStream,
+            End::Fault(error) if forgets => LaneEnd::Fault(SystemError::from_kind(error.kind())),
             End::Fault(error) => LaneEnd::Fault(error),
         });
         let of_lane = (info.ops as usize, info.bytes, info.ready, info.tainted, info.shut, info.end);

@@ -41,8 +41,8 @@ impl Oracle {
         short.buffers = short.buffers.max(outstanding);
     }
 
-    /// No attempt is left to be made: whoever was due one has had it, or the turn has no more. Of those who were
-    /// served, only the last may have been cut off in the middle of its share.
+    /// No attempt is left to be made: whoever was due one has had it, or the turn has no more. Of those who
+    /// were served, only the last may have been cut off in the middle of its share.
     pub fn on_round_over(&mut self) {
         let (short, budget) = (self.turn.short, self.limits.lane_attempts_max.get());
         let exhausted = self.turn.calls >= self.limits.turn_attempts_max.get();
@@ -77,8 +77,8 @@ impl Oracle {
         lane.due && head.is_none_or(|head| !short.lacks(head, &self.pools))
     }
 
-    /// The operation at the front of a lane was taken out of it by the user: who comes after it may have to wait for
-    /// something else, or stands where it did.
+    /// The operation at the front of a lane was taken out of it by the user: who comes after it may have to
+    /// wait for something else, or stands where it did.
     pub(super) fn front_left(&mut self, conn: ConnId, lane: usize) {
         if let Some(lane) = self.lane(conn, lane) {
             lane.due = false;

@@ -25,8 +25,8 @@ impl Oracle {
         self.ops.iter().filter(unborn).map(|(context, _)| *context)
     }
 
-    /// The connect of `context`, as `conn`, was answered. `serial` is the connection's in the network, once it is
-    /// there.
+    /// The connect of `context`, as `conn`, was answered. `serial` is the connection's in the network, once
+    /// it is there.
     pub fn on_connect(&mut self, conn: ConnId, context: u64, serial: Option<u64>, outcome: Outcome) {
         let is_new = !self.conns.contains_key(&conn);
         if is_new && self.unborn().any(|unborn| unborn == context) {
@@ -38,7 +38,7 @@ impl Oracle {
                 conn,
                 Conn { phase, far: Side::Server, lanes, opened_at, ..Conn::new(Kind::Stream, None) },
             );
-            self.note_generation(0, conn.key());
+            self.note_generation(conn.key());
             if let Some(op) = self.ops.get_mut(&context) {
                 op.conn = conn;
             }
@@ -74,7 +74,7 @@ impl Oracle {
             Outcome::Exhausted(_) => Some(false),
             _ => None,
         };
-        self.hindered(conn, SEND, outcome);
+        self.on_no_progress(conn, SEND, outcome);
         if let (Some(known), Some(state)) = (known, self.conns.get_mut(&conn)) {
             state.phase = Phase::Connecting { known };
             if was_known && !known {
@@ -153,8 +153,8 @@ impl Oracle {
         }
     }
 
-    /// The peer of a connection that is to linger for a span has taken something, or is told of the end: the span
-    /// begins anew.
+    /// The peer of a connection that is to linger for a span has taken something, or is told of the end: the
+    /// span begins anew.
     pub(super) fn put_off(&mut self, conn: ConnId, at: Instant) {
         let armed = self.armed;
         self.armed += 1;
@@ -196,7 +196,7 @@ impl Oracle {
         }
         match outcome {
             Outcome::Done => {}
-            Outcome::Interrupted | Outcome::Exhausted(_) => self.hindered(conn, RECEIVE, outcome),
+            Outcome::Interrupted | Outcome::Exhausted(_) => self.on_no_progress(conn, RECEIVE, outcome),
             _ => self.abort(conn, reason),
         }
         true
@@ -228,7 +228,7 @@ impl Oracle {
                 return;
             }
             Outcome::WouldBlock | Outcome::Interrupted | Outcome::Exhausted(_) => {
-                return self.hindered(conn, RECEIVE, outcome);
+                return self.on_no_progress(conn, RECEIVE, outcome);
             }
             Outcome::Failed(error) => End::Fault(error),
             _ => End::EndOfStream,
@@ -275,7 +275,8 @@ impl Oracle {
         }
     }
 
-    /// Flushing or lingering ends at `tick`, unless it ends earlier anyway: a close has no more time than that.
+    /// Flushing or lingering ends at `tick`, unless it ends earlier anyway: a close has no more time than
+    /// that.
     fn end_sooner(&mut self, conn: ConnId, tick: Option<u64>) {
         let armed = self.armed;
         self.armed += 1;

@@ -1,12 +1,13 @@
-//! One attempt: what the operation at the head of a lane asks the system for, and what it makes of the answer.
+//! One attempt: what the operation at the head of a lane asks the system for, and what it makes of the
+//! answer.
 
 use aio_model::{Kind, LaneEnd, OpError, Outcome, Rearm, SystemError, SystemErrorKind};
 
 use super::turn::{Call, World};
 use super::{Buffer, Completion, Done, Fin, Id, LaneName, Op, Phase, Reference, Rule, Work};
 
-/// What an operation ends with in a lane that has ended: the end of a stream is a success, unless more was asked for
-/// (K4).
+/// What an operation ends with in a lane that has ended: the end of a stream is a success, unless more was
+/// asked for (K4).
 pub(super) fn result_of(end: LaneEnd, work: Work) -> Result<Done, OpError> {
     match (end, work) {
         (LaneEnd::EndOfStream, Work::Recv { exact: true }) => Err(OpError::UnexpectedEof),
@@ -38,29 +39,28 @@ impl Reference {
                 self.pool_mut(pool).parked.push_back(name);
                 false
             }
-            work @ Work::Accept { .. } => {
-                let lacks = self.lacks_place(work);
-                if lacks {
-                    self.step_aside(name);
-                    self.held.push_back(name);
-                }
-                !lacks
-            }
             _ => true,
         }
     }
 
-    /// K5: whether there is no place for the connection that an accept would bring; or none for the completion (C6),
-    /// unless the accept's own will do.
+    /// K5: whether there is no place for the connection that an accept would bring; or none for the
+    /// completion (C6), unless the accept's own will do.
     pub(super) fn lacks_place(&self, work: Work) -> bool {
         let own_will_do = work != (Work::Accept { many: true }) || self.plan.limits.ops_max.get() == 1;
         !(self.has_place() && (own_will_do || self.has_credit()))
     }
 
+    /// Whether a lane is to accept a connection that there is no place for.
+    pub(super) fn lane_lacks_place(&self, name: LaneName) -> bool {
+        let open = self.conns[&name.conn].phase == Phase::Open;
+        let head = self.lane(name).ops.front().map(|head| head.work);
+        open && head.is_some_and(|work| matches!(work, Work::Accept { .. }) && self.lacks_place(work))
+    }
+
     pub(super) fn attempt(&mut self, name: LaneName, world: &mut impl World) {
         let conn = self.conns[&name.conn].id;
         match self.lane(name).ops.front().map(|head| head.work) {
-            None => self.wind_up(name, conn, world),
+            None => self.attempt_close_step(name, conn, world),
             Some(Work::Recv { exact }) => self.receive(name, conn, exact, world),
             Some(Work::RecvPooled { .. }) => self.receive(name, conn, false, world),
             Some(Work::Send { start, end }) => self.send(name, conn, start, end, world),
@@ -68,7 +68,7 @@ impl Reference {
             Some(Work::Connect) => self.connect(name, conn, world),
             Some(Work::Shutdown) => match world.perform(Call::ShutdownWrite { conn }).0 {
                 Outcome::Done => self.complete_head(name, Ok(Done::ShutDown)),
-                other => self.hindered(name, other),
+                other => self.on_no_progress(name, other),
             },
             Some(Work::Close { .. } | Work::Sleep | Work::Post) => unreachable!("it queues in no lane"),
         }
@@ -89,11 +89,12 @@ impl Reference {
                     self.complete_head(name, Ok(Done::Received { end_of_stream: false }));
                 }
             }
-            other => self.hindered(name, other),
+            other => self.on_no_progress(name, other),
         }
     }
 
-    /// K4: what is behind the last byte that can be received. What a send was told is told nobody else by the system.
+    /// K4: what is behind the last byte that can be received. What a send was told is told nobody else by the
+    /// system.
     fn behind(&self, conn: u32) -> LaneEnd {
         match self.lane(LaneName::send(conn)).end {
             Some(LaneEnd::Fault(error)) => match error.kind() {
@@ -119,7 +120,7 @@ impl Reference {
                     self.complete_head(name, Ok(Done::Sent));
                 }
             }
-            other => self.hindered(name, other),
+            other => self.on_no_progress(name, other),
         }
     }
 
@@ -135,34 +136,22 @@ impl Reference {
                     self.complete_head(name, Ok(Done::Accepted(conn)));
                 }
                 // K6: who has had the last place waits behind those who had none.
-                if self.lane(name).ops.front().is_some_and(|next| self.lacks_place(next.work)) {
-                    self.step_aside(name);
-                    self.held_served.push_back(name);
-                }
+                self.hold_all(Some(name));
             }
             other => {
                 self.conns.remove(&conn.index);
                 self.conn_places.leave(conn.index);
-                self.hindered(name, other);
+                self.on_no_progress(name, other);
             }
         }
     }
 
     /// An accept goes on: its completion waits in a place of its own.
     fn complete_one_of_many(&mut self, name: LaneName, result: Result<Done, OpError>) {
-        let credit = self.op_places.take(self.plan.realm);
+        self.credits += 1;
         let Op { id, context, conn, .. } = self.lane(name).ops[0];
         let buffer = Buffer::None;
-        self.ended.push_back(Completion {
-            context,
-            conn,
-            op: id,
-            buffer,
-            bytes: 0,
-            result,
-            more: true,
-            credit,
-        });
+        self.hand_over(Completion { context, conn, op: id, buffer, bytes: 0, result, more: true });
     }
 
     fn connect(&mut self, name: LaneName, conn: Id, world: &mut impl World) {
@@ -182,7 +171,7 @@ impl Reference {
                 return self.complete_head(name, Ok(Done::Connected));
             }
             Outcome::WouldBlock | Outcome::Interrupted | Outcome::Exhausted(_) => {
-                self.hindered(name, outcome);
+                self.on_no_progress(name, outcome);
                 if had_descriptor && matches!(outcome, Outcome::Exhausted(_)) {
                     self.descriptor_closed();
                 }
@@ -199,7 +188,7 @@ impl Reference {
     }
 
     /// The calls of a connection that ends, which are of no operation.
-    fn wind_up(&mut self, name: LaneName, conn: Id, world: &mut impl World) {
+    fn attempt_close_step(&mut self, name: LaneName, conn: Id, world: &mut impl World) {
         match self.conns[&name.conn].phase {
             Phase::Lingering { reason, linger, fin: fin @ (Fin::Due | Fin::Tried) } => {
                 let outcome = world.perform(Call::ShutdownWrite { conn }).0;
@@ -211,7 +200,7 @@ impl Reference {
                 self.conn_mut(name.conn).phase = Phase::Lingering { reason, linger, fin };
                 match outcome {
                     Outcome::Done => self.lane_mut(name).shortages = 0,
-                    Outcome::Interrupted | Outcome::Exhausted(_) => self.hindered(name, outcome),
+                    Outcome::Interrupted | Outcome::Exhausted(_) => self.on_no_progress(name, outcome),
                     _ => self.abort(name.conn, reason),
                 }
             }
@@ -222,7 +211,7 @@ impl Reference {
                         (lane.shortages, lane.ready) = (0, true);
                     }
                     Outcome::Transferred(0) => self.end(name, LaneEnd::EndOfStream),
-                    other => self.hindered(name, other),
+                    other => self.on_no_progress(name, other),
                 }
                 let end = self.lane(name).end;
                 match end {
@@ -234,9 +223,6 @@ impl Reference {
                     // The sends would not be told any more what is wrong.
                     Some(error) => {
                         let sends = LaneName::send(name.conn);
-                        // K6: if they are among those yet to be served, there is one less to be served.
-                        let at = self.line.iter().position(|lane| *lane == sends);
-                        self.round -= usize::from(at.is_some_and(|at| at <= self.round));
                         self.end(sends, error);
                         self.abort(name.conn, reason);
                     }
@@ -253,8 +239,8 @@ impl Reference {
         }
     }
 
-    /// Bytes went through. Fewer than there was room for are all there were, if new ones are going to be reported, and
-    /// unless something else may be behind them.
+    /// Bytes went through. Fewer than there was room for are all there were, if new ones are going to be
+    /// reported, and unless something else may be behind them.
     fn transferred(&mut self, name: LaneName, count: usize, short: bool) {
         let rearms = self.plan.rearm == Rearm::OnArrival;
         let lane = self.lane_mut(name);
@@ -266,7 +252,7 @@ impl Reference {
     }
 
     /// Nothing went through.
-    fn hindered(&mut self, name: LaneName, outcome: Outcome) {
+    fn on_no_progress(&mut self, name: LaneName, outcome: Outcome) {
         match outcome {
             Outcome::WouldBlock => {
                 let lane = self.lane_mut(name);
@@ -314,7 +300,7 @@ impl Reference {
         let Some(head) = self.lane_mut(name).ops.front_mut() else { return };
         if let (Work::RecvPooled { .. }, Buffer::Lease { pool, .. }) = (head.work, head.buffer.clone()) {
             head.buffer = Buffer::None;
-            self.come_home(pool);
+            self.return_buffer(pool);
         }
     }
 

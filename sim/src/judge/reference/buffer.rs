@@ -63,7 +63,8 @@ impl Buffer {
         matches!(self, Buffer::Parts(_))
     }
 
-    /// How many bytes one call may take from byte `start` on: all, but not in more slices than a kernel takes.
+    /// How many bytes one call may take from byte `start` on: all, but not in more slices than a kernel
+    /// takes.
     pub(super) fn in_one_call(&self, start: usize, measure: impl Fn(&Buffer) -> usize) -> usize {
         let Buffer::Parts(parts) = self else { return measure(self) - start };
         let mut skip = start;

@@ -80,7 +80,8 @@ impl Reference {
         self.settle(conn);
     }
 
-    /// K2: the peer has taken something, or it is told that no more will come: a lingering close waits as long again.
+    /// K2: the peer has taken something, or it is told that no more will come: a lingering close waits as
+    /// long again.
     pub(super) fn put_off(&mut self, conn: u32, now: Instant) {
         let (Phase::Flushing { linger: Linger::For { ms }, .. }
         | Phase::Lingering { linger: Linger::For { ms }, .. }) = self.conns[&conn].phase

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use aio_model::{ConnPhase, Instant, Kind, LaneEnd, LanePlace, PoolId};
+use aio_model::{ConnPhase, Instant, Kind, LaneEnd, LanePlace, PoolId, SystemError};
 
-use super::{Buffer, Conn, Id, Lane, LaneName, Op, Phase, Reference, Work};
+use super::{Buffer, Conn, Direction, Id, Lane, LaneName, Op, Phase, Reference, Work};
 
 /// A connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,7 +94,14 @@ impl Reference {
             place: self.place(name),
             tainted: lane.tainted,
             shut: lane.is_shut(),
-            end: lane.end,
+            end: match lane.end {
+                Some(LaneEnd::Fault(error))
+                    if name.direction == Direction::Receive && phase == ConnPhase::Closing =>
+                {
+                    Some(LaneEnd::Fault(SystemError::from_kind(error.kind())))
+                }
+                end => end,
+            },
         };
         ConnLook {
             id: conn.id,
@@ -126,7 +133,7 @@ impl Reference {
             looks.extend(lane.ops.iter().zip(places).map(|(op, place)| queued(op, place)));
         }
         looks.extend(self.ended.iter().map(|done| OpLook {
-            id: done.credit,
+            id: done.op,
             conn: done.conn,
             ended: true,
             bytes: done.bytes,
@@ -134,7 +141,7 @@ impl Reference {
             lease: matches!(done.buffer, Buffer::Lease { .. }),
             place: None,
         }));
-        looks.sort_by_key(|look| look.id);
+        looks.sort_by_key(|look| (look.id, look.ended));
         looks
     }
 
@@ -143,12 +150,12 @@ impl Reference {
         let leases = self.pools.values().map(|pool| pool.lent as usize).sum::<usize>();
         Gauges {
             connections: self.conns.len(),
-            ops: self.op_places.len(),
+            ops: self.credits,
             completions: self.ended.len(),
             outstanding: leases - self.homeward.len(),
             leases,
             lanes_parked: self.pools.values().map(|pool| pool.parked.len()).sum(),
-            lanes_held: self.held.len() + self.held_served.len(),
+            lanes_held: self.held.len(),
             lanes_backing_off: self.lanes().filter(|(_, lane)| lane.pause.is_some()).count(),
             lanes_runnable: self.line.len(),
             timers: self.timers(),

@@ -27,6 +27,7 @@ impl Reference {
             return Err(OpenError::Busy(Limit::Connections));
         }
         let id = self.open(kind, PoolId::DEFAULT);
+        self.hold_all(None);
         if system_takes_it {
             return Ok(Some(id));
         }
@@ -60,7 +61,10 @@ impl Reference {
             return Err(Refused { kind, context, buffer });
         }
         let deadline = self.resolve(deadline, clock);
-        let id = self.op_places.take(self.plan.realm);
+        self.accepted += 1;
+        self.credits += 1;
+        let id = Id { realm: self.plan.realm, index: self.accepted, generation: 1 };
+        self.hold_all(None);
         if let Work::RecvPooled { pool: pool @ None } = &mut work {
             *pool = Some(self.conns[&conn.index].pool);
         }
@@ -75,6 +79,7 @@ impl Reference {
                 op.conn = self.open(Kind::Stream, PoolId::DEFAULT);
                 let conn = op.conn.index;
                 self.conn_mut(conn).phase = Phase::Connecting { known: false };
+                self.hold_all(None);
                 self.enqueue(LaneName::send(conn), op);
             }
             (_, Some(direction)) => self.enqueue(LaneName { conn: conn.index, direction }, op),

@@ -10,7 +10,8 @@ use super::{Buffer, Done, Id, LaneName, Phase, Reference, Rule, Work};
 pub(super) struct Alarm {
     /// In milliseconds.
     at_ms: u64,
-    /// The how many-th deadline it is that was ever set: of those that fall due together, the first comes first.
+    /// The how many-th deadline it is that was ever set: of those that fall due together, the first comes
+    /// first.
     nth: u64,
 }
 
@@ -66,8 +67,8 @@ impl Reference {
         Alarm { at_ms, nth: self.alarms }
     }
 
-    /// K5: a lane pauses for 1 ms, and for twice as long each time in a row, up to about a second; if it connects, up
-    /// to 32 ms.
+    /// K5: a lane pauses for 1 ms, and for twice as long each time in a row, up to about a second; if it
+    /// connects, up to 32 ms.
     pub(super) fn pause(&mut self, name: LaneName) {
         self.step_aside(name);
         let lane = self.lane_mut(name);
@@ -82,7 +83,8 @@ impl Reference {
         self.lane_mut(name).pause = Some(alarm);
     }
 
-    /// Flushing or lingering ends at `deadline`, if not before: it becomes that of the close, if there is one.
+    /// Flushing or lingering ends at `deadline`, if not before: it becomes that of the close, if there is
+    /// one.
     pub(super) fn end_by(&mut self, conn: u32, deadline: Instant) {
         let Some(alarm) = self.alarm(deadline) else { return };
         let state = self.conn_mut(conn);
@@ -122,8 +124,8 @@ impl Reference {
         self.agenda().len()
     }
 
-    /// Ends what has fallen due, one after the other: as much of it as the attempts have left of their calls, or half a
-    /// turn's if that is more (K6). What is left then is for the next turns, which do not sleep.
+    /// Ends what has fallen due, one after the other: as much of it as the attempts have left of their calls,
+    /// or half a turn's if that is more (K6). What is left then is for the next turns, which do not sleep.
     pub(super) fn expire(&mut self, left: u32, world: &mut impl World) {
         let now_ms = self.now.as_nanos() / MS;
         let room = left.max(self.plan.limits.turn_attempts_max.get().div_ceil(2));
@@ -189,8 +191,8 @@ impl Reference {
         }
     }
 
-    /// T2: what is next in a lane is tried once more before its deadline ends it, for nobody may have looked; even while
-    /// the lane pauses, but not if it waits for a buffer or a place.
+    /// T2: what is next in a lane is tried once more before its deadline ends it, for nobody may have looked;
+    /// even while the lane pauses, but not if it waits for a buffer or a place.
     fn attempt_last(&mut self, name: LaneName, world: &mut impl World) {
         if matches!(self.place(name), LanePlace::Parked | LanePlace::Held) || !self.keeps(Rule::T2) {
             return;
@@ -237,8 +239,8 @@ impl Reference {
         self.settle(name.conn);
     }
 
-    /// What a lane waited for, its head did. A buffer is as good for the next one, if it is of the right pool, and so is a
-    /// place, if it is still lacking; then the lane keeps its place in line (B3, K6).
+    /// What a lane waited for, its head did. A buffer is as good for the next one, if it is of the right
+    /// pool, and so is a place, if it is still lacking; then the lane keeps its place in line (B3, K6).
     fn still_waits(&self, name: LaneName) -> bool {
         let Some(head) = self.lane(name).ops.front() else { return false };
         let parked = self.pools.iter().find(|(_, pool)| pool.parked.contains(&name)).map(|(pool, _)| *pool);

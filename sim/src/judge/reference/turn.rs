@@ -48,7 +48,7 @@ impl Reference {
         room: usize,
     ) -> Result<(Vec<Completion>, bool), SystemError> {
         for pool in std::mem::take(&mut self.homeward) {
-            self.come_home(pool);
+            self.return_buffer(pool);
         }
         self.awaits_lease = self.pools.values().any(|pool| !pool.parked.is_empty());
         let until = timeout.map(|span| match span {
@@ -56,16 +56,23 @@ impl Reference {
             span => world.now() + span,
         });
         self.wait(world, until)?;
+        // What waited comes first, as much of it as there is room for; behind it what is completed now.
+        self.room = room;
+        self.batch = (0..room).map_while(|_| self.take()).collect();
         // T2: bytes that can be moved come first, then deadlines.
         let left = self.attempt_all(world);
         self.expire(left, world);
-        let batch: Vec<Completion> = (0..room).map_while(|_| self.take()).collect();
+        // C6: their credits are free when the turn is over.
+        self.room = 0;
+        let batch = std::mem::take(&mut self.batch);
+        self.credits -= batch.len();
+        self.release_held();
         let goes_on = !batch.is_empty() || !self.is_drained();
         Ok((batch, goes_on))
     }
 
-    /// Whoever has something to do does not wait, and asks for events every other turn only. Everybody else sleeps
-    /// until something falls due.
+    /// Whoever has something to do does not wait, and asks for events every other turn only. Everybody else
+    /// sleeps until something falls due.
     fn wait(&mut self, world: &mut impl World, until: Option<Instant>) -> Result<(), SystemError> {
         let busy = !self.line.is_empty() || !self.ended.is_empty() || self.overdue || self.is_drained();
         if busy && self.asked {
@@ -83,7 +90,8 @@ impl Reference {
         Ok(())
     }
 
-    /// An event says that a connection is worth an attempt. One for a connection that is gone reaches nobody (K1).
+    /// An event says that a connection is worth an attempt. One for a connection that is gone reaches nobody
+    /// (K1).
     fn on_ready(&mut self, id: Id, readiness: Readiness) {
         let known = |at: Id| if self.keeps(Rule::K1) { at == id } else { at.index == id.index };
         if !self.conns.get(&id.index).is_some_and(|conn| known(conn.id)) {
@@ -98,42 +106,51 @@ impl Reference {
         self.settle(id.index);
     }
 
-    /// K6: whoever stands in line is served once, with so many calls at most, and all together with so many. Then
-    /// it goes to the back. Says how many calls are left.
+    /// K6: whoever stands in line is served once, with so many calls at most, and all together with so many.
+    /// Then it goes to the back. Says how many calls are left.
     fn attempt_all(&mut self, world: &mut impl World) -> u32 {
         let mut left = self.plan.limits.turn_attempts_max.get();
         let share = if self.keeps(Rule::K6) { self.plan.limits.lane_attempts_max.get() } else { u32::MAX };
-        self.round = self.line.len();
-        while self.round > 0 {
-            self.round -= 1;
-            let mut share = share;
-            while left > 0
-                && let Some(&lane) = self.line.front()
-                && self.equip(lane)
-            {
-                (left, share) = (left - 1, share - 1);
-                self.attempt(lane, world);
-                let at_front = self.line.front() == Some(&lane);
-                if at_front && (left == 0 || share == 0) {
-                    self.line.rotate_left(1);
-                }
-                if !at_front || share == 0 {
-                    break;
-                }
+        self.up = self.line.iter().copied().collect();
+        let (mut served, mut calls) = (None, 0);
+        while left > 0
+            && let Some(lane) = self.line.front().copied().filter(|lane| self.up.contains(lane))
+        {
+            if served != Some(lane) {
+                (served, calls) = (Some(lane), 0);
+            }
+            if !self.equip(lane) {
+                continue;
+            }
+            (left, calls) = (left - 1, calls + 1);
+            self.attempt(lane, world);
+            let stays = self.line.front() == Some(&lane) && self.up.contains(&lane);
+            if !stays {
+                served = None;
+            } else if left == 0 || calls == share {
+                self.line.rotate_left(1);
+                self.up.retain(|other| *other != lane);
             }
         }
+        self.up.clear();
         left
     }
 
-    /// Hands a completion over, which makes room for another.
+    /// Takes the completion that has waited longest. The last one of a connection that is gone frees its
+    /// place.
     fn take(&mut self) -> Option<Completion> {
         let done = self.ended.pop_front()?;
-        self.op_places.leave(done.credit.index);
-        self.release_held();
+        if let Some(waiting) = self.gone.get_mut(&done.conn.index) {
+            *waiting -= 1;
+            if *waiting == 0 {
+                self.gone.remove(&done.conn.index);
+                self.conn_places.leave(done.conn.index);
+            }
+        }
         Some(done)
     }
 
     fn is_drained(&self) -> bool {
-        self.shut_down && self.conns.is_empty() && self.op_places.len() == 0
+        self.shut_down && self.conns.is_empty() && self.credits == 0
     }
 }

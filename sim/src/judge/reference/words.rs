@@ -130,8 +130,6 @@ pub struct Completion {
     pub bytes: usize,
     pub result: Result<Done, OpError>,
     pub more: bool,
-    /// The place that it waits in: the operation's own, unless there is more of the operation to come.
-    pub(super) credit: Id,
 }
 
 /// What an operation that succeeded did.
@@ -149,10 +147,6 @@ pub enum Done {
 }
 
 impl Places {
-    pub(super) fn len(&self) -> usize {
-        self.taken.len() - self.vacant.len()
-    }
-
     /// K1: a place that is taken again has another name.
     pub(super) fn take(&mut self, realm: u32) -> Id {
         let index = self.vacant.pop().unwrap_or_else(|| {

@@ -6,9 +6,9 @@ mod rig;
 use super::Verdict;
 use naive::Rules;
 
-/// Every two bytes submit, cancel, answer a call, take a completion, drop a lease, or let one come home, in any
-/// order. Buffers are lent up to the pool's limit and no further, the lane that waits longest is served first,
-/// and what a lease holds is nobody else's.
+/// Every two bytes submit, cancel, answer a call, take a completion, drop a lease, or let one come home, in
+/// any order. Buffers are lent up to the pool's limit and no further, the lane that waits longest is served
+/// first, and what a lease holds is nobody else's.
 ///
 /// # Errors
 ///

@@ -20,8 +20,8 @@ pub(crate) fn holds(property: impl Fn(&[u8]) -> Verdict, bytes_max: usize) {
     }
 }
 
-/// The canary: a property of something that is broken on purpose does not hold on some script, and says so. What
-/// scripts are tried is the same in every run.
+/// The canary: a property of something that is broken on purpose does not hold on some script, and says so.
+/// What scripts are tried is the same in every run.
 pub(crate) fn rejects(property: impl Fn(&[u8]) -> Verdict, bytes_max: usize) {
     let config = Config { failure_persistence: None, cases: CASES, ..Config::default() };
     let chance = TestRng::deterministic_rng(RngAlgorithm::ChaCha);

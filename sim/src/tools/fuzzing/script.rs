@@ -1,4 +1,5 @@
-//! The whole model under scripts: every call a user can make and every answer a system can give, in any order.
+//! The whole model under scripts: every call a user can make and every answer a system can give, in any
+//! order.
 
 mod answer;
 mod draw;
@@ -15,9 +16,9 @@ use step::Script;
 
 pub use observe::{Machine, Observed, observe};
 
-/// Plays a script that `arbitrary` makes of the bytes, without the simulator. The model's invariants hold after
-/// every step; an accepted operation completes exactly once, with the bytes that went through in all its attempts
-/// together, in order; and in the end nothing is left.
+/// Plays a script that `arbitrary` makes of the bytes, without the simulator. The model's invariants hold
+/// after every step; an accepted operation completes exactly once, with the bytes that went through in all
+/// its attempts together, in order; and in the end nothing is left.
 ///
 /// # Errors
 ///

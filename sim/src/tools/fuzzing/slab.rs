@@ -7,8 +7,8 @@ use aio_model::slab::Slab;
 
 use super::Verdict;
 
-/// Every two bytes put a value in, take one out, or look with a key, dead or alive; the slab holds what was put
-/// in and not taken out, and no key is ever valid twice.
+/// Every two bytes put a value in, take one out, or look with a key, dead or alive; the slab holds what was
+/// put in and not taken out, and no key is ever valid twice.
 ///
 /// # Errors
 ///

@@ -13,8 +13,9 @@ use bytes::Bytes;
 use super::Verdict;
 use crate::world::shelf::Shelf;
 
-/// Every four bytes add parts, send a range of them, answer a call, or cancel. The bytes on the wire are those of
-/// the range, in calls of at most `SLICES_MAX` slices, none empty, and of no more calls than that takes.
+/// Every four bytes add parts, send a range of them, answer a call, or cancel. The bytes on the wire are
+/// those of the range, in calls of at most `SLICES_MAX` slices, none empty, and of no more calls than that
+/// takes.
 ///
 /// # Errors
 ///

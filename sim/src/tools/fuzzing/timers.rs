@@ -7,7 +7,8 @@ use aio_model::timers::{TimerId, Timers};
 
 use super::Verdict;
 
-/// Every four bytes arm a timer or a crowd of them, cancel one, or let time pass; the timers do what a sorted map does.
+/// Every four bytes arm a timer or a crowd of them, cancel one, or let time pass; the timers do what a sorted
+/// map does.
 ///
 /// # Errors
 ///
@@ -51,7 +52,8 @@ fn judge(queue: &mut impl Queue, bytes: &[u8]) -> Verdict {
             _ => u64::from(u16::from_le_bytes([step[1], step[2]])) << (step[3] % 32),
         };
         match step[0] % 4 {
-            // A crowd within one slot, more than a list holds: one exactly at its beginning, where digits change.
+            // A crowd within one slot, more than a list holds: one exactly at its beginning, where digits
+            // change.
             0 if step[0] & 0x70 == 0x70 => {
                 let unit = 1_u64 << (6 * (1 + step[1] % 4));
                 let slot = (now / unit + 1) * unit;

@@ -35,14 +35,15 @@ pub(super) fn connected() -> (Episode, ConnId, PeerId) {
     (episode, conn, peer)
 }
 
-/// Tells the oracle of a submission, and the model of a sleep: so they agree on how many there are, and on no more.
+/// Tells the oracle of a submission, and the model of a sleep: so they agree on how many there are, and on no
+/// more.
 fn pretend(episode: &mut Episode, conn: ConnId, task: Task, bytes: &[u8]) {
     let own = episode.model.own();
     let id = episode
         .model
         .submit(own, Sleep::new(Duration::MAX), Context::new(0), || Instant::ZERO)
         .expect("there is room");
-    let context = u64::from(id.index());
+    let context = id.number();
     let submission = Submission {
         conn,
         task,
@@ -269,7 +270,7 @@ fn a_descriptor_that_became_free_and_is_not_used() {
     episode.oracle.on_event(listener, Readiness::READABLE);
     let new = episode.model.open(Kind::Stream).expect("there is room");
     episode.oracle.on_accept(listener, new, None, Outcome::Exhausted(crate::world::errno::EMFILE));
-    episode.model.unopen(new);
+    episode.model.rollback_open(new);
     rest(&mut episode);
     canary("freed-descriptor-used", episode, |episode| {
         episode.oracle.descriptor_closed();
@@ -317,7 +318,7 @@ fn a_descriptor_that_outlives_the_end() {
     let (_, socket) = episode.net.pair().expect("there are descriptors");
     let conn = episode.model.open(Kind::Stream).expect("there is room");
     assert!(aio_model::System::adopt(&mut episode.os, conn, socket).is_ok());
-    episode.model.unopen(conn);
+    episode.model.rollback_open(conn);
     canary("descriptors-closed", episode, Episode::shut_down);
 }
 

@@ -89,10 +89,18 @@ fn a_close_with_a_fin_in_the_middle_of_a_send() {
 }
 
 #[test]
-fn an_id_that_was_used_before() {
+fn an_id_of_a_connection_that_was_used_before() {
+    let (mut story, conn) = Story::stream();
+    story.oracle.on_close_called(conn, CloseReason::Requested, true);
+    story.oracle.on_close(conn, false);
+    canary("ids-go-on", story, |story| story.oracle.on_adopted(conn, Kind::Stream, None));
+}
+
+#[test]
+fn an_id_of_an_operation_that_was_used_before() {
     let (mut story, conn) = Story::stream();
     story.submit_send(conn, 1);
-    canary("ids-go-on", story, |story| {
+    canary("ops-go-on", story, |story| {
         let (id, ..) = story.told[0];
         let again = story.submission(conn, Task::Send { start: 0, end: 1 }, b"x");
         story.oracle.on_submitted(again, Ok(id));

@@ -1,7 +1,7 @@
 //! The account: lanes, pools, and who waits where, in plain queues.
 //!
-//! Lanes are served in turn, one call each. A lane whose receive needs a buffer while none is left waits at its
-//! pool; a buffer that comes home goes to one that waits there, which then queues to be served again.
+//! Lanes are served in turn, one call each. A lane whose receive needs a buffer while none is left waits at
+//! its pool; a buffer that comes home goes to one that waits there, which then queues to be served again.
 
 use std::collections::VecDeque;
 

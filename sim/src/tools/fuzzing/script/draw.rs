@@ -1,4 +1,5 @@
-//! Scripts that get somewhere: steps as likely as they are useful. Bytes alone, however many, hardly ever park a lane.
+//! Scripts that get somewhere: steps as likely as they are useful. Bytes alone, however many, hardly ever
+//! park a lane.
 
 use super::answer::Answer;
 use super::step::{Due, Pick, Setup, Step, Sure, What};

@@ -1,7 +1,8 @@
 //! The judge: what was promised, what was on the wire, and what came back.
 //!
-//! It knows nothing of lanes and their order. An operation's bytes are found on the wire: what a direction of a
-//! connection moved, in order, is what its operations report to have moved, in the order in which they complete.
+//! It knows nothing of lanes and their order. An operation's bytes are found on the wire: what a direction of
+//! a connection moved, in order, is what its operations report to have moved, in the order in which they
+//! complete.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -55,8 +56,8 @@ struct Account {
     listens: bool,
     /// How often its send lane was resumed.
     resumes: u32,
-    /// How often it had been when the last send that was cut short was submitted: a later send may only follow it
-    /// on the wire if it was submitted after another.
+    /// How often it had been when the last send that was cut short was submitted: a later send may only
+    /// follow it on the wire if it was submitted after another.
     tainted: Option<u32>,
 }
 
@@ -80,7 +81,7 @@ impl Ledger {
     }
 
     /// The system did not adopt it.
-    pub(super) fn unopened(&mut self, conn: ConnId) {
+    pub(super) fn rolled_back(&mut self, conn: ConnId) {
         self.conns.remove(&conn);
     }
 

@@ -1,7 +1,7 @@
 //! What states there are, and what leads from one to another: seen, not claimed.
 //!
-//! Scripts are played, and what every step did to every connection, lane, operation and deadline is written down. The
-//! tables in the documentation of `aio-model` are these.
+//! Scripts are played, and what every step did to every connection, lane, operation and deadline is written
+//! down. The tables in the documentation of `aio-model` are these.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -135,7 +135,7 @@ fn states(player: &Player) -> States {
     }
     for (op, info) in player.model().ops_info() {
         let OpInfo { conn, ended, due, lease, .. } = info;
-        let number = u64::from(op.key().generation().get()) << 32 | u64::from(op.index());
+        let number = op.number();
         let mut put =
             |machine, state: &str| states.insert(Subject { machine, conn, number }, state.to_owned());
         put(Machine::Operation, if ended { "Ended" } else { "Queued" });

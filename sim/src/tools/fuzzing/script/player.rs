@@ -216,8 +216,8 @@ impl Player {
                 self.ledger.listens(conn);
             }
             if !adopted {
-                self.model.unopen(conn);
-                self.ledger.unopened(conn);
+                self.model.rollback_open(conn);
+                self.ledger.rolled_back(conn);
             }
         }
     }

@@ -11,8 +11,8 @@ pub(super) struct Script {
 }
 
 impl Script {
-    /// As many steps as there are bytes for. (A derived vector asks after each element whether there is another, and
-    /// is short unless the bytes were bred for it.)
+    /// As many steps as there are bytes for. (A derived vector asks after each element whether there is
+    /// another, and is short unless the bytes were bred for it.)
     pub(super) fn from_bytes(bytes: &[u8]) -> arbitrary::Result<Script> {
         let mut source = Unstructured::new(bytes);
         let mut script = Script { setup: Setup::arbitrary(&mut source)?, steps: vec![] };

@@ -1,0 +1,147 @@
+//! What only some connections have: operations behind the one at the head of a lane, a buffer of the user's
+//! to receive into, completions that wait to be taken, a `Close`. Most have none of it, so it lies apart.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use crate::buffer::Buffer;
+use crate::completion::{CloseReason, Done, OpError};
+use crate::connect::Target;
+use crate::op::{CloneContext, Manner, Op, Serial};
+use crate::timers::TimerId;
+use crate::transfer::Transfer;
+
+/// What an operation carries.
+#[derive(Debug)]
+pub(crate) enum Carried<C> {
+    Nothing,
+    /// A buffer.
+    Transfer(Transfer),
+    /// A way to copy the context of an accept, which goes on.
+    Clone(CloneContext<C>),
+}
+
+impl<C> Carried<C> {
+    pub(crate) fn transfer(&self) -> Option<&Transfer> {
+        match self {
+            Carried::Transfer(transfer) => Some(transfer),
+            Carried::Nothing | Carried::Clone(_) => None,
+        }
+    }
+
+    /// The buffer, if there is one.
+    pub(crate) fn into_transfer(self) -> Transfer {
+        match self {
+            Carried::Transfer(transfer) => transfer,
+            Carried::Nothing | Carried::Clone(_) => Transfer::NONE,
+        }
+    }
+}
+
+/// An operation that is not at the head of its lane.
+#[derive(Debug)]
+pub(crate) struct QueuedOp<C> {
+    pub(crate) op: Op<C>,
+    pub(crate) load: Carried<C>,
+}
+
+/// A completion that waits to be taken.
+#[derive(Debug)]
+pub(crate) struct EndedOp<C> {
+    pub(crate) serial: Serial,
+    pub(crate) context: C,
+    pub(crate) buffer: Buffer,
+    pub(crate) moved: usize,
+    pub(crate) result: Result<Done, OpError>,
+    pub(crate) more: bool,
+}
+
+/// The `Close` operation of a connection.
+#[derive(Debug)]
+pub(crate) struct Closing<C> {
+    pub(crate) serial: Serial,
+    pub(crate) context: C,
+    pub(crate) manner: Manner,
+    pub(crate) reason: CloseReason,
+    /// Of its deadline.
+    pub(crate) timer: Option<TimerId>,
+    /// Whether the connection is closed, and the completion waits to be taken.
+    pub(crate) ended: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Extra<C> {
+    /// The operations behind the heads of the lanes.
+    pub(crate) behind: [VecDeque<QueuedOp<C>>; 2],
+    /// The completions of the lanes that wait to be taken, but for those that do in their lane. Where there
+    /// is any, or an operation behind the head, there is room for those of all that are queued.
+    pub(crate) ended: [VecDeque<EndedOp<C>>; 2],
+    /// What the operation at the head of the receive lane carries. (A send is so usual that its buffer lies
+    /// in the connection.)
+    pub(crate) receive: Carried<C>,
+    /// Where a connect goes to.
+    pub(crate) target: Option<Box<Target>>,
+    pub(crate) closing: Option<Closing<C>>,
+}
+
+/// In a box that memory can be refused for, which `Box::new` does not let happen.
+pub(crate) type ExtraBox<C> = Box<[Extra<C>; 1]>;
+
+impl<C> Extra<C> {
+    fn new() -> Extra<C> {
+        Extra {
+            behind: Default::default(),
+            ended: Default::default(),
+            receive: Carried::Nothing,
+            target: None,
+            closing: None,
+        }
+    }
+
+    /// Whether there is nothing in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        let Extra { behind, ended, receive, target, closing } = self;
+        behind.iter().all(VecDeque::is_empty)
+            && ended.iter().all(VecDeque::is_empty)
+            && matches!(receive, Carried::Nothing)
+            && target.is_none()
+            && closing.is_none()
+    }
+}
+
+/// As many are kept for reuse.
+const SPARES_MAX: usize = 1024;
+
+/// As much room in one is kept with it.
+const SPARE_ROOM_MAX: usize = 16;
+
+/// Empty ones, to be used again.
+#[derive(Debug)]
+pub(crate) struct Spares<C>(Vec<ExtraBox<C>>);
+
+impl<C> Spares<C> {
+    pub(crate) const EMPTY: Spares<C> = Spares(Vec::new());
+
+    /// An empty one, if there is memory for it.
+    pub(crate) fn take(&mut self) -> Option<ExtraBox<C>> {
+        self.0.pop().or_else(|| {
+            let mut place = Vec::new();
+            place.try_reserve_exact(1).ok()?;
+            place.push(Extra::new());
+            place.into_boxed_slice().try_into().ok()
+        })
+    }
+
+    /// Keeps an empty one, if there is room for it.
+    pub(crate) fn keep(&mut self, mut extra: ExtraBox<C>) {
+        let [inner] = &mut *extra;
+        debug_assert!(inner.is_empty());
+        let room = |queues: [usize; 2]| queues[0].max(queues[1]);
+        let most = room(inner.behind.each_ref().map(VecDeque::capacity))
+            .max(room(inner.ended.each_ref().map(VecDeque::capacity)));
+        if self.0.len() < SPARES_MAX && most <= SPARE_ROOM_MAX && self.0.try_reserve(1).is_ok() {
+            self.0.push(extra);
+        }
+    }
+}

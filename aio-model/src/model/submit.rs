@@ -1,0 +1,485 @@
+//! What the user asks for of operations: submit, cancel, resume, another deadline. Nothing here makes a
+//! system call, so all of it is legal anywhere, at any time (C7).
+
+use crate::completion::OpError;
+use crate::conn::{Conn, Phase};
+use crate::deadlines::Owner;
+use crate::error::{IdError, Limit, OpIdError, ResumeError, SetPoolError, SubmitError, SubmitErrorKind};
+use crate::extra::{Carried, Closing};
+use crate::id::{ConnId, OpId};
+use crate::lane::{Bits, Direction, LaneId};
+use crate::lanes::Position;
+use crate::model::Model;
+use crate::model::end::{own_index, own_place};
+use crate::op::{LaneOp, Manner, Op, OpKind, Operation, Request, Serial};
+use crate::pool::PoolId;
+use crate::system::Kind;
+use crate::time::{Deadline, Instant};
+
+/// Where a queued operation is.
+enum Whereabouts {
+    Lane(LaneId, Position),
+    Sleep(u32),
+}
+
+impl<C> Model<C> {
+    /// Accepts an operation, and with it the duty of exactly one final completion (C1), or refuses it and
+    /// gives everything back. `clock` is asked only if the operation's deadline is relative.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError`] with context and buffer; nothing else has happened.
+    #[inline]
+    pub fn submit(
+        &mut self,
+        conn: ConnId,
+        op: impl Operation<C>,
+        context: C,
+        clock: impl FnOnce() -> Instant,
+    ) -> Result<OpId, SubmitError<C>> {
+        let request = op.into_request();
+        let usual = match request.kind {
+            OpKind::Send => Some((LaneOp::Send, Direction::Send)),
+            OpKind::RecvPooled { pool: None } => {
+                Some((LaneOp::RecvPooled(PoolId::DEFAULT), Direction::Receive))
+            }
+            _ => None,
+        };
+        if let Some((kind, direction)) = usual
+            && self.may_be_usual(conn, direction, &request)
+        {
+            let at = match request.deadline {
+                None => Instant::MAX,
+                Some(Deadline::At(at)) => at,
+                Some(Deadline::Within(span)) => clock().max(self.now) + span,
+            };
+            return self.submit_usual(conn, (kind, direction), request, context, at);
+        }
+        self.submit_unusual(conn, request, context, clock)
+    }
+
+    /// Whether an operation may be put at the head of its lane without further ado, if that is empty: a send,
+    /// or a receive from a connection's pool.
+    #[inline(always)]
+    fn may_be_usual(&mut self, conn: ConnId, direction: Direction, request: &Request<C>) -> bool {
+        let (start, end) = request.transfer.range();
+        let buffer = request.transfer.buffer();
+        let makes_sense =
+            direction == Direction::Receive || start < end && end <= buffer.len() && !buffer.is_too_large();
+        makes_sense
+            && conn.realm() == self.realm
+            && !self.shut_down
+            && self.completions.has_usual_credit()
+            && (request.deadline.is_none() || self.deadlines.has_room())
+    }
+
+    /// [`submit`](Model::submit), of what may be usual. The lane is looked up once.
+    #[inline(always)]
+    fn submit_usual(
+        &mut self,
+        conn: ConnId,
+        (kind, direction): (LaneOp, Direction),
+        request: Request<C>,
+        context: C,
+        at: Instant,
+    ) -> Result<OpId, SubmitError<C>> {
+        if let Some(lane) = self.lanes.empty_lane(conn, direction) {
+            let pool = lane.conn.pool;
+            let kind = if direction == Direction::Receive { LaneOp::RecvPooled(pool) } else { kind };
+            if direction == Direction::Send || self.pools.lends(pool) {
+                let (id, serial) = (lane.id, self.serial);
+                self.serial = serial.next();
+                self.counters.submitted += 1;
+                self.queued.count_in(kind);
+                self.completions.take_credit();
+                let timer = match request.deadline {
+                    None => None,
+                    Some(_) => self.deadlines.arm(at, Owner::Op(id)),
+                };
+                lane.put(Op::new(serial, kind, timer, context), request.transfer);
+                return Ok(OpId::new(serial, id.index(), self.realm));
+            }
+        }
+        let deadline = if at == Instant::MAX { None } else { Some(Deadline::At(at)) };
+        self.submit_unusual(conn, Request { deadline, ..request }, context, || at)
+    }
+
+    #[inline(always)]
+    fn next_serial(&mut self) -> Serial {
+        let serial = self.serial;
+        self.serial = serial.next();
+        serial
+    }
+
+    /// [`submit`](Model::submit), of anything.
+    #[cold]
+    #[inline(never)]
+    fn submit_unusual(
+        &mut self,
+        conn: ConnId,
+        mut request: Request<C>,
+        context: C,
+        clock: impl FnOnce() -> Instant,
+    ) -> Result<OpId, SubmitError<C>> {
+        if conn == self.own() {
+            return self.submit_own(request, context, clock);
+        }
+        let own_pool = match self.admit(conn, &request) {
+            Ok(state) => state.pool,
+            Err(kind) => return Err(self.refuse(kind, request, context)),
+        };
+        let kind = match &mut request.kind {
+            OpKind::Recv { exact } => LaneOp::Recv { exact: *exact },
+            OpKind::RecvPooled { pool } => LaneOp::RecvPooled(pool.unwrap_or(own_pool)),
+            OpKind::Accept { many } => LaneOp::Accept { many: many.is_some() },
+            OpKind::Send => LaneOp::Send,
+            OpKind::Shutdown => LaneOp::Shutdown,
+            OpKind::Close { manner, reason } => {
+                let closing = (*manner, *reason);
+                return self.submit_close(conn, closing, request, context, clock);
+            }
+            OpKind::Connect { .. } | OpKind::Sleep | OpKind::Post => {
+                unreachable!("not admitted on a connection")
+            }
+        };
+        let direction = match kind {
+            LaneOp::Send | LaneOp::Shutdown => Direction::Send,
+            _ => Direction::Receive,
+        };
+        let id = LaneId::new(conn.index(), direction);
+        let carries = !request.transfer.is_none() || kind == LaneOp::Accept { many: true };
+        let has_room = self.completions.has_room()
+            && (request.deadline.is_none() || self.deadlines.has_room())
+            && self.lanes.has_room_for_op(id, carries);
+        if !has_room {
+            return Err(self.refuse(SubmitErrorKind::Busy(Limit::Memory), request, context));
+        }
+        let at = self.resolve(request.deadline, clock);
+        let timer = self.deadlines.arm(at, Owner::Op(id));
+        let serial = self.accept_op(kind);
+        let load = match request.kind {
+            OpKind::Accept { many: Some(clone) } => Carried::Clone(clone),
+            _ if request.transfer.is_none() => Carried::Nothing,
+            _ => Carried::Transfer(request.transfer),
+        };
+        self.lanes.push(id, Op::new(serial, kind, timer, context), load, &mut self.deadlines);
+        if let Some(end) = self.lanes.lane(id).end() {
+            self.end_all(id, |kind| end.result(kind));
+        }
+        Ok(OpId::new(serial, id.index(), self.realm))
+    }
+
+    /// An operation of a lane is accepted: it has a number and a credit.
+    fn accept_op(&mut self, kind: LaneOp) -> Serial {
+        self.queued.count_in(kind);
+        self.counters.submitted += 1;
+        self.take_credit(None);
+        self.next_serial()
+    }
+
+    /// [`submit`](Model::submit), of a `Close` that was admitted.
+    fn submit_close(
+        &mut self,
+        conn: ConnId,
+        (manner, reason): (Manner, crate::completion::CloseReason),
+        request: Request<C>,
+        context: C,
+        clock: impl FnOnce() -> Instant,
+    ) -> Result<OpId, SubmitError<C>> {
+        let index = conn.index();
+        let has_room = self.completions.has_room()
+            && (request.deadline.is_none() || self.deadlines.has_room())
+            && self.lanes.has_extra(index);
+        if !has_room {
+            self.lanes.tidy(index);
+            return Err(self.refuse(SubmitErrorKind::Busy(Limit::Memory), request, context));
+        }
+        let lingers = matches!(manner, Manner::Linger(_));
+        let is_relative = matches!(request.deadline, Some(Deadline::Within(_)));
+        let now = if lingers || is_relative { clock().max(self.now) } else { self.now };
+        let deadline = self.resolve(request.deadline, || now);
+        self.queued.close += 1;
+        self.counters.submitted += 1;
+        self.take_credit(None);
+        let serial = self.next_serial();
+        let closing = Closing { serial, context, manner, reason, timer: None, ended: false };
+        self.lanes.set_closing(index, closing);
+        self.begin_close(index, manner, reason, deadline, now);
+        Ok(OpId::new(serial, LaneId::receive(index).index(), self.realm))
+    }
+
+    /// [`submit`](Model::submit), of what is of no connection.
+    fn submit_own(
+        &mut self,
+        request: Request<C>,
+        context: C,
+        clock: impl FnOnce() -> Instant,
+    ) -> Result<OpId, SubmitError<C>> {
+        if let Err(kind) = self.admit_own(&request) {
+            return Err(self.refuse(kind, request, context));
+        }
+        let connects = matches!(request.kind, OpKind::Connect { .. });
+        let has_room = self.completions.has_room()
+            && (request.deadline.is_none() || self.deadlines.has_room())
+            && if connects { self.lanes.has_room(Kind::Stream) } else { self.own.has_room() };
+        if !has_room {
+            return Err(self.refuse(SubmitErrorKind::Busy(Limit::Memory), request, context));
+        }
+        if connects {
+            return self.submit_connect(request, context, clock);
+        }
+        let deadline = self.resolve(request.deadline, clock);
+        self.counters.submitted += 1;
+        self.take_credit(None);
+        let serial = self.next_serial();
+        let index = if let OpKind::Post = request.kind {
+            let index = self.own.post(serial, context, request.transfer.into_buffer());
+            self.complete_own(index);
+            index
+        } else {
+            let index = self.own.sleep(serial, context);
+            self.queued.sleep += 1;
+            let timer = self.deadlines.arm(deadline, Owner::Sleep(index));
+            self.own.set_timer(index, timer);
+            index
+        };
+        Ok(OpId::new(serial, own_place(index), self.realm))
+    }
+
+    /// [`submit`](Model::submit), of a connect that was admitted.
+    fn submit_connect(
+        &mut self,
+        request: Request<C>,
+        context: C,
+        clock: impl FnOnce() -> Instant,
+    ) -> Result<OpId, SubmitError<C>> {
+        let state = Conn::new(Kind::Stream, Phase::Connecting, PoolId::DEFAULT, self.now);
+        let conn = self.lanes.insert(state);
+        if !self.lanes.has_extra(conn.index()) {
+            self.lanes.remove(conn);
+            return Err(self.refuse(SubmitErrorKind::Busy(Limit::Memory), request, context));
+        }
+        let deadline = self.resolve(request.deadline, clock);
+        let OpKind::Connect { target } = request.kind else { unreachable!("it is a connect") };
+        self.lanes.set_target(conn.index(), target);
+        self.counters.opened += 1;
+        let serial = self.accept_op(LaneOp::Connect);
+        self.lanes.opened(conn, None);
+        let id = LaneId::send(conn.index());
+        let timer = self.deadlines.arm(deadline, Owner::Op(id));
+        let op = Op::new(serial, LaneOp::Connect, timer, context);
+        self.lanes.push(id, op, Carried::Nothing, &mut self.deadlines);
+        Ok(OpId::new(serial, id.index(), self.realm))
+    }
+
+    /// Gives back what came with a request.
+    #[cold]
+    fn refuse(&mut self, kind: SubmitErrorKind, request: Request<C>, context: C) -> SubmitError<C> {
+        self.counters.refused += 1;
+        SubmitError { kind, context, buffer: request.transfer.into_buffer() }
+    }
+
+    /// Whether a request is acceptable, and then the connection it is for.
+    fn admit(&self, conn: ConnId, request: &Request<C>) -> Result<&Conn<C>, SubmitErrorKind> {
+        let state = self.users_conn(conn)?;
+        if self.shut_down {
+            return Err(SubmitErrorKind::ShutDown);
+        }
+        if state.phase() != Phase::Open {
+            return Err(SubmitErrorKind::Closing);
+        }
+        self.admit_kind(state, request)?;
+        let direction = match request.kind {
+            OpKind::Send | OpKind::Shutdown => Some(Direction::Send),
+            OpKind::Close { .. } => None,
+            _ => Some(Direction::Receive),
+        };
+        if let Some(direction) = direction {
+            let lane = state.lane(direction);
+            if lane.has(Bits::TAINTED) {
+                return Err(SubmitErrorKind::Tainted);
+            }
+            if lane.has(Bits::SHUTTING | Bits::SHUT) {
+                return Err(SubmitErrorKind::WriteShutDown);
+            }
+            if state.queued(direction) >= self.limits.lane_ops_max.get() {
+                return Err(SubmitErrorKind::Busy(Limit::LaneOps));
+            }
+        }
+        if self.completions.has_credit() { Ok(state) } else { Err(SubmitErrorKind::Busy(Limit::Ops)) }
+    }
+
+    /// Whether an operation makes sense in itself, and fits the kind of thing it is submitted on.
+    fn admit_kind(&self, conn: &Conn<C>, request: &Request<C>) -> Result<(), SubmitErrorKind> {
+        let buffer = request.transfer.buffer();
+        let (start, end) = request.transfer.range();
+        match (conn.kind, &request.kind) {
+            (Kind::Listener, OpKind::Accept { .. } | OpKind::Close { .. })
+            | (Kind::Stream, OpKind::Shutdown | OpKind::Close { .. }) => Ok(()),
+            (Kind::Stream, OpKind::Recv { .. } | OpKind::Send) if buffer.is_too_large() => {
+                Err(SubmitErrorKind::TooLarge)
+            }
+            (Kind::Stream, OpKind::Recv { .. }) if !buffer.is_writable() && !buffer.is_empty() => {
+                Err(SubmitErrorKind::NotWritable)
+            }
+            (Kind::Stream, OpKind::Recv { .. }) if end == 0 => Err(SubmitErrorKind::EmptyBuffer),
+            (Kind::Stream, OpKind::RecvPooled { pool }) => self.admit_pool(pool.unwrap_or(conn.pool)),
+            (Kind::Stream, OpKind::Send) if end > buffer.len() || start > end => {
+                Err(SubmitErrorKind::OutOfRange)
+            }
+            (Kind::Stream, OpKind::Send) if start == end => Err(SubmitErrorKind::EmptyBuffer),
+            (Kind::Stream, OpKind::Recv { .. } | OpKind::Send) => Ok(()),
+            (Kind::Listener, _)
+            | (Kind::Stream, OpKind::Accept { .. } | OpKind::Connect { .. } | OpKind::Sleep | OpKind::Post) => {
+                Err(SubmitErrorKind::WrongKind)
+            }
+        }
+    }
+
+    /// Whether a request of no connection is acceptable.
+    fn admit_own(&self, request: &Request<C>) -> Result<(), SubmitErrorKind> {
+        match request.kind {
+            _ if self.shut_down => Err(SubmitErrorKind::ShutDown),
+            OpKind::Connect { .. } if !self.lanes.has_place() => {
+                Err(SubmitErrorKind::Busy(Limit::Connections))
+            }
+            OpKind::Sleep | OpKind::Post | OpKind::Connect { .. } if self.completions.has_credit() => Ok(()),
+            OpKind::Sleep | OpKind::Post | OpKind::Connect { .. } => Err(SubmitErrorKind::Busy(Limit::Ops)),
+            _ => Err(SubmitErrorKind::WrongKind),
+        }
+    }
+
+    /// Whether a pool can be received from.
+    fn admit_pool(&self, pool: PoolId) -> Result<(), SubmitErrorKind> {
+        let pool = self.pools.get(pool).ok_or(SubmitErrorKind::NoPool)?;
+        if pool.size().buffer_bytes == 0 { Err(SubmitErrorKind::EmptyBuffer) } else { Ok(()) }
+    }
+
+    /// Lets the pooled receives that are submitted on a connection from now on take from another pool; on a
+    /// listener, those of the connections that it accepts from now on, too.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such pool, or the id is stale or foreign. Nothing happens then.
+    pub fn set_pool(&mut self, conn: ConnId, pool: PoolId) -> Result<(), SetPoolError> {
+        let index = self.conn_index(conn)?;
+        if self.pools.get(pool).is_none() {
+            return Err(SetPoolError::NoPool);
+        }
+        self.lanes.set_pool(index, pool);
+        Ok(())
+    }
+
+    /// When a deadline falls due; never, if there is none.
+    #[inline]
+    pub(super) fn resolve(&self, deadline: Option<Deadline>, clock: impl FnOnce() -> Instant) -> Instant {
+        match deadline {
+            None => Instant::MAX,
+            Some(Deadline::At(at)) => at,
+            // A clock that stepped back must not make the deadline come sooner (T3).
+            Some(Deadline::Within(span)) => clock().max(self.now) + span,
+        }
+    }
+
+    /// Gives a queued operation another deadline, or none.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended already, when it is a close, or when the id is foreign. Nothing happens then.
+    pub fn set_deadline(
+        &mut self,
+        op: OpId,
+        deadline: Option<Deadline>,
+        clock: impl FnOnce() -> Instant,
+    ) -> Result<(), OpIdError> {
+        let place = self.queued_op(op)?;
+        let at = self.resolve(deadline, clock);
+        match place {
+            Whereabouts::Sleep(index) => {
+                self.deadlines.cancel(self.own.timer(index));
+                let timer = self.deadlines.arm(at, Owner::Sleep(index));
+                self.own.set_timer(index, timer);
+            }
+            Whereabouts::Lane(id, position) => {
+                self.deadlines.cancel(self.lanes.op(id, position).0.timer());
+                let timer = self.deadlines.arm(at, Owner::Op(id));
+                self.lanes.set_timer(id, position, timer);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where an operation is that is queued and can be taken back.
+    fn queued_op(&self, op: OpId) -> Result<Whereabouts, OpIdError> {
+        if op.realm() != self.realm {
+            return Err(OpIdError::Foreign);
+        }
+        if let Some(index) = own_index(op.place()) {
+            let sleeps = self.own.at(index).is_some_and(|own| own.serial == op.serial() && own.sleeps());
+            return if sleeps { Ok(Whereabouts::Sleep(index)) } else { Err(OpIdError::Stale) };
+        }
+        let id = LaneId::from_index(op.place());
+        if let Some(position) = self.lanes.find(id, op.serial()) {
+            return Ok(Whereabouts::Lane(id, position));
+        }
+        let closing = self.lanes.at(id.conn()).and_then(Conn::closing);
+        match closing {
+            Some(closing) if closing.serial == op.serial() && !closing.ended => Err(OpIdError::Close),
+            _ => Err(OpIdError::Stale),
+        }
+    }
+
+    /// Ends a queued operation with [`OpError::Cancelled`], in whatever state it is. If it is a send that had
+    /// moved a part of its bytes, its lane is tainted.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended already, when it is a close, or when the id is foreign. Nothing happens then.
+    pub fn cancel(&mut self, op: OpId) -> Result<(), OpIdError> {
+        let place = self.queued_op(op)?;
+        self.counters.cancelled += 1;
+        match place {
+            Whereabouts::Sleep(index) => self.end_sleep(index, Err(OpError::Cancelled)),
+            Whereabouts::Lane(id, position) => self.end_early(id, position, OpError::Cancelled),
+        }
+        Ok(())
+    }
+
+    /// Ends every queued operation of a connection with [`OpError::Cancelled`], and returns how many they
+    /// were. If a send among them had moved a part of its bytes, the lane is tainted.
+    ///
+    /// # Errors
+    ///
+    /// When the id is stale or foreign.
+    pub fn cancel_all(&mut self, conn: ConnId) -> Result<u32, IdError> {
+        let index = self.conn_index(conn)?;
+        let mut count = 0;
+        for id in Direction::BOTH.map(|direction| LaneId::new(index, direction)) {
+            count += self.lanes.conn(index).queued(id.direction());
+            let partial = self.is_partial_send(id);
+            self.end_all(id, |_| Err(OpError::Cancelled));
+            if partial {
+                self.taint(id);
+            }
+        }
+        self.on_send_lane_changed(index);
+        self.counters.cancelled += u64::from(count);
+        Ok(count)
+    }
+
+    /// Allows sends again after one ended with a part of its bytes (C5). The stream stands where
+    /// [`Completion::bytes`](crate::Completion::bytes) of that send says: resend the rest, or what the
+    /// protocol wants there instead.
+    ///
+    /// # Errors
+    ///
+    /// When the lane is not tainted, or the id is stale or foreign. Nothing happens then.
+    pub fn resume(&mut self, conn: ConnId) -> Result<(), ResumeError> {
+        let id = LaneId::send(self.conn_index(conn)?);
+        if !self.lanes.lane(id).has(Bits::TAINTED) {
+            return Err(ResumeError::NotTainted);
+        }
+        self.lanes.change(id, &mut self.deadlines, |lane| lane.clear(Bits::TAINTED));
+        Ok(())
+    }
+}
