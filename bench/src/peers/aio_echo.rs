@@ -110,9 +110,9 @@ impl Echo {
                 }
                 (Ctx::Write, Ok(_)) => {
                     if *drops {
-                        drop(buffer)
+                        drop(buffer);
                     } else {
-                        aio.give_back(buffer)
+                        aio.give_back(buffer);
                     }
                     (conn, read(aio, conn, *deadline))
                 }
