@@ -199,7 +199,7 @@ fn count(options: &Figures) -> io::Result<()> {
     }
     let wrong = baseline::check(&found, &then);
     if wrong.is_empty() {
-        println!("all within 2 % of {}", path.display());
+        println!("all as in {}", path.display());
         return Ok(());
     }
     let again = "cargo run --release --manifest-path bench/Cargo.toml --no-default-features -- figures";

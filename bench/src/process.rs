@@ -96,17 +96,20 @@ fn is_runnable(pid: u32) -> io::Result<bool> {
 
 /// Bytes of anonymous memory that a process has in RAM: its heap and stacks, without its code.
 ///
+/// As the page tables have it. `RssAnon` of `/proc/PID/status` is cheaper, and on newer kernels off by up to a
+/// few dozen pages for each core: the kernel counts there in batches.
+///
 /// # Errors
 ///
 /// When there is no such process.
 pub fn resident_bytes(pid: u32) -> io::Result<u64> {
-    let status = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status"))?;
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("RssAnon:"))
-        .and_then(first_number)
-        .map(|kib| kib * 1024)
-        .ok_or_else(|| io::Error::other("/proc says nothing of RssAnon"))
+    let rollup = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("smaps_rollup"))?;
+    anonymous(&rollup).ok_or_else(|| io::Error::other("smaps_rollup in /proc has no line `Anonymous:`"))
+}
+
+fn anonymous(rollup: &str) -> Option<u64> {
+    let kib = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:")).and_then(first_number)?;
+    Some(kib * 1024)
 }
 
 /// The id of a child, as the system wants it.
@@ -162,12 +165,29 @@ mod tests {
         assert!(cpu_nanos(u32::MAX).is_err());
     }
 
+    /// In a process of its own: here, other tests take memory and give it back.
     #[test]
-    fn memory_is_seen_once_it_is_touched() {
-        let me = std::process::id();
-        let before = resident_bytes(me).unwrap();
-        let touched = std::hint::black_box(vec![1_u8; 32 << 20]);
-        let after = resident_bytes(me).unwrap();
-        assert!(after >= before + (24 << 20), "{before} {after} {}", touched.len());
+    fn memory_is_counted_to_the_page() {
+        let pages = |count: u32| {
+            let script = format!("x=$(printf %0{}d 0); kill -STOP $$", count * 4096);
+            let doing = Doing::new(&script);
+            let stat = format!("/proc/{}/stat", doing.0.id());
+            while !fs::read_to_string(&stat).unwrap().contains(") T ") {
+                thread::yield_now();
+            }
+            let counts = [0; 3].map(|_: i32| resident_bytes(doing.0.id()).unwrap() / 4096);
+            assert_eq!(counts, [counts[0]; 3], "a process that is stopped has what it has");
+            counts[0]
+        };
+        let (few, many) = (pages(1), pages(1001));
+        assert!(many >= few + 1000, "1,000 pages more: {few} and {many}");
+    }
+
+    #[test]
+    fn of_a_summary_the_anonymous_pages_count() {
+        let rollup =
+            "Rss:       1612 kB\nPss_Anon:   12 kB\nAnonymous:        112 kB\nAnonHugePages:   4 kB\n";
+        assert_eq!(anonymous(rollup), Some(112 * 1024));
+        assert_eq!(anonymous("Rss:       1612 kB\n"), None);
     }
 }

@@ -17,6 +17,13 @@ pub struct Figures {
 /// or the next loss would go unseen.
 const TOLERANCE: f64 = 0.02;
 
+/// The same for what is resident of an idle connection. Chance has a part in it: which turn met how many
+/// connections, and over how many ticks their deadlines are spread, hence how many nodes the timers need.
+/// What each connection takes by design stands in figures of its own, to the byte.
+const RESIDENT_TOLERANCE: f64 = 0.08;
+/// The end of their names.
+pub const RESIDENT: &str = "resident bytes per idle connection";
+
 /// The end of the names of figures that depend on the compiler.
 pub const INSTRUCTIONS: &str = "instructions per echo";
 /// The same of operations, of which there is nothing by hand to compare with.
@@ -37,7 +44,7 @@ pub fn check(now: &Figures, baseline: &Figures) -> Vec<String> {
     for (name, &then) in &then.figures {
         match now.figures.get(name) {
             None => wrong.push(format!("{name}: {then:.3} in the baseline, not measured now")),
-            Some(&now) if (now - then).abs() > TOLERANCE * then.abs() => {
+            Some(&now) if (now - then).abs() > tolerance(name) * then.abs() => {
                 wrong.push(format!("{name}: {now:.3}, {then:.3} in the baseline{}", percent(now, then)));
             }
             Some(_) => {}
@@ -56,6 +63,10 @@ impl Figures {
             self.figures.insert("aio/mio_raw: instructions per echo".to_owned(), ours / baseline);
         }
     }
+}
+
+fn tolerance(name: &str) -> f64 {
+    if name.ends_with(RESIDENT) { RESIDENT_TOLERANCE } else { TOLERANCE }
 }
 
 fn percent(now: f64, then: f64) -> String {
@@ -93,6 +104,15 @@ mod tests {
             let wrong = check(&of(ours, 0.0), &of(200.0, 0.0));
             assert_eq!(wrong.len(), 1, "{wrong:?}");
             assert!(wrong[0].starts_with("aio: instructions per echo"), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_resident_may_differ_by_more_yet_not_by_a_tenth() {
+        let of = |bytes| figures("rustc 1.95.0", &[("aio: resident bytes per idle connection", bytes)]);
+        assert_eq!(check(&of(214.0), &of(200.0)), Vec::<String>::new());
+        for bytes in [220.0, 180.0] {
+            assert_eq!(check(&of(bytes), &of(200.0)).len(), 1);
         }
     }
 
