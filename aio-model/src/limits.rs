@@ -11,6 +11,10 @@ pub struct Limits {
     pub ops_max: NonZeroU32,
     /// Operations queued in one lane.
     pub lane_ops_max: NonZeroU32,
+    /// Events that one wait takes in. What it leaves comes with the next waits. A turn receives for all of
+    /// its events before it sends anything: of a thousand at once, the first answer would have waited for a
+    /// thousand receives, and what they brought into the cache would be gone again.
+    pub turn_events_max: NonZeroU32,
     /// System calls in one turn. As many deadlines end in it as calls are left, with a last attempt each, and
     /// at least half as many; so a turn makes half as many calls again at the most.
     pub turn_attempts_max: NonZeroU32,
@@ -26,13 +30,15 @@ const fn count(n: u32) -> NonZeroU32 {
 }
 
 impl Limits {
-    /// A million connections with two operations each, turns of a thousand calls, sixteen of them for one
-    /// lane.
+    /// A million connections with two operations each, turns of 64 events and a thousand calls, sixteen of
+    /// them for one lane.
     pub const DEFAULT: Limits = Limits {
         connections_max: count(1 << 20),
         // A receive and a send for each connection at its limit.
         ops_max: count(2 << 20),
         lane_ops_max: count(1024),
+        // The system call that asks for them then costs each of them 10 ns.
+        turn_events_max: count(64),
         // About 5 ms at 5 µs a call: what a deadline may be late by under full load.
         turn_attempts_max: count(1024),
         lane_attempts_max: count(16),
@@ -43,6 +49,7 @@ impl Limits {
         connections_max: count(1),
         ops_max: count(1),
         lane_ops_max: count(1),
+        turn_events_max: count(1),
         turn_attempts_max: count(1),
         lane_attempts_max: count(1),
     };

@@ -5,6 +5,7 @@
 //! it over epoll and kqueue, `sim` in memory; the loop above it is the same code.
 
 use core::fmt;
+use core::num::NonZeroU32;
 use core::ops::{BitOr, BitOrAssign};
 use core::time::Duration;
 
@@ -264,8 +265,9 @@ pub trait System {
     fn perform(&mut self, call: Syscall<'_>) -> Outcome;
 
     /// Sleeps until there is an event, until `until` (`None`: for ever), or until it is woken, and reports
-    /// events at hand: some at least, and what it leaves comes with the next waits. May return early for no
-    /// reason; returns the time it is now.
+    /// events at hand: one at least, if there is any, and `events_max` at most; what it leaves comes with the
+    /// next waits. An engine that can not leave any (mio over poll(2)) reports all there are. May return
+    /// early for no reason; returns the time it is now.
     ///
     /// # Errors
     ///
@@ -273,6 +275,7 @@ pub trait System {
     fn wait(
         &mut self,
         until: Option<Instant>,
+        events_max: NonZeroU32,
         on_ready: impl FnMut(ConnId, Readiness),
     ) -> Result<Instant, SystemError>;
 
@@ -288,10 +291,11 @@ pub trait System {
         &mut self,
         until: Option<Instant>,
         spin: Duration,
+        events_max: NonZeroU32,
         on_ready: impl FnMut(ConnId, Readiness),
     ) -> Result<(Instant, bool), SystemError> {
         let _ = spin;
-        self.wait(until, on_ready).map(|now| (now, true))
+        self.wait(until, events_max, on_ready).map(|now| (now, true))
     }
 }
 

@@ -134,10 +134,13 @@ impl Turn {
     }
 
     fn wait<C, S: System>(&self, model: &mut Model<C>, system: &mut S) -> Result<Instant, SystemError> {
+        let events_max = model.limits().turn_events_max;
         let deadline = match model.plan_wait() {
             WaitPlan::Skip => return Ok(system.now()),
             WaitPlan::Poll => {
-                return system.wait(Some(Instant::ZERO), |conn, readiness| model.on_ready(conn, readiness));
+                return system.wait(Some(Instant::ZERO), events_max, |conn, readiness| {
+                    model.on_ready(conn, readiness);
+                });
             }
             WaitPlan::Sleep { deadline } => deadline,
         };
@@ -146,7 +149,7 @@ impl Turn {
             (deadline, until) => deadline.or(until),
         };
         let (spin, mut events) = (model.spin_window(), 0);
-        let (now, slept) = system.wait_spinning(until, spin, |conn, readiness| {
+        let (now, slept) = system.wait_spinning(until, spin, events_max, |conn, readiness| {
             events += 1;
             model.on_ready(conn, readiness);
         })?;

@@ -5,6 +5,7 @@
 //! they report a direction once, and again only after [`rearm`](Engine::rearm).
 
 use std::io;
+use std::num::NonZeroU32;
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
@@ -18,22 +19,13 @@ use crate::platform;
 use crate::token;
 use crate::waker::OsWaker;
 
-/// How many events one wait takes in. More are not lost, they come with the next wait, in the order in which
-/// they happened; at this number its system call costs each of them 10 ns.
-///
-/// A turn receives for all of its events before anything is sent. Of a thousand at once, what the first
-/// receive had brought into the cache, the kernel's part of the connection above all, would be gone when its
-/// answer is sent, and the answer would have waited for all the others.
-pub(crate) const MANY: usize = 64;
-
-/// The same where each brings [much](crate::intake): the buffers would push each other out of the cache.
-const FEW: usize = 8;
+/// The most events that there is memory for, whatever the limit says: 12 KiB with epoll.
+const EVENTS_MAX: usize = 1024;
 
 #[derive(Debug)]
 pub(crate) struct Engine {
     poll: Poll,
-    many: Events,
-    few: Events,
+    events: Events,
     waker: OsWaker,
 }
 
@@ -43,7 +35,7 @@ impl Engine {
     pub(crate) fn new() -> io::Result<Engine> {
         let poll = Poll::new()?;
         let waker = OsWaker::new(poll.registry())?;
-        Ok(Engine { poll, many: Events::with_capacity(MANY), few: Events::with_capacity(FEW), waker })
+        Ok(Engine { poll, events: Events::with_capacity(1), waker })
     }
 
     pub(crate) fn waker(&self) -> &OsWaker {
@@ -79,29 +71,33 @@ impl Engine {
         let _ = self.poll.registry().deregister(&mut SourceFd(&fd.as_fd().as_raw_fd()));
     }
 
-    /// Sleeps until there is an event, for `timeout`, or until woken, and reports the events at hand, up to
-    /// [`MANY`] or, if that is wanted, [`FEW`], and whether there are urgent data. Returns whether there was
-    /// anything: an event, a wake, or an interruption.
+    /// Sleeps until there is an event, for `timeout`, or until woken, and reports events at hand,
+    /// `events_max` at most, and whether there are urgent data. Those that it leaves come with the next
+    /// waits, in the order in which they happened. Returns whether there was anything: an event, a wake, or
+    /// an interruption.
     pub(crate) fn wait(
         &mut self,
         timeout: Option<Duration>,
-        few: bool,
+        events_max: NonZeroU32,
         mut on_event: impl FnMut(Token, Readiness, bool),
     ) -> Result<bool, SystemError> {
         let mut woken = self.waker.lower();
         let timeout = if woken { Some(Duration::ZERO) } else { timeout };
-        let events = if few { &mut self.few } else { &mut self.many };
-        let waited = self.poll.poll(events, timeout);
+        let events_max = usize::try_from(events_max.get()).unwrap_or(usize::MAX).min(EVENTS_MAX);
+        if self.events.capacity() != events_max {
+            self.events = Events::with_capacity(events_max);
+        }
+        let waited = self.poll.poll(&mut self.events, timeout);
         woken |= self.waker.lower();
         match waited {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(true),
             Err(error) => return Err(errno::from_io(&error)),
         }
-        for event in events.iter().filter(|event| event.token() != token::WAKE) {
+        for event in self.events.iter().filter(|event| event.token() != token::WAKE) {
             on_event(event.token(), readiness(event), event.is_priority());
         }
-        Ok(woken || !events.is_empty())
+        Ok(woken || !self.events.is_empty())
     }
 }
 
@@ -123,6 +119,8 @@ mod tests {
     use super::*;
     use crate::ids::Ids;
 
+    const SOME: NonZeroU32 = NonZeroU32::new(8).unwrap();
+
     #[test]
     fn rearming_registers_anew_what_the_engine_has_let_go_of() {
         let mut engine = Engine::new().unwrap();
@@ -132,22 +130,24 @@ mod tests {
         engine.deregister(&socket);
         engine.rearm(&socket, key, Interest::WRITABLE).unwrap();
         let mut events = Vec::new();
-        engine.wait(None, false, |token, readiness, _| events.push((Some(token), readiness))).unwrap();
+        engine.wait(None, SOME, |token, readiness, _| events.push((Some(token), readiness))).unwrap();
         assert_eq!(events, [(token::pack(key), Readiness::WRITABLE)]);
     }
+
     #[test]
     fn what_a_wait_does_not_take_in_comes_with_the_next_ones() {
-        for (few, most) in [(false, MANY), (true, FEW)] {
+        for most in [1, 2, 64] {
             let (mut engine, mut ids) = (Engine::new().unwrap(), Ids::new());
             let sockets: Vec<_> =
-                (0..2 * most + 1).map(|_| (ids.open().key(), UnixStream::pair().unwrap())).collect();
+                (0..=2 * most).map(|_| (ids.open().key(), UnixStream::pair().unwrap())).collect();
             for (key, (socket, _)) in &sockets {
                 engine.register(socket, *key, Interest::WRITABLE).unwrap();
             }
             let (mut tokens, mut waits) = (Vec::new(), 0);
             while tokens.len() < sockets.len() {
                 waits += 1;
-                engine.wait(None, few, |token, _, _| tokens.push(token)).unwrap();
+                let events_max = NonZeroU32::new(most).unwrap();
+                engine.wait(None, events_max, |token, _, _| tokens.push(token)).unwrap();
             }
             // Over poll(2) a wait takes in all there is.
             assert_eq!(waits, if platform::ONE_SHOT { 1 } else { 3 }, "{most} at once");

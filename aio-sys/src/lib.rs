@@ -29,7 +29,6 @@ mod errno;
 #[cfg(test)]
 #[path = "../tests/common/ids.rs"]
 mod ids;
-mod intake;
 mod os;
 mod platform;
 mod socket;

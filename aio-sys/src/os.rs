@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -16,7 +17,6 @@ use crate::clock::Clock;
 use crate::connect::{self, Progress, Refusal};
 use crate::engine::Engine;
 use crate::errno;
-use crate::intake::Intake;
 use crate::platform;
 use crate::socket::Socket;
 use crate::table::{Entry, Proof, Table};
@@ -28,12 +28,14 @@ use crate::waker::OsWaker;
 /// descriptor it holds.
 ///
 /// ```
+/// use std::num::NonZeroU32;
+///
 /// use aio_model::{System, Wake};
 ///
 /// let mut os = aio_sys::Os::new()?;
 /// let waker = os.waker();
 /// let other = std::thread::spawn(move || waker.wake());
-/// os.wait(None, |conn, readiness| println!("{conn} is {readiness:?}"))?;
+/// os.wait(None, NonZeroU32::MIN, |conn, readiness| println!("{conn} is {readiness:?}"))?;
 /// other.join().unwrap();
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -50,7 +52,6 @@ pub struct Os {
     engine: Engine,
     table: Table,
     clock: Clock,
-    intake: Intake,
     stale_events: u64,
 }
 
@@ -64,13 +65,7 @@ impl Os {
     ///
     /// When the readiness engine or its waker can not be made: out of descriptors or memory.
     pub fn new() -> io::Result<Os> {
-        Ok(Os {
-            engine: Engine::new()?,
-            table: Table::default(),
-            clock: Clock::new(),
-            intake: Intake::default(),
-            stale_events: 0,
-        })
+        Ok(Os { engine: Engine::new()?, table: Table::default(), clock: Clock::new(), stale_events: 0 })
     }
 
     /// The address that a connection or listener is bound to.
@@ -157,9 +152,6 @@ impl Os {
         proof: Proof,
         received: rustix::io::Result<usize>,
     ) -> Outcome {
-        if let Ok(count) = received {
-            self.intake.on_receive(count);
-        }
         match received {
             Ok(count) if (1..room).contains(&count) && proof != Proof::Drained => Outcome::Partial(count),
             Ok(count) => Outcome::Transferred(count),
@@ -357,14 +349,16 @@ impl Os {
         Ok(())
     }
 
-    /// Waits for `timeout` at most, and reports events at hand. Returns whether there was any, or a wake.
+    /// Waits for `timeout` at most, and reports events at hand, `events_max` at most. Returns whether there
+    /// was any, or a wake.
     fn poll_events(
         &mut self,
         timeout: Option<Duration>,
+        events_max: NonZeroU32,
         on_ready: &mut impl FnMut(ConnId, Readiness),
     ) -> Result<bool, SystemError> {
-        let Os { engine, table, intake, stale_events, .. } = self;
-        engine.wait(timeout, intake.is_bulk(), |token, readiness, urgent| match table.of_event(token) {
+        let Os { engine, table, stale_events, .. } = self;
+        engine.wait(timeout, events_max, |token, readiness, urgent| match table.of_event(token) {
             Some(entry) => {
                 if urgent {
                     entry.on_urgent();
@@ -467,10 +461,11 @@ impl System for Os {
     fn wait(
         &mut self,
         until: Option<Instant>,
+        events_max: NonZeroU32,
         mut on_ready: impl FnMut(ConnId, Readiness),
     ) -> Result<Instant, SystemError> {
         let timeout = self.clock.timeout(until);
-        self.poll_events(timeout, &mut on_ready)?;
+        self.poll_events(timeout, events_max, &mut on_ready)?;
         Ok(self.clock.now())
     }
 
@@ -478,12 +473,13 @@ impl System for Os {
         &mut self,
         until: Option<Instant>,
         spin: Duration,
+        events_max: NonZeroU32,
         mut on_ready: impl FnMut(ConnId, Readiness),
     ) -> Result<(Instant, bool), SystemError> {
         if !spin.is_zero() {
             let end = self.clock.now() + spin;
             loop {
-                let anything = self.poll_events(Some(Duration::ZERO), &mut on_ready)?;
+                let anything = self.poll_events(Some(Duration::ZERO), events_max, &mut on_ready)?;
                 let now = self.clock.now();
                 if anything || until.is_some_and(|until| until <= now) {
                     return Ok((now, false));
@@ -493,7 +489,7 @@ impl System for Os {
                 }
             }
         }
-        self.wait(until, on_ready).map(|now| (now, true))
+        self.wait(until, events_max, on_ready).map(|now| (now, true))
     }
 }
 
@@ -508,6 +504,8 @@ mod tests {
 
     use super::*;
     use crate::ids::Ids;
+
+    const SOME: NonZeroU32 = NonZeroU32::new(8).unwrap();
 
     #[test]
     fn an_open_file_that_outlives_its_descriptor_is_not_heard_of() {
@@ -524,12 +522,12 @@ mod tests {
         os.adopt(new, ours.into()).unwrap();
         peer.write_all(b"anyone?").unwrap();
         let mut reported = Vec::new();
-        os.wait(None, |conn, readiness| reported.push((conn, readiness))).unwrap();
+        os.wait(None, SOME, |conn, readiness| reported.push((conn, readiness))).unwrap();
         assert_eq!(reported, [(new, Readiness::WRITABLE)]);
         assert_eq!(os.stale_events(), u64::from(platform::WATCHES_FILES));
 
         let until = os.now() + Duration::from_millis(2);
-        assert!(os.wait(Some(until), |_, _| unreachable!("nothing is new")).unwrap() >= until);
+        assert!(os.wait(Some(until), SOME, |_, _| unreachable!("nothing is new")).unwrap() >= until);
         drop(orphan);
     }
 }

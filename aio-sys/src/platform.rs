@@ -307,7 +307,7 @@ mod tests_of_linux {
         let (peer, accepted, most) = (ids.open(), ids.open(), ids.open());
         os.adopt(peer, TcpStream::connect(address).unwrap().into()).unwrap();
         while os.perform(Syscall::Accept { listener: id, conn: accepted }) == Outcome::WouldBlock {
-            os.wait(None, |_, _| ()).unwrap();
+            os.wait(None, std::num::NonZeroU32::MIN, |_, _| ()).unwrap();
         }
         assert_eq!(
             (busy_poll(&mut os, peer), busy_poll(&mut os, accepted)),

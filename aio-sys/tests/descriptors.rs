@@ -14,6 +14,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use ids::Ids;
 
+const EVENTS_MAX: std::num::NonZeroU32 = aio_model::Limits::DEFAULT.turn_events_max;
+
 #[test]
 fn accepting_runs_short_and_goes_on() {
     let mut os = Os::new().unwrap();
@@ -23,7 +25,7 @@ fn accepting_runs_short_and_goes_on() {
     let _peer = TcpStream::connect(os.local_addr(listener).unwrap()).unwrap();
     let mut ready = Readiness::NONE;
     while !ready.intersects(Readiness::READABLE) {
-        os.wait(None, |_, readiness| ready |= readiness).unwrap();
+        os.wait(None, EVENTS_MAX, |_, readiness| ready |= readiness).unwrap();
     }
 
     let before = getrlimit(Resource::Nofile);
@@ -37,7 +39,7 @@ fn accepting_runs_short_and_goes_on() {
         }
         // What could not be accepted is no reason to wake up.
         let until = os.now() + Duration::from_millis(2);
-        assert!(os.wait(Some(until), |_, _| ()).unwrap() >= until);
+        assert!(os.wait(Some(until), EVENTS_MAX, |_, _| ()).unwrap() >= until);
     }
     assert!(Os::new().is_err());
 

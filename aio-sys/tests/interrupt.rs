@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use aio_model::System;
 use aio_sys::Os;
 
+const EVENTS_MAX: std::num::NonZeroU32 = aio_model::Limits::DEFAULT.turn_events_max;
+
 fn main() {
     let caught = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::clone(&caught)).unwrap();
@@ -15,7 +17,7 @@ fn main() {
     let script = format!("while kill -USR1 {}; do :; done", std::process::id());
     let mut child = Command::new("sh").arg("-c").arg(script).spawn().unwrap();
     for _ in 0..3 {
-        os.wait(None, |conn, readiness| panic!("{conn} is {readiness:?}")).unwrap();
+        os.wait(None, EVENTS_MAX, |conn, readiness| panic!("{conn} is {readiness:?}")).unwrap();
     }
     assert!(caught.load(Ordering::SeqCst), "woken, but not by the signal");
     child.kill().unwrap();

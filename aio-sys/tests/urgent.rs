@@ -12,6 +12,8 @@ use aio_sys::Os;
 use rustix::net::SendFlags;
 use rustix::process::{Signal, getpid, kill_process};
 
+const EVENTS_MAX: std::num::NonZeroU32 = aio_model::Limits::DEFAULT.turn_events_max;
+
 #[path = "common/ids.rs"]
 mod ids;
 
@@ -29,7 +31,8 @@ fn receive_two(os: &mut Os, conn: ConnId, round: u32) -> u32 {
     let end = os.now() + Duration::from_secs(10);
     while count < 2 {
         if !ready {
-            let now = os.wait(Some(end), |_, readiness| ready |= readiness.wakes_receive()).unwrap();
+            let now =
+                os.wait(Some(end), EVENTS_MAX, |_, readiness| ready |= readiness.wakes_receive()).unwrap();
             assert!(now < end, "a lost wake-up in round {round}: {count} bytes, and {blocked} times none");
             continue;
         }
@@ -51,7 +54,7 @@ fn idle_with_urgent_data(os: &mut Os, conn: ConnId, peer: &TcpStream) {
     let (mut waits, end) = (0, os.now() + Duration::from_millis(100));
     let mut ready = true;
     loop {
-        let now = os.wait(Some(end), |_, readiness| ready |= readiness.wakes_receive()).unwrap();
+        let now = os.wait(Some(end), EVENTS_MAX, |_, readiness| ready |= readiness.wakes_receive()).unwrap();
         waits += 1;
         if now >= end {
             break;

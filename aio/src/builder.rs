@@ -27,6 +27,7 @@ pub struct Builder {
     connections_max: u32,
     ops_max: u32,
     lane_ops_max: u32,
+    turn_events_max: u32,
     turn_attempts_max: u32,
     lane_attempts_max: u32,
     pools: Vec<PoolSize>,
@@ -79,6 +80,9 @@ limits! {
     /// Operations queued in one direction of one connection; 1,024 unless set. At the limit submissions are
     /// refused.
     lane_ops_max,
+    /// Events that one wait takes in; 64 unless set. What is left comes with the next turns. Fewer means that
+    /// the first answers of a turn wait for fewer others, more means fewer system calls.
+    turn_events_max,
     /// System calls in one turn; 1,024 unless set.
     turn_attempts_max,
     /// System calls for one direction of one connection in one turn; 16 unless set. What is left is done in

@@ -2,6 +2,7 @@
 //! comparison per call.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use aio_model::{
@@ -163,18 +164,20 @@ impl<S: System> System for Traced<'_, S> {
     fn wait(
         &mut self,
         until: Option<Instant>,
+        events_max: NonZeroU32,
         on_ready: impl FnMut(ConnId, Readiness),
     ) -> Result<Instant, SystemError> {
-        self.system.wait(until, on_ready)
+        self.system.wait(until, events_max, on_ready)
     }
 
     fn wait_spinning(
         &mut self,
         until: Option<Instant>,
         spin: Duration,
+        events_max: NonZeroU32,
         on_ready: impl FnMut(ConnId, Readiness),
     ) -> Result<(Instant, bool), SystemError> {
-        self.system.wait_spinning(until, spin, on_ready)
+        self.system.wait_spinning(until, spin, events_max, on_ready)
     }
 }
 

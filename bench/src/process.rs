@@ -96,8 +96,8 @@ fn is_runnable(pid: u32) -> io::Result<bool> {
 
 /// Bytes of anonymous memory that a process has in RAM: its heap and stacks, without its code.
 ///
-/// As the page tables have it. `RssAnon` of `/proc/PID/status` is cheaper, and on newer kernels off by up to a
-/// few dozen pages for each core: the kernel counts there in batches.
+/// As the page tables have it. `RssAnon` of `/proc/PID/status` is cheaper, and on newer kernels off by up to
+/// a few dozen pages for each core: the kernel counts there in batches.
 ///
 /// # Errors
 ///

@@ -1,6 +1,7 @@
 //! When a proactor that polls as long as it pays begins, and when it stops: to the wait and the microsecond,
 //! on a system whose waits are scripted.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,6 +71,7 @@ impl System for Script {
     fn wait(
         &mut self,
         _: Option<Instant>,
+        _: NonZeroU32,
         mut on_ready: impl FnMut(ConnId, Readiness),
     ) -> Result<Instant, SystemError> {
         let (gap, events, _) = self.next;
@@ -82,10 +84,11 @@ impl System for Script {
         &mut self,
         until: Option<Instant>,
         spin: Duration,
+        events_max: NonZeroU32,
         on_ready: impl FnMut(ConnId, Readiness),
     ) -> Result<(Instant, bool), SystemError> {
         self.spin = spin;
-        let now = self.wait(until, on_ready)?;
+        let now = self.wait(until, events_max, on_ready)?;
         Ok((now, self.next.2))
     }
 }
@@ -204,6 +207,6 @@ fn k6_what_is_fixed_does_not_learn() {
 fn a_system_need_not_poll() {
     let mut os = sim::SimOs::new(sim::Net::calm(), sim::EngineKind::Epoll);
     let until = os.now() + 5 * US;
-    let (now, slept) = os.wait_spinning(Some(until), WINDOW, |_, _| {}).unwrap();
+    let (now, slept) = os.wait_spinning(Some(until), WINDOW, NonZeroU32::MIN, |_, _| {}).unwrap();
     assert!(slept && now >= until);
 }

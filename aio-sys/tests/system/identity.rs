@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aio_model::{Outcome, Readiness, Syscall, System, SystemErrorKind};
 
-use crate::rig::{Rig, failure};
+use crate::rig::{EVENTS_MAX, Rig, failure};
 
 #[test]
 fn an_unknown_id_fails_every_call() {
@@ -85,7 +85,7 @@ fn what_others_hold_of_a_closed_connection_is_not_reported() {
     (&accepted_peer).write_all(b"anyone?").unwrap();
     drop((adopted_peer, accepted_peer));
     let until = rig.os.now() + Duration::from_millis(20);
-    let now = rig.os.wait(Some(until), |conn, ready| panic!("{conn} is {ready:?}")).unwrap();
+    let now = rig.os.wait(Some(until), EVENTS_MAX, |conn, ready| panic!("{conn} is {ready:?}")).unwrap();
     assert!(now >= until, "nothing was there to wake for");
     assert_eq!(rig.os.stale_events(), 0);
     drop((adopted_clone, accepted_clone));

@@ -10,6 +10,8 @@ use aio_sys::{Os, Socket};
 
 use crate::ids::Ids;
 
+pub(crate) const EVENTS_MAX: std::num::NonZeroU32 = aio_model::Limits::DEFAULT.turn_events_max;
+
 pub(crate) struct Rig {
     pub(crate) os: Os,
     pub(crate) ids: Ids,
@@ -100,14 +102,16 @@ impl Rig {
     /// The events at hand, without sleeping.
     pub(crate) fn at_hand(&mut self) -> Vec<(ConnId, Readiness)> {
         let mut events = Vec::new();
-        self.os.wait(Some(Instant::ZERO), |conn, readiness| events.push((conn, readiness))).unwrap();
+        self.os
+            .wait(Some(Instant::ZERO), EVENTS_MAX, |conn, readiness| events.push((conn, readiness)))
+            .unwrap();
         events
     }
 
     fn collect(&mut self, until: Instant) -> Instant {
         let Rig { os, ready, .. } = self;
         let collect = |conn, readiness| *ready.entry(conn).or_default() |= readiness;
-        os.wait(Some(until), collect).unwrap()
+        os.wait(Some(until), EVENTS_MAX, collect).unwrap()
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aio_model::{Instant, System, Wake};
 use aio_sys::{Os, OsWaker, Socket};
 
-use crate::rig::Rig;
+use crate::rig::{EVENTS_MAX, Rig};
 
 const fn assert_send<T: Send>() {}
 const fn assert_sync<T: Sync>() {}
@@ -26,7 +26,7 @@ fn a_sleep_never_ends_early() {
     let mut os = Os::new().unwrap();
     for nanos in [1, 500, 1_000, 499_999, 999_999, 1_000_000, 1_000_001, 1_500_000, 3_141_592] {
         let until = os.now() + Duration::from_nanos(nanos);
-        let now = os.wait(Some(until), nothing).unwrap();
+        let now = os.wait(Some(until), EVENTS_MAX, nothing).unwrap();
         assert!(now >= until, "{:?} early", until.saturating_since(now));
         assert!(os.now() >= now);
     }
@@ -46,7 +46,7 @@ fn a_wake_ends_a_wait_however_long() {
     for until in [None, Some(Instant::MAX), Some(Instant::from_nanos(u64::MAX / 2))] {
         let waker = os.waker();
         let other = thread::spawn(move || waker.wake());
-        os.wait(until, nothing).unwrap();
+        os.wait(until, EVENTS_MAX, nothing).unwrap();
         other.join().unwrap();
     }
     assert_eq!(os.stale_events(), 0, "a wake is not a late event");
@@ -59,10 +59,10 @@ fn a_wake_before_the_wait_is_not_lost_and_not_kept() {
     for waker in wakers.iter().cycle().take(1000) {
         waker.wake();
     }
-    os.wait(None, nothing).unwrap();
+    os.wait(None, EVENTS_MAX, nothing).unwrap();
     // All of them were one.
     let until = os.now() + Duration::from_millis(5);
-    assert!(os.wait(Some(until), nothing).unwrap() >= until);
+    assert!(os.wait(Some(until), EVENTS_MAX, nothing).unwrap() >= until);
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn a_wake_is_not_lost_to_a_registration() {
     waker.wake();
     let (conn, _peer) = rig.pair();
     rig.close(conn);
-    rig.os.wait(None, |_, _| ()).unwrap();
+    rig.os.wait(None, EVENTS_MAX, |_, _| ()).unwrap();
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn wakes_and_waits_in_a_race_never_hang() {
     });
     let mut received = 0;
     while received < 20_000 {
-        os.wait(None, nothing).unwrap();
+        os.wait(None, EVENTS_MAX, nothing).unwrap();
         received += from.try_iter().count();
     }
     other.join().unwrap();
@@ -112,7 +112,7 @@ fn polling_finds_an_event_without_sleeping() {
     let mut rig = Rig::new();
     let (conn, _peer) = rig.pair();
     let mut seen = Vec::new();
-    let (_, slept) = rig.os.wait_spinning(None, LONG, |id, _| seen.push(id)).unwrap();
+    let (_, slept) = rig.os.wait_spinning(None, LONG, EVENTS_MAX, |id, _| seen.push(id)).unwrap();
     assert_eq!((seen, slept), (vec![conn], false));
 }
 
@@ -121,7 +121,7 @@ fn polling_ends_with_a_wake() {
     let mut os = Os::new().unwrap();
     let waker = os.waker();
     let other = thread::spawn(move || waker.wake());
-    let (_, slept) = os.wait_spinning(None, LONG, nothing).unwrap();
+    let (_, slept) = os.wait_spinning(None, LONG, EVENTS_MAX, nothing).unwrap();
     other.join().unwrap();
     assert!(!slept);
 }
@@ -132,7 +132,7 @@ fn polling_in_vain_goes_on_to_sleep_and_neither_ends_early() {
     let (short, long) = (Duration::from_micros(50), Duration::from_millis(3));
     for (spin, span, sleeps) in [(short, long, true), (long, short, false), (Duration::ZERO, short, true)] {
         let until = os.now() + span;
-        let (now, slept) = os.wait_spinning(Some(until), spin, nothing).unwrap();
+        let (now, slept) = os.wait_spinning(Some(until), spin, EVENTS_MAX, nothing).unwrap();
         assert!(now >= until && slept == sleeps, "{spin:?} of {span:?}: {slept}");
     }
 }

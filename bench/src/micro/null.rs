@@ -1,5 +1,6 @@
 //! A system that costs next to nothing: what is measured on it is the library.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use aio::system::{Kind, Outcome, Readiness, Rearm, Syscall, System, Wake};
@@ -100,6 +101,7 @@ impl System for Null {
     fn wait(
         &mut self,
         _until: Option<Instant>,
+        _events_max: NonZeroU32,
         mut on_ready: impl FnMut(ConnId, Readiness),
     ) -> Result<Instant, SystemError> {
         self.arrived.drain(..).for_each(|conn| on_ready(conn, Readiness::READABLE));

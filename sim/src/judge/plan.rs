@@ -173,7 +173,7 @@ fn draw_odd_limits(choice: &mut Choice, limits: &mut Limits) {
     if choice.below(6) < 5 {
         return;
     }
-    let Limits { connections_max, ops_max, lane_ops_max, turn_attempts_max, lane_attempts_max } = limits;
+    let Limits { connections_max, ops_max, lane_ops_max, turn_attempts_max, lane_attempts_max, .. } = limits;
     for limit in [connections_max, ops_max, lane_ops_max, turn_attempts_max, lane_attempts_max] {
         let odd = match choice.below(4) {
             0 => continue,
@@ -195,11 +195,9 @@ fn draw_limits(choice: &mut Choice) -> Limits {
         };
         u32::try_from(limit).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN)
     };
-    Limits {
-        connections_max: limit(),
-        ops_max: limit(),
-        lane_ops_max: limit(),
-        turn_attempts_max: limit(),
-        lane_attempts_max: limit(),
-    }
+    let [connections_max, ops_max, lane_ops_max, turn_attempts_max, lane_attempts_max] =
+        [(); 5].map(|()| limit());
+    // No choice of its own for the events of a wait.
+    let turn_events_max = lane_attempts_max;
+    Limits { connections_max, ops_max, lane_ops_max, turn_events_max, turn_attempts_max, lane_attempts_max }
 }

@@ -1,5 +1,6 @@
 //! A system that tells the oracle what passes through it.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use aio_model::{ConnId, Instant, Kind, Outcome, Readiness, Rearm, Syscall, System, SystemError};
@@ -128,11 +129,13 @@ impl System for Watched<'_> {
     fn wait(
         &mut self,
         until: Option<Instant>,
+        events_max: NonZeroU32,
         mut on_ready: impl FnMut(ConnId, Readiness),
     ) -> Result<Instant, SystemError> {
         self.oracle.on_wait(until, self.asked);
+        self.oracle.on_events_max(events_max);
         let oracle = &mut *self.oracle;
-        let now = self.os.wait(until, |conn, readiness| {
+        let now = self.os.wait(until, events_max, |conn, readiness| {
             oracle.on_event(conn, readiness);
             on_ready(conn, readiness);
         })?;
@@ -144,10 +147,11 @@ impl System for Watched<'_> {
         &mut self,
         until: Option<Instant>,
         spin: Duration,
+        events_max: NonZeroU32,
         on_ready: impl FnMut(ConnId, Readiness),
     ) -> Result<(Instant, bool), SystemError> {
         let before = self.os.net().now();
-        let now = self.wait(until, on_ready)?;
+        let now = self.wait(until, events_max, on_ready)?;
         // Polling is sleeping with open eyes: all that tells them apart is how long it took.
         let slept = self.os.net().now().saturating_since(before) >= spin;
         self.oracle.on_spin(spin, slept);

@@ -183,10 +183,11 @@ impl Engine {
         }
     }
 
-    /// The events of one batch: those due, each saying what is the case now.
+    /// The events of one batch: those due, `events_max` at most, each saying what is the case now.
     pub(crate) fn collect(
         &mut self,
         now: Instant,
+        events_max: usize,
         dice: &mut Dice,
         mut look: impl FnMut(SocketId) -> Condition,
     ) -> Vec<(SocketId, Readiness)> {
@@ -194,9 +195,9 @@ impl Engine {
         if queue.len() > 1 && dice.strikes(Fault::BatchPermuted) {
             dice.choice.shuffle(&mut queue);
         }
-        let mut events_max = queue.len();
+        let mut events_max = events_max;
         if queue.len() > 1 && dice.strikes(Fault::BatchTruncated) {
-            events_max = 1 + dice.choice.index(queue.len() - 1);
+            events_max = events_max.min(1 + dice.choice.index(queue.len() - 1));
         }
         let mut events = Vec::new();
         for owed in queue {

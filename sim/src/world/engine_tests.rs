@@ -1,6 +1,8 @@
 //! What each readiness engine owes, event by event, and what it does not.
 
-use aio_model::{Outcome, Readiness};
+use std::num::NonZeroU32;
+
+use aio_model::{Instant, Outcome, Readiness, System};
 
 use crate::world::choice::Choice;
 use crate::world::choice::Odds;
@@ -317,6 +319,42 @@ fn a_truncated_batch_leaves_the_rest_for_the_next() {
         assert_eq!(seen, expected, "each of them once");
     }
     assert!(orders.len() > 10, "{} orders", orders.len());
+}
+
+#[test]
+fn a_wait_takes_in_so_many_events_and_leaves_the_others_whatever_is_invented() {
+    for (faults, extras) in
+        [(Faults::NONE, false), (Faults { event_duplicated: Odds::ALWAYS, ..Faults::NONE }, true)]
+    {
+        let mut rig = Rig::new(Net::new(Choice::seeded(1), faults), EngineKind::Epoll);
+        let mut expected = Vec::new();
+        for _ in 0..5 {
+            let (_peer, socket) = rig.net.pair().unwrap();
+            expected.push(rig.adopt(socket));
+        }
+        let events_max = NonZeroU32::new(2).unwrap();
+        let (mut seen, mut waits) = (Vec::new(), 0);
+        loop {
+            let mut events = 0;
+            rig.os
+                .wait(Some(Instant::ZERO), events_max, |conn, _| {
+                    seen.push(conn);
+                    events += 1;
+                })
+                .unwrap();
+            assert!(events <= 2);
+            if events == 0 {
+                break;
+            }
+            waits += 1;
+        }
+        assert!(waits >= 3, "{waits}");
+        assert_eq!(seen.len() > 5, extras, "{seen:?}");
+        seen.sort();
+        seen.dedup();
+        expected.sort();
+        assert_eq!(seen, expected, "each of them");
+    }
 }
 
 #[test]

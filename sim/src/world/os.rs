@@ -1,5 +1,6 @@
 //! The simulated operating system, as the model knows it.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -76,10 +77,11 @@ impl System for SimOs {
     fn wait(
         &mut self,
         until: Option<Instant>,
+        events_max: NonZeroU32,
         mut on_ready: impl FnMut(ConnId, Readiness),
     ) -> Result<Instant, SystemError> {
         // Apart from the callbacks, so that they may look at the network.
-        let (now, batch) = self.net.world_mut().wait(self.poller, until);
+        let (now, batch) = self.net.world_mut().wait(self.poller, until, events_max);
         batch.into_iter().for_each(|(conn, readiness)| on_ready(conn, readiness));
         Ok(now)
     }

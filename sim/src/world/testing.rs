@@ -1,6 +1,6 @@
 //! What the tests of several rooms need.
 
-use aio_model::{ConnId, Connect, Instant, Outcome, Readiness, Syscall, System};
+use aio_model::{ConnId, Connect, Instant, Limits, Outcome, Readiness, Syscall, System};
 
 use crate::world::engine::EngineKind;
 use crate::world::lender::Lender;
@@ -73,7 +73,9 @@ impl Rig {
 
     pub(crate) fn wait(&mut self, until: Option<Instant>) -> (Instant, Vec<(ConnId, Readiness)>) {
         let mut events = Vec::new();
-        let now = self.os.wait(until, |conn, readiness| events.push((conn, readiness)));
+        let now = self
+            .os
+            .wait(until, Limits::DEFAULT.turn_events_max, |conn, readiness| events.push((conn, readiness)));
         (now.expect("a simulated wait does not fail"), events)
     }
 }

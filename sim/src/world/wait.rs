@@ -1,5 +1,6 @@
 //! Waiting: how time passes, and what a batch of events is made of.
 
+use std::num::NonZeroU32;
 use std::sync::atomic::Ordering;
 
 use aio_model::{ConnId, Instant, Readiness};
@@ -18,7 +19,13 @@ type Batch = Vec<(ConnId, Readiness)>;
 impl World {
     /// Sleeps until there is an event, until `until`, or until woken. Never hangs: a sleep that nothing can
     /// end is noted, and returns.
-    pub(crate) fn wait(&mut self, poller: usize, until: Option<Instant>) -> (Instant, Batch) {
+    pub(crate) fn wait(
+        &mut self,
+        poller: usize,
+        until: Option<Instant>,
+        events_max: NonZeroU32,
+    ) -> (Instant, Batch) {
+        let events_max = events_max.get() as usize;
         self.counts.waits += 1;
         self.note(TraceEntry::Waits { until });
         let woken = self.pollers[poller].waker.swap(false, Ordering::AcqRel);
@@ -32,8 +39,8 @@ impl World {
             Batch::new()
         } else {
             let extras = self.extras(poller);
-            let events = self.sleep(poller, until, woken || !extras.is_empty());
-            self.compose(poller, events, extras)
+            let events = self.sleep(poller, until, events_max, woken || !extras.is_empty());
+            self.compose(poller, events, extras, events_max)
         };
         for &(conn, readiness) in &batch {
             self.note(TraceEntry::Event { conn, readiness });
@@ -47,12 +54,12 @@ impl World {
     }
 
     /// Lets time pass until the engine has an event to deliver, or there is another reason to return.
-    fn sleep(&mut self, poller: usize, until: Option<Instant>, awake: bool) -> Batch {
+    fn sleep(&mut self, poller: usize, until: Option<Instant>, events_max: usize, awake: bool) -> Batch {
         // The end of time is never reached.
         let until = until.filter(|until| *until < Instant::MAX);
         let mut late = false;
         loop {
-            let events = self.collect(poller);
+            let events = self.collect(poller, events_max);
             let over = until.is_some_and(|until| until <= self.clock.now());
             if awake || over || !events.is_empty() {
                 return events;
@@ -81,11 +88,11 @@ impl World {
     }
 
     /// The events that the engine has to deliver now.
-    fn collect(&mut self, poller: usize) -> Batch {
+    fn collect(&mut self, poller: usize, events_max: usize) -> Batch {
         let (sockets, connections) = (&self.sockets, &self.connections);
         let engine = &mut self.pollers[poller].engine;
         let look = |socket| condition(sockets, connections, socket);
-        let events = engine.collect(self.clock.now(), &mut self.dice, look);
+        let events = engine.collect(self.clock.now(), events_max, &mut self.dice, look);
         events
             .into_iter()
             .filter_map(|(socket, readiness)| {
@@ -119,8 +126,9 @@ impl World {
         Some((conn, flags(std::array::from_fn(|bit| bits >> bit & 1 == 1))))
     }
 
-    /// One batch of what is owed and what is not, with some of it twice.
-    fn compose(&mut self, poller: usize, mut batch: Batch, mut extras: Batch) -> Batch {
+    /// One batch of what is owed and what is not, with some of it twice. What of the latter is too much
+    /// comes with the next wait.
+    fn compose(&mut self, poller: usize, mut batch: Batch, mut extras: Batch, events_max: usize) -> Batch {
         for &event in &batch {
             if self.dice.strikes(Fault::EventDuplicated) {
                 let later = self.dice.choice.below(2) == 1;
@@ -128,6 +136,10 @@ impl World {
             }
         }
         for event in extras {
+            if batch.len() == events_max {
+                self.pollers[poller].echoes.push(event);
+                continue;
+            }
             let at = self.dice.choice.index(batch.len() + 1);
             batch.insert(at, event);
         }

@@ -73,11 +73,13 @@ impl Player {
     }
 
     fn new(setup: &Setup, without: Option<Rule>) -> Player {
-        let Setup { connections, ops, lane_ops, turn_attempts, lane_attempts, pools, .. } = *setup;
+        let Setup { connections, ops, lane_ops, turn_events, turn_attempts, lane_attempts, pools, .. } =
+            *setup;
         let mut builder = Proactor::<u32>::builder()
             .connections_max(connections)
             .ops_max(ops)
             .lane_ops_max(lane_ops)
+            .turn_events_max(turn_events)
             .turn_attempts_max(turn_attempts)
             .lane_attempts_max(lane_attempts);
         for (buffers_max, buffer_bytes) in pools {
@@ -97,6 +99,7 @@ impl Player {
             connections_max: limit(connections),
             ops_max: limit(ops),
             lane_ops_max: limit(lane_ops),
+            turn_events_max: limit(turn_events),
             turn_attempts_max: limit(turn_attempts),
             lane_attempts_max: limit(lane_attempts),
         };

@@ -28,6 +28,7 @@ pub(crate) struct Setup {
     pub(crate) connections: u32,
     pub(crate) ops: u32,
     pub(crate) lane_ops: u32,
+    pub(crate) turn_events: u32,
     pub(crate) turn_attempts: u32,
     pub(crate) lane_attempts: u32,
     /// How many buffers of how many bytes.
@@ -200,14 +201,15 @@ pub(crate) fn script(steps_max: usize) -> impl Strategy<Value = Script> {
 
 fn setup() -> impl Strategy<Value = Setup> {
     let pool = || (1..3_u32, 1..9_usize);
-    let limits = (2..7_u32, 1..24_u32, 1..6_u32, 1..9_u32, 1..5_u32);
+    let limits = (2..7_u32, 1..24_u32, 1..6_u32, 1..9_u32, 1..9_u32, 1..5_u32);
     (limits, [pool(), pool()], any::<bool>(), 0..5_usize, any::<bool>()).prop_map(
         |(limits, pools, rearms_on_would_block, streams, listens)| {
-            let (connections, ops, lane_ops, turn_attempts, lane_attempts) = limits;
+            let (connections, ops, lane_ops, turn_events, turn_attempts, lane_attempts) = limits;
             Setup {
                 connections,
                 ops,
                 lane_ops,
+                turn_events,
                 turn_attempts,
                 lane_attempts,
                 pools,

@@ -2,6 +2,7 @@
 //! to the same calls, and write down what they were asked.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -16,6 +17,7 @@ use super::step::{Answer, Passing};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Asked {
     Wait { until: Option<Instant> },
+    EventsMax(NonZeroU32),
     Perform(Call),
 }
 
@@ -60,8 +62,8 @@ impl Scripted {
         self.asked.clear();
     }
 
-    fn sleep(&mut self, until: Option<Instant>) -> Result<Instant, SystemError> {
-        self.asked.push(Asked::Wait { until });
+    fn sleep(&mut self, until: Option<Instant>, events_max: NonZeroU32) -> Result<Instant, SystemError> {
+        self.asked.extend([Asked::Wait { until }, Asked::EventsMax(events_max)]);
         if self.wait_fails {
             return Err(ERROR);
         }
@@ -140,8 +142,12 @@ impl World for Scripted {
         self.clock
     }
 
-    fn wait(&mut self, until: Option<Instant>) -> Result<(Instant, Vec<(Id, Readiness)>), SystemError> {
-        let now = self.sleep(until)?;
+    fn wait(
+        &mut self,
+        until: Option<Instant>,
+        events_max: NonZeroU32,
+    ) -> Result<(Instant, Vec<(Id, Readiness)>), SystemError> {
+        let now = self.sleep(until, events_max)?;
         Ok((now, self.events.iter().map(|(conn, readiness)| (plain(*conn), *readiness)).collect()))
     }
 
@@ -240,9 +246,10 @@ impl System for Os {
     fn wait(
         &mut self,
         until: Option<Instant>,
+        events_max: NonZeroU32,
         mut on_ready: impl FnMut(ConnId, Readiness),
     ) -> Result<Instant, SystemError> {
-        let now = self.scripted.sleep(until)?;
+        let now = self.scripted.sleep(until, events_max)?;
         self.scripted.events.iter().for_each(|(conn, readiness)| on_ready(*conn, *readiness));
         Ok(now)
     }

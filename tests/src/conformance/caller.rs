@@ -1,6 +1,6 @@
 //! The calls of a system, real or simulated, in few words.
 
-use aio_model::{Address, ConnId, Connect, Instant, Outcome, Readiness, Syscall, System, Target};
+use aio_model::{Address, ConnId, Connect, Instant, Limits, Outcome, Readiness, Syscall, System, Target};
 use sim::Lender;
 
 /// A system, and what its calls are made with.
@@ -53,7 +53,9 @@ impl<S: System> Caller<S> {
     pub(crate) fn events(&mut self, until: Instant) -> Vec<(ConnId, Readiness)> {
         let mut events = Vec::new();
         self.system
-            .wait(Some(until), |conn, readiness| events.push((conn, readiness)))
+            .wait(Some(until), Limits::DEFAULT.turn_events_max, |conn, readiness| {
+                events.push((conn, readiness));
+            })
             .expect("the engine waits");
         events
     }

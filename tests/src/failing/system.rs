@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::num::NonZeroU32;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -327,6 +328,7 @@ impl System for Failing {
     fn wait(
         &mut self,
         until: Option<Instant>,
+        events_max: NonZeroU32,
         mut on_ready: impl FnMut(ConnId, Readiness),
     ) -> Result<Instant, SystemError> {
         let fault = self.strike(Call::Wait, None);
@@ -352,7 +354,7 @@ impl System for Failing {
         }
         let late = fault.is_some_and(|fault| fault.failure == Failure::Late);
         let Failing { os, ends, owed, known, .. } = self;
-        let now = os.wait(until, |conn, readiness| {
+        let now = os.wait(until, events_max, |conn, readiness| {
             known.insert(conn);
             for end in [Readiness::READ_CLOSED, Readiness::WRITE_CLOSED, Readiness::ERROR] {
                 if readiness.intersects(end) {

@@ -145,7 +145,7 @@ impl World for Simulated {
 
     fn stall(&mut self) {
         let until = self.other.now() + STALL;
-        self.other.wait(Some(until), |_, _| {}).unwrap();
+        self.other.wait(Some(until), aio_model::Limits::DEFAULT.turn_events_max, |_, _| {}).unwrap();
     }
 
     fn ask_error(&mut self) {

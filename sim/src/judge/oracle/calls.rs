@@ -1,5 +1,6 @@
 //! The system's border: every call must have a reason, and lend what the contract says; every outcome counts.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use aio_model::{
@@ -60,6 +61,14 @@ impl Oracle {
     /// Somebody said what time it is.
     pub fn on_time(&mut self, now: Instant) {
         self.now = self.now.max(now);
+    }
+
+    /// A wait takes in `events_max` events at most.
+    pub fn on_events_max(&mut self, events_max: NonZeroU32) {
+        let limit = self.limits.turn_events_max;
+        self.ensure(events_max == limit, "K6", "events-in-a-wait", || {
+            format!("a wait takes in {events_max} events, at a limit of {limit}")
+        });
     }
 
     /// The loop waits until `until` at the latest; its caller would have it wait until `asked`.

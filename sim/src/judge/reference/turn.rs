@@ -1,5 +1,6 @@
 //! The turn: one bounded pass of the loop.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use aio_model::{Instant, Outcome, Readiness, SystemError};
@@ -11,12 +12,17 @@ pub trait World {
     /// What time it is.
     fn now(&self) -> Instant;
 
-    /// Waits for events, until `until` at the latest, and says what happened and what time it is then.
+    /// Waits for events, `events_max` of them at most, until `until` at the latest, and says what happened
+    /// and what time it is then.
     ///
     /// # Errors
     ///
     /// When it can not wait.
-    fn wait(&mut self, until: Option<Instant>) -> Result<(Instant, Vec<(Id, Readiness)>), SystemError>;
+    fn wait(
+        &mut self,
+        until: Option<Instant>,
+        events_max: NonZeroU32,
+    ) -> Result<(Instant, Vec<(Id, Readiness)>), SystemError>;
 
     /// Makes a system call, and says what came of it and which bytes a receive brought.
     fn perform(&mut self, call: Call) -> (Outcome, Vec<u8>);
@@ -82,7 +88,7 @@ impl Reference {
         }
         self.asked = true;
         let until = if busy { Some(Instant::ZERO) } else { self.next_due().into_iter().chain(until).min() };
-        let (now, events) = world.wait(until)?;
+        let (now, events) = world.wait(until, self.plan.limits.turn_events_max)?;
         for (conn, readiness) in events {
             self.on_ready(conn, readiness);
         }

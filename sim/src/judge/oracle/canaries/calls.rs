@@ -77,6 +77,16 @@ fn a_turn_that_does_not_end() {
 }
 
 #[test]
+fn a_wait_for_more_events_than_the_limit_and_for_fewer() {
+    for (limit, events_max) in [(1, 2), (2, 1)] {
+        let [limit, events_max] = [limit, events_max].map(|count| NonZeroU32::new(count).unwrap());
+        let mut story = Story::within(|limits| limits.turn_events_max = limit);
+        story.oracle.on_events_max(limit);
+        canary("events-in-a-wait", story, |story| story.oracle.on_events_max(events_max));
+    }
+}
+
+#[test]
 fn a_turn_that_is_too_long() {
     let mut story = Story::within(|limits| limits.turn_attempts_max = NonZeroU32::MIN);
     let conns = [(); 2].map(|()| story.adopt(Kind::Stream));
