@@ -30,7 +30,7 @@ const fn count(n: u32) -> NonZeroU32 {
 }
 
 impl Limits {
-    /// A million connections with two operations each, turns of 64 events and a thousand calls, sixteen of
+    /// A million connections with two operations each, turns of 32 events and a thousand calls, sixteen of
     /// them for one lane.
     pub const DEFAULT: Limits = Limits {
         connections_max: count(1 << 20),
@@ -38,7 +38,7 @@ impl Limits {
         ops_max: count(2 << 20),
         lane_ops_max: count(1024),
         // The system call that asks for them then costs each of them 10 ns.
-        turn_events_max: count(64),
+        turn_events_max: count(32),
         // About 5 ms at 5 µs a call: what a deadline may be late by under full load.
         turn_attempts_max: count(1024),
         lane_attempts_max: count(16),

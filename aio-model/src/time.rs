@@ -82,6 +82,18 @@ pub enum Deadline {
     Within(Duration),
 }
 
+impl Deadline {
+    /// When it falls due. `clock` is asked only if it is relative; a clock that stepped back, behind `now`,
+    /// does not make it come sooner (T3).
+    #[inline(always)]
+    pub(crate) fn at(self, now: Instant, clock: impl FnOnce() -> Instant) -> Instant {
+        match self {
+            Deadline::At(at) => at,
+            Deadline::Within(span) => clock().max(now) + span,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -80,7 +80,7 @@ limits! {
     /// Operations queued in one direction of one connection; 1,024 unless set. At the limit submissions are
     /// refused.
     lane_ops_max,
-    /// Events that one wait takes in; 64 unless set. What is left comes with the next turns. Fewer means that
+    /// Events that one wait takes in; 32 unless set. What is left comes with the next turns. Fewer means that
     /// the first answers of a turn wait for fewer others, more means fewer system calls.
     turn_events_max,
     /// System calls in one turn; 1,024 unless set.

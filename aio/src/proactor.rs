@@ -7,8 +7,8 @@ use std::{fmt, io};
 
 use aio_model::{
     Buffer, Completion, Config, ConnId, ConnInfo, Deadline, Home, IdError, Instant, Limits, Model, OpId,
-    OpIdError, OpInfo, Operation, PoolId, PoolSize, ResumeError, Returned, SetPoolError, Spin, Stats,
-    SubmitError, Syscall, System, SystemError, Turn, turn,
+    OpIdError, OpInfo, Operation, PoolId, PoolSize, Request, ResumeError, Returned, SetPoolError, Spin,
+    Stats, SubmitError, Syscall, System, SystemError, Turn, turn,
 };
 use aio_sys::Os;
 use tracing::trace;
@@ -223,11 +223,24 @@ impl<C, S: System> Proactor<C, S> {
         context: C,
     ) -> Result<OpId, SubmitError<C>> {
         self.spans.tell();
-        let submitted = self.model.submit(conn, op, context, || self.system.now());
         if traced::is_on() {
-            let told = submitted.as_ref().map(|op| *op).map_err(|error| error.kind);
-            self.spans.on_submitted(conn, told);
+            return self.submit_traced(conn, op.into_request(), context);
         }
+        self.model.submit(conn, op, context, || self.system.now())
+    }
+
+    /// [`submit`](Proactor::submit), when somebody listens.
+    #[cold]
+    #[inline(never)]
+    fn submit_traced(
+        &mut self,
+        conn: ConnId,
+        request: Request<C>,
+        context: C,
+    ) -> Result<OpId, SubmitError<C>> {
+        let submitted = self.model.submit(conn, request, context, || self.system.now());
+        let told = submitted.as_ref().map(|op| *op).map_err(|error| error.kind);
+        self.spans.on_submitted(conn, told);
         submitted
     }
 

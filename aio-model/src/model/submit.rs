@@ -47,13 +47,23 @@ impl<C> Model<C> {
         };
         if let Some((kind, direction)) = usual
             && self.may_be_usual(conn, direction, &request)
+            && let Some(lane) = self.lanes.empty_lane(conn, direction)
         {
-            let at = match request.deadline {
-                None => Instant::MAX,
-                Some(Deadline::At(at)) => at,
-                Some(Deadline::Within(span)) => clock().max(self.now) + span,
-            };
-            return self.submit_usual(conn, (kind, direction), request, context, at);
+            let pool = lane.conn.pool;
+            let kind = if direction == Direction::Receive { LaneOp::RecvPooled(pool) } else { kind };
+            if direction == Direction::Send || self.pools.lends(pool) {
+                let (id, serial) = (lane.id, self.serial);
+                self.serial = serial.next();
+                self.counters.submitted += 1;
+                self.queued.count_in(kind);
+                self.completions.take_credit();
+                let timer = match request.deadline {
+                    None => None,
+                    Some(deadline) => self.deadlines.arm(deadline.at(self.now, clock), Owner::Op(id)),
+                };
+                lane.put(Op::new(serial, kind, timer, context), request.transfer);
+                return Ok(OpId::new(serial, id.index(), self.realm));
+            }
         }
         self.submit_unusual(conn, request, context, clock)
     }
@@ -71,37 +81,6 @@ impl<C> Model<C> {
             && !self.shut_down
             && self.completions.has_usual_credit()
             && (request.deadline.is_none() || self.deadlines.has_room())
-    }
-
-    /// [`submit`](Model::submit), of what may be usual. The lane is looked up once.
-    #[inline(always)]
-    fn submit_usual(
-        &mut self,
-        conn: ConnId,
-        (kind, direction): (LaneOp, Direction),
-        request: Request<C>,
-        context: C,
-        at: Instant,
-    ) -> Result<OpId, SubmitError<C>> {
-        if let Some(lane) = self.lanes.empty_lane(conn, direction) {
-            let pool = lane.conn.pool;
-            let kind = if direction == Direction::Receive { LaneOp::RecvPooled(pool) } else { kind };
-            if direction == Direction::Send || self.pools.lends(pool) {
-                let (id, serial) = (lane.id, self.serial);
-                self.serial = serial.next();
-                self.counters.submitted += 1;
-                self.queued.count_in(kind);
-                self.completions.take_credit();
-                let timer = match request.deadline {
-                    None => None,
-                    Some(_) => self.deadlines.arm(at, Owner::Op(id)),
-                };
-                lane.put(Op::new(serial, kind, timer, context), request.transfer);
-                return Ok(OpId::new(serial, id.index(), self.realm));
-            }
-        }
-        let deadline = if at == Instant::MAX { None } else { Some(Deadline::At(at)) };
-        self.submit_unusual(conn, Request { deadline, ..request }, context, || at)
     }
 
     #[inline(always)]
@@ -373,12 +352,7 @@ impl<C> Model<C> {
     /// When a deadline falls due; never, if there is none.
     #[inline]
     pub(super) fn resolve(&self, deadline: Option<Deadline>, clock: impl FnOnce() -> Instant) -> Instant {
-        match deadline {
-            None => Instant::MAX,
-            Some(Deadline::At(at)) => at,
-            // A clock that stepped back must not make the deadline come sooner (T3).
-            Some(Deadline::Within(span)) => clock().max(self.now) + span,
-        }
+        deadline.map_or(Instant::MAX, |deadline| deadline.at(self.now, clock))
     }
 
     /// Gives a queued operation another deadline, or none.
