@@ -93,7 +93,7 @@ impl<C> ModelView<'_, C> {
         ensure(placed == standing, "K6", "lane-stands", || {
             format!("{placed} lanes say that they stand in a queue, {standing} do")
         })?;
-        let (accepted, told) = (self.counters.accepted, self.told);
+        let (accepted, told) = (self.metrics.counters().accepted, self.metrics.accepts_told());
         ensure(accepted == told, "C1", "accepted-told", || format!("{accepted} accepted, {told} told of"))?;
         let (counted, pausing) = (self.lanes.pausing(), found.pausing);
         ensure(counted == pausing, "K5", "pausing-count", || format!("{counted} counted, {pausing} pause"))?;
@@ -110,7 +110,7 @@ impl<C> ModelView<'_, C> {
         ensure(conns <= self.limits.connections_max.get(), "C6", "conns-limit", || {
             format!("{conns} connections")
         })?;
-        let (opened, closed) = (self.counters.opened, self.counters.closed);
+        let (opened, closed) = (self.metrics.counters().opened, self.metrics.counters().closed);
         ensure(opened == closed + u64::from(conns), "C6", "conns-counted", || {
             format!("{conns} connections, {opened} opened, {closed} closed")
         })?;
@@ -333,7 +333,7 @@ impl<C> ModelView<'_, C> {
         ensure(ops == queued + ended, "C1", "op-count", || {
             format!("{ops} operations, {queued} queued and {ended} ended")
         })?;
-        let counted = self.queued.total();
+        let counted = self.metrics.queued().total();
         ensure(counted == queued, "C1", "queued-count", || format!("{counted} counted, {queued} queued"))
     }
 

@@ -18,9 +18,9 @@
 //! until its completions are taken.
 
 use crate::extra::{Carried, Closing, Extra, ExtraBox};
+use crate::id::PoolId;
 use crate::lane::{Bits, Direction, End, Lane};
 use crate::op::Op;
-use crate::pool::PoolId;
 use crate::system::Kind;
 use crate::time::Instant;
 use crate::timers::TimerId;

@@ -1,7 +1,7 @@
 //! All timers, and whose each of them is.
 
+use crate::id::PoolId;
 use crate::lane::LaneId;
-use crate::pool::PoolId;
 use crate::time::{Instant, Tick};
 use crate::timers::{TimerId, Timers};
 

@@ -8,7 +8,8 @@ use alloc::vec::Vec;
 use crate::buffer::Buffer;
 use crate::completion::{CloseReason, Done, OpError};
 use crate::connect::Target;
-use crate::op::{CloneContext, Manner, Op, Serial};
+use crate::id::Serial;
+use crate::op::{CloneContext, Manner, Op};
 use crate::timers::TimerId;
 use crate::transfer::Transfer;
 

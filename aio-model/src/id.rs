@@ -7,9 +7,7 @@
 
 use core::fmt;
 use core::hash::{Hash, Hasher};
-use core::num::NonZeroU32;
-
-use crate::op::Serial;
+use core::num::{NonZeroU32, NonZeroU64};
 
 /// Where an entry of a slab lives, and which of the entries that lived there in turn it is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -154,3 +152,50 @@ macro_rules! display_as_debug {
 }
 
 display_as_debug!(ConnId, OpId);
+
+/// The number of an operation: no other of its proactor has it, ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Serial(NonZeroU64);
+
+impl Serial {
+    pub(crate) const FIRST: Serial = Serial(NonZeroU64::MIN);
+
+    /// This one; it is the one after it from now on. There are enough for one each nanosecond of 584 years.
+    #[inline(always)]
+    pub(crate) fn take_next(&mut self) -> Serial {
+        let next = Serial(self.0.saturating_add(1));
+        core::mem::replace(self, next)
+    }
+
+    pub(crate) fn get(self) -> u64 {
+        self.0.get()
+    }
+}
+
+/// Names a pool of a proactor, in the order in which they were configured.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct PoolId(u16);
+
+impl PoolId {
+    /// The pool that a receive takes from unless it says otherwise.
+    pub const DEFAULT: PoolId = PoolId(0);
+
+    /// The pool configured as the `index`-th, counted from 0.
+    pub const fn new(index: u16) -> PoolId {
+        PoolId(index)
+    }
+
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    pub(crate) const fn number(self) -> u16 {
+        self.0
+    }
+}
+
+impl fmt::Debug for PoolId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pool{}", self.0)
+    }
+}

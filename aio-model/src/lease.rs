@@ -8,7 +8,7 @@ use core::ops::{Deref, DerefMut};
 
 use bytes::Bytes;
 
-use crate::pool::PoolId;
+use crate::id::PoolId;
 
 /// A buffer lent by a pool, holding what was received into it.
 ///

@@ -27,11 +27,11 @@ mod lane;
 mod lanes;
 mod lease;
 mod limits;
+mod metrics;
 mod model;
 mod noun;
 mod op;
 mod own;
-mod parts;
 mod pool;
 mod queue;
 pub mod slab;
@@ -40,12 +40,13 @@ mod stats;
 #[cfg(feature = "std")]
 mod std_io;
 mod system;
+
 mod time;
 pub mod timers;
 mod transfer;
 mod turn;
 
-pub use buffer::Buffer;
+pub use buffer::{Buffer, Parts, SLICES_MAX, Slices, SlicesMut};
 pub use check::Violation;
 pub use completion::{CloseReason, Completion, Done, OpError};
 pub use connect::{Address, Target};
@@ -53,20 +54,20 @@ pub use error::{
     IdError, Limit, OpIdError, OpenError, ResumeError, SetPoolError, SubmitError, SubmitErrorKind,
     SystemError, SystemErrorKind,
 };
-pub use id::{ConnId, Key, OpId};
+pub use id::{ConnId, Key, OpId, PoolId};
 pub use info::{ConnInfo, ConnPhase, LaneInfo, LanePlace, OpInfo};
 pub use lane::End as LaneEnd;
 pub use lease::{Home, Lease, Returned};
 pub use limits::Limits;
+pub use metrics::{Counters, Queued};
 #[doc(hidden)]
 pub use model::Begun;
 pub use model::{Config, Model};
 pub use noun::{Accept, AcceptMany, Close, Connect, Post, Recv, Send, Shutdown, Sleep};
 pub use op::{Operation, Request};
-pub use parts::{Parts, SLICES_MAX, Slices, SlicesMut};
-pub use pool::{PoolId, PoolSize};
+pub use pool::PoolSize;
 pub use spin::Spin;
-pub use stats::{Counters, Layout, Queued, Stats};
+pub use stats::{Layout, Stats};
 pub use system::{Kind, Outcome, Readiness, Rearm, Syscall, System, Wake};
 pub use time::{Deadline, Instant, Tick};
 pub use turn::{Turn, TurnStage, turn};

@@ -7,8 +7,8 @@ use core::time::Duration;
 use crate::buffer::Buffer;
 use crate::completion::CloseReason;
 use crate::connect::{Address, Target};
+use crate::id::PoolId;
 use crate::op::{CloneContext, Manner, OpKind, Operation, Request};
-use crate::pool::PoolId;
 use crate::time::{Deadline, Instant};
 use crate::transfer::Transfer;
 

@@ -2,13 +2,12 @@
 
 use alloc::boxed::Box;
 use core::fmt;
-use core::num::NonZeroU64;
 
 use crate::buffer::Buffer;
 use crate::completion::{CloseReason, Done, OpError};
 use crate::connect::Target;
 use crate::error::{SystemError, SystemErrorKind};
-use crate::pool::PoolId;
+use crate::id::{PoolId, Serial};
 use crate::time::Deadline;
 use crate::timers::TimerId;
 use crate::transfer::Transfer;
@@ -118,24 +117,6 @@ impl<C> fmt::Debug for OpKind<C> {
             OpKind::Sleep => f.write_str("sleep"),
             OpKind::Post => f.write_str("post"),
         }
-    }
-}
-
-/// The number of an operation: no other of its proactor has it, ever.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Serial(NonZeroU64);
-
-impl Serial {
-    pub(crate) const FIRST: Serial = Serial(NonZeroU64::MIN);
-
-    /// The one after it. There are enough for one each nanosecond of 584 years.
-    #[inline]
-    pub(crate) fn next(self) -> Serial {
-        Serial(self.0.saturating_add(1))
-    }
-
-    pub(crate) fn get(self) -> u64 {
-        self.0.get()
     }
 }
 

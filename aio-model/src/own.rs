@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use crate::buffer::Buffer;
 use crate::completion::{CloseReason, Done, OpError};
 use crate::extra::EndedOp;
-use crate::op::Serial;
+use crate::id::Serial;
 use crate::slab::Slab;
 use crate::timers::TimerId;
 

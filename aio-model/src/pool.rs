@@ -9,38 +9,10 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt;
 
+use crate::id::PoolId;
 use crate::lease::{Home, Lease, Returned};
 use crate::timers::TimerId;
-
-/// Names a pool of a proactor, in the order in which they were configured.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct PoolId(u16);
-
-impl PoolId {
-    /// The pool that a receive takes from unless it says otherwise.
-    pub const DEFAULT: PoolId = PoolId(0);
-
-    /// The pool configured as the `index`-th, counted from 0.
-    pub const fn new(index: u16) -> PoolId {
-        PoolId(index)
-    }
-
-    pub(crate) const fn index(self) -> usize {
-        self.0 as usize
-    }
-
-    pub(crate) const fn number(self) -> u16 {
-        self.0
-    }
-}
-
-impl fmt::Debug for PoolId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "pool{}", self.0)
-    }
-}
 
 /// How many buffers of which size a pool lends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

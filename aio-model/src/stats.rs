@@ -3,8 +3,8 @@
 use crate::conn::Conn;
 use crate::deadlines::Deadlines;
 use crate::extra::{Extra, QueuedOp};
+use crate::metrics::{Counters, Queued};
 use crate::model::{Model, ModelView};
-use crate::op::LaneOp;
 use crate::slab::Slab;
 
 /// A snapshot: what there is now, and what has happened since the start.
@@ -64,131 +64,13 @@ impl<C> Model<C> {
     };
 }
 
-macro_rules! queued {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// Queued operations, by what they do.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-        #[non_exhaustive]
-        pub struct Queued {
-            $($(#[$doc])* pub $name: u32,)*
-        }
-
-        impl Queued {
-            /// All of them.
-            pub const fn total(&self) -> u32 {
-                0 $(+ self.$name)*
-            }
-        }
-    };
-}
-
-queued! {
-    /// Receives into a buffer of the user's, or several.
-    recv,
-    /// Receives into a buffer of a pool.
-    recv_pooled,
-    /// Sends.
-    send,
-    /// Accepts.
-    accept,
-    /// Connects.
-    connect,
-    /// Shutdowns.
-    shutdown,
-    /// Closes.
-    close,
-    /// Sleeps.
-    sleep,
-    /// Posts. They end as they are submitted, so none is ever seen here.
-    post,
-}
-
-impl Queued {
-    /// An operation of a lane was queued.
-    #[inline(always)]
-    pub(crate) fn count_in(&mut self, kind: LaneOp) {
-        *self.of_mut(kind) += 1;
-    }
-
-    /// An operation of a lane has ended.
-    #[inline(always)]
-    pub(crate) fn count_out(&mut self, kind: LaneOp) {
-        *self.of_mut(kind) -= 1;
-    }
-
-    #[inline(always)]
-    fn of_mut(&mut self, kind: LaneOp) -> &mut u32 {
-        match kind {
-            LaneOp::Recv { .. } => &mut self.recv,
-            LaneOp::RecvPooled(_) => &mut self.recv_pooled,
-            LaneOp::Send => &mut self.send,
-            LaneOp::Accept { .. } => &mut self.accept,
-            LaneOp::Connect => &mut self.connect,
-            LaneOp::Shutdown => &mut self.shutdown,
-            LaneOp::Ended(_) => unreachable!("it is not queued any more"),
-        }
-    }
-}
-
-/// What has happened since the start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Counters {
-    /// Turns taken.
-    pub turns: u64,
-    /// Turns that waited or polled for events; the others had sends to make first.
-    pub waits: u64,
-    /// System calls attempted.
-    pub attempts: u64,
-    /// Attempts that would have blocked.
-    pub would_blocks: u64,
-    /// Attempts that were interrupted.
-    pub interrupts: u64,
-    /// Attempts for which the system was short of something.
-    pub exhaustions: u64,
-    /// Times that memory for a buffer of a pool was refused.
-    pub buffers_refused: u64,
-    /// Accepts that the system refused, for no shortage.
-    pub accepts_refused: u64,
-    /// Events for connections that live.
-    pub events: u64,
-    /// Events for connections that are gone: dropped.
-    pub events_stale: u64,
-    /// Lanes that an event made ready, and whose next attempt would have blocked all the same.
-    pub events_spurious: u64,
-    /// Connections accepted.
-    pub accepted: u64,
-    /// Connections made by a connect.
-    pub connected: u64,
-    /// Connections and listeners opened: accepted, adopted, or begun to connect.
-    pub opened: u64,
-    /// Of those, the ones that are gone.
-    pub closed: u64,
-    /// Bytes received.
-    pub bytes_received: u64,
-    /// Bytes sent.
-    pub bytes_sent: u64,
-    /// Operations accepted.
-    pub submitted: u64,
-    /// Operations refused.
-    pub refused: u64,
-    /// Operations whose final completion was taken.
-    pub completed: u64,
-    /// Operations ended by their deadline.
-    pub expired: u64,
-    /// Operations cancelled.
-    pub cancelled: u64,
-    /// Times a lane that could be received from found its pool empty.
-    pub parked: u64,
-}
-
 impl<C> Model<C> {
     /// What there is now, and what has happened so far. Costs a copy, and a look at each pool.
     pub fn stats(&self) -> Stats {
-        let ModelView { lanes, deadlines, pools, completions, counters, queued, .. } = self.view();
+        let ModelView { lanes, deadlines, pools, completions, metrics, .. } = self.view();
         Stats {
             connections: lanes.live(),
-            queued,
+            queued: metrics.queued(),
             credits: completions.credits(),
             completions: completions.waiting(),
             leases: pools.outstanding(),
@@ -198,7 +80,7 @@ impl<C> Model<C> {
             pools_refused: pools.iter().map(|pool| u32::from(pool.retry().is_some())).sum(),
             lanes_runnable: lanes.running(),
             timers: deadlines.len(),
-            counters,
+            counters: metrics.counters(),
         }
     }
 }

@@ -9,10 +9,10 @@ use core::num::NonZeroU32;
 use core::ops::{BitOr, BitOrAssign};
 use core::time::Duration;
 
+use crate::buffer::{Slices, SlicesMut};
 use crate::connect::Target;
 use crate::error::SystemError;
 use crate::id::ConnId;
-use crate::parts::{Slices, SlicesMut};
 use crate::time::Instant;
 
 /// One non-blocking attempt. The bytes are lent for this one call.

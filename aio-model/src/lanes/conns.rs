@@ -4,9 +4,8 @@ use super::Lanes;
 use crate::conn::{Conn, Phase};
 use crate::deadlines::Deadlines;
 use crate::extra::{Closing, Extra};
-use crate::id::ConnId;
+use crate::id::{ConnId, PoolId};
 use crate::lane::{Bits, Direction, LaneId};
-use crate::pool::PoolId;
 use crate::system::Kind;
 use crate::timers::TimerId;
 

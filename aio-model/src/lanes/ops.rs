@@ -5,9 +5,9 @@ use super::Lanes;
 use crate::completion::Done;
 use crate::deadlines::Deadlines;
 use crate::extra::{Carried, EndedOp, QueuedOp};
+use crate::id::{PoolId, Serial};
 use crate::lane::{Bits, Direction, LaneId, Wait};
-use crate::op::{LaneOp, Op, Serial};
-use crate::pool::PoolId;
+use crate::op::{LaneOp, Op};
 use crate::timers::TimerId;
 use crate::transfer::Transfer;
 

@@ -3,9 +3,9 @@
 use super::{Lanes, is_held, is_parked, runs};
 use crate::conn::Phase;
 use crate::deadlines::{Deadlines, Owner};
+use crate::id::PoolId;
 use crate::lane::{Bits, LaneId, Wait, Want, is_before};
 use crate::op::LaneOp;
-use crate::pool::PoolId;
 use crate::queue::{Fate, QueueEntry};
 use crate::time::Tick;
 

@@ -15,54 +15,6 @@ use crate::queue::QueueEntry;
 use crate::system::{Outcome, Perform, Syscall};
 use crate::transfer::{CALL_BYTES_MAX, Transfer};
 
-/// How much of the current turn is left (K6).
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Round {
-    /// The ticket of the lane that is being served.
-    serving: Option<u32>,
-    /// Attempts for all lanes together.
-    attempts: u32,
-    /// Attempts for the lane that is being served.
-    lane_attempts: u32,
-    /// How much of what has expired may end, whatever the attempts leave of theirs.
-    expiries_min: u32,
-    /// How much of it has ended.
-    expiries: u32,
-    /// More had expired than the last turn had room to end.
-    overdue: bool,
-}
-
-impl Round {
-    pub(super) const OVER: Round =
-        Round { serving: None, attempts: 0, lane_attempts: 0, expiries_min: 0, expiries: 0, overdue: false };
-
-    fn begin(&mut self, attempts: u32) {
-        *self = Round {
-            attempts,
-            expiries_min: attempts.div_ceil(2),
-            ..Round { overdue: self.overdue, ..Round::OVER }
-        };
-    }
-
-    /// Whether the turn has room for another end of what has expired: it has as many as the attempts have
-    /// left, and at least half of a turn's.
-    pub(super) fn has_room_for_expiry(&self) -> bool {
-        self.expiries < self.attempts.max(self.expiries_min)
-    }
-
-    pub(super) fn count_expiry(&mut self) {
-        self.expiries += 1;
-    }
-
-    pub(super) fn is_overdue(&self) -> bool {
-        self.overdue
-    }
-
-    pub(super) fn set_overdue(&mut self, overdue: bool) {
-        self.overdue = overdue;
-    }
-}
-
 impl<C> Model<C> {
     /// Begins the attempts of a turn: every lane that is runnable now is served once, up to its budget, and
     /// all together up to the turn's. What these leave of the turn's budget, and at least half of it, is for
@@ -82,7 +34,7 @@ impl<C> Model<C> {
     /// send that is done at once, each the only operation of its lane.
     #[inline(always)]
     pub(crate) fn attempt_by(&mut self, perform: impl Perform) -> bool {
-        if self.round.attempts == 0 {
+        if self.round.is_used_up() {
             return false;
         }
         if self.completions.goes_to_batch()
@@ -99,8 +51,8 @@ impl<C> Model<C> {
                             return self.nothing_received_usual(entry, lease, outcome);
                         };
                         lease.fill(moved.count);
-                        self.counters.bytes_received += moved.count as u64;
-                        self.queued.recv_pooled -= 1;
+                        self.metrics.on_received(moved.count);
+                        self.metrics.on_ended(LaneOp::RecvPooled(pool));
                         let op = front.take_done(Direction::Receive, moved, self.rearm);
                         let done = Done::Received { end_of_stream: false };
                         self.put(conn, entry.lane, op, Buffer::Lease(lease), moved.count, done);
@@ -114,8 +66,8 @@ impl<C> Model<C> {
                     let Some(moved) = Moved::sent(outcome, lent).filter(|moved| moved.count == left) else {
                         return self.not_all_sent(entry, lent, outcome);
                     };
-                    self.counters.bytes_sent += moved.count as u64;
-                    self.queued.send -= 1;
+                    self.metrics.on_sent(moved.count);
+                    self.metrics.on_ended(LaneOp::Send);
                     transfer.advance(left);
                     let (buffer, moved_in_all) = core::mem::replace(transfer, Transfer::NONE).finish(false);
                     let op = front.take_done(Direction::Send, moved, self.rearm);
@@ -131,9 +83,9 @@ impl<C> Model<C> {
     /// Puts the completion of what was usual into the batch: the end of an attempt.
     #[inline(always)]
     fn put(&mut self, conn: ConnId, id: LaneId, op: Op<C>, buffer: Buffer, moved: usize, done: Done) {
-        self.counters.attempts += 1;
-        self.counters.completed += 1;
-        self.round.attempts -= 1;
+        self.metrics.on_attempt();
+        self.metrics.on_completed();
+        self.round.count_usual();
         self.deadlines.cancel(op.live_timer());
         let Op { serial, context, .. } = op;
         let op = OpId::new(serial, id.index(), self.realm);
@@ -162,7 +114,7 @@ impl<C> Model<C> {
     /// [`attempt`](Model::attempt), of anything.
     #[inline(never)]
     fn attempt_unusual(&mut self, perform: impl Perform) -> bool {
-        while self.round.attempts > 0 {
+        while !self.round.is_used_up() {
             let Some(entry) = self.lanes.up() else { return false };
             self.serve(entry);
             let id = entry.lane;
@@ -192,12 +144,7 @@ impl<C> Model<C> {
 
     /// A lane is served: with a budget of its own, if it was not the one that was served before.
     fn serve(&mut self, entry: QueueEntry) {
-        if self.round.serving != Some(entry.ticket) {
-            // Whoever was at the front before may have left it because of an outcome or because of the user:
-            // what was left of its budget is not this one's.
-            self.round.serving = Some(entry.ticket);
-            self.round.lane_attempts = self.limits.lane_attempts_max.get();
-        }
+        self.round.serve(entry.ticket, self.limits.lane_attempts_max.get());
     }
 
     /// An attempt was made, and its outcome applied. The lane stays at the front while it has work, and
@@ -205,10 +152,8 @@ impl<C> Model<C> {
     /// and nobody is starved by a turn that is smaller than a lane's share of it.
     #[inline(always)]
     fn attempted(&mut self, entry: QueueEntry) {
-        self.counters.attempts += 1;
-        self.round.attempts -= 1;
-        self.round.lane_attempts -= 1;
-        if self.round.lane_attempts == 0 || self.round.attempts == 0 {
+        self.metrics.on_attempt();
+        if self.round.count() {
             self.lanes.rotate(entry);
         }
     }
@@ -255,7 +200,7 @@ impl<C> Model<C> {
             return self.nothing_received(id, outcome);
         };
         transfer.advance(moved.count);
-        self.counters.bytes_received += moved.count as u64;
+        self.metrics.on_received(moved.count);
         self.on_transfer(id, moved);
         if !exact || moved.count == left {
             self.end(id, Position::Head, Ok(Done::Received { end_of_stream: false }));
@@ -275,7 +220,7 @@ impl<C> Model<C> {
                 let (_, state) = self.lanes.call(id);
                 state.send.advance(moved.count);
                 let left = state.send.left();
-                self.counters.bytes_sent += moved.count as u64;
+                self.metrics.on_sent(moved.count);
                 self.on_transfer(id, moved);
                 if left == 0 {
                     self.end(id, Position::Head, Ok(Done::Sent));

@@ -91,7 +91,7 @@ impl<C> Model<C> {
     }
 
     fn end_everything(&mut self, flush_until: Option<Instant>) {
-        self.shut_down = true;
+        self.refuse_all();
         for index in self.own.sleeps() {
             self.end_sleep(index, Err(OpError::Closed(CloseReason::ShutDown)));
         }
@@ -232,7 +232,7 @@ impl<C> Model<C> {
             // There is nothing to close.
             self.end_all(send, |_| Err(OpError::Closed(reason)));
             self.lanes.gone(conn, &mut self.deadlines);
-            self.counters.closed += 1;
+            self.metrics.on_closed();
             return;
         }
         // The receive lane makes the last call. If it stands in the run queue it keeps its place there.

@@ -79,13 +79,14 @@ impl<C> Model<C> {
             self.lanes.remove(conn);
             return self.on_no_progress(id, outcome);
         }
+        self.metrics.on_accepted();
         self.open_accepted(id, conn, spare.is_some());
         self.accepted(id, conn, spare.take());
     }
 
     /// A connection that is accepted takes a place, and its completion a credit, if the accept goes on.
     fn open_accepted(&mut self, id: LaneId, conn: ConnId, goes_on: bool) {
-        self.counters.opened += 1;
+        self.metrics.on_opened();
         self.lanes.opened(conn, Some(id));
         if goes_on {
             self.take_credit(Some(id));
@@ -95,8 +96,7 @@ impl<C> Model<C> {
     /// A connection was accepted.
     fn accepted(&mut self, id: LaneId, conn: ConnId, spare: Option<C>) {
         self.lanes.change(id, &mut self.deadlines, |lane| lane.on_success());
-        self.counters.accepted += 1;
-        self.told += 1;
+        self.metrics.on_accept_told();
         let done = Ok(Done::Accepted(conn));
         match (spare, self.lanes.lane(id).next().map(|op| op.serial)) {
             (Some(context), Some(serial)) => {
@@ -124,7 +124,7 @@ impl<C> Model<C> {
             Outcome::Done => {
                 self.lanes.advance(index, Phase::Open, &mut self.deadlines);
                 self.lanes.change(id, &mut self.deadlines, |lane| lane.on_success());
-                self.counters.connected += 1;
+                self.metrics.on_connected();
                 self.end(id, Position::Head, Ok(Done::Connected));
             }
             Outcome::WouldBlock => {
@@ -223,7 +223,7 @@ impl<C> Model<C> {
     /// The descriptor is closed: the connection is gone.
     pub(super) fn closed(&mut self, conn: u32) {
         self.end_closed(conn);
-        self.counters.closed += 1;
+        self.metrics.on_closed();
         self.lanes.gone(conn, &mut self.deadlines);
         self.lanes.on_descriptor_closed(&mut self.deadlines);
     }
@@ -261,7 +261,7 @@ impl<C> Model<C> {
             }
             LaneOp::Recv { .. } | LaneOp::RecvPooled(_) | LaneOp::Send | LaneOp::Ended(_) => return None,
         };
-        self.counters.attempts += 1;
+        self.metrics.on_attempt();
         self.lanes.await_outcome(id, &mut self.deadlines);
         Some(Begun { id, kind })
     }
@@ -273,9 +273,12 @@ impl<C> Model<C> {
         debug_assert!(self.lanes.lane(id).wait() == Wait::Outcome, "an outcome is applied once");
         self.lanes.change(id, &mut self.deadlines, |lane| lane.set_wait(Wait::Nothing));
         match kind {
-            BegunKind::Accept { conn, spare } if outcome == Outcome::Done => self.accepted(id, conn, spare),
+            BegunKind::Accept { conn, spare } if outcome == Outcome::Done => {
+                self.metrics.on_accepted();
+                self.accepted(id, conn, spare);
+            }
             BegunKind::Accept { conn, spare } => {
-                self.counters.opened -= 1;
+                self.metrics.on_open_rolled_back();
                 self.lanes.rolled_back(conn.index());
                 if spare.is_some() {
                     self.free_credits(1);

@@ -33,7 +33,7 @@ impl<C> Model<C> {
         result: Result<Done, OpError>,
     ) {
         let Taken { op: Op { serial, kind, context, .. }, granted, .. } = taken;
-        self.queued.count_out(kind);
+        self.metrics.on_ended(kind);
         if kind == LaneOp::Shutdown && result.is_ok() {
             self.lanes.change(id, &mut self.deadlines, |lane| lane.set(Bits::SHUT));
         }
@@ -46,7 +46,7 @@ impl<C> Model<C> {
     /// The receive at the head of a lane has brought bytes, in a buffer of its pool.
     pub(super) fn end_received(&mut self, id: LaneId, mut lease: Lease, moved: Moved) {
         lease.fill(moved.count);
-        self.counters.bytes_received += moved.count as u64;
+        self.metrics.on_received(moved.count);
         self.on_transfer(id, moved);
         let taken = self.lanes.take(id, Position::Head, &mut self.deadlines);
         let done = Ok(Done::Received { end_of_stream: false });
@@ -69,7 +69,9 @@ impl<C> Model<C> {
     /// it (C1).
     fn completion(&mut self, conn: ConnId, place: u32, ended: EndedOp<C>) -> Completion<C> {
         let EndedOp { serial, context, buffer, moved, result, more } = ended;
-        self.counters.completed += u64::from(!more);
+        if !more {
+            self.metrics.on_completed();
+        }
         let op = OpId::new(serial, place, self.realm);
         Completion { context, conn, op, buffer, bytes: moved as u64, result, more }
     }
@@ -202,7 +204,7 @@ impl<C> Model<C> {
         if self.lanes.conn(conn).closing().is_none() {
             return;
         }
-        self.queued.close -= 1;
+        self.metrics.on_close_ended();
         if self.completions.goes_to_batch() {
             if let Some(ended) = self.take_closed(conn) {
                 let completion = self.completion(self.lanes.id(conn), id.index(), ended);
@@ -220,7 +222,7 @@ impl<C> Model<C> {
     pub(super) fn end_sleep(&mut self, index: u32, result: Result<Done, OpError>) {
         let timer = self.own.end(index, result);
         self.deadlines.cancel(timer);
-        self.queued.sleep -= 1;
+        self.metrics.on_sleep_ended();
         self.complete_own(index);
     }
 

@@ -81,7 +81,7 @@ impl<C> Model<C> {
             self.attempt_last(id, spare, perform);
         }
         if let Some(position) = self.lanes.find(id, serial) {
-            self.counters.expired += 1;
+            self.metrics.on_expired();
             self.end_early(id, position, OpError::Deadline);
         }
     }
@@ -105,7 +105,7 @@ impl<C> Model<C> {
             _ => None,
         };
         self.lanes.cut_pause(id, &mut self.deadlines);
-        self.counters.attempts += 1;
+        self.metrics.on_attempt();
         match (lease, kind) {
             (Some(lease), _) => self.receive_pooled(id, lease, perform),
             (_, Some(LaneOp::Send)) => self.send(id, perform),
@@ -150,7 +150,7 @@ impl<C> Model<C> {
         } else if phase.is_lingering() {
             let id = LaneId::receive(conn);
             self.lanes.cut_pause(id, &mut self.deadlines);
-            self.counters.attempts += 1;
+            self.metrics.on_attempt();
             self.attempt_close_step(id, perform);
         }
     }

@@ -3,11 +3,11 @@
 
 use crate::deadlines::Owner;
 use crate::error::{SystemError, SystemErrorKind};
+use crate::id::PoolId;
 use crate::lane::{Bits, LaneId, PAUSE_EXPONENT_MAX};
 use crate::lease::{Lease, Returned};
 use crate::model::Model;
 use crate::model::no_progress::LASTING;
-use crate::pool::PoolId;
 use crate::time::Tick;
 
 impl<C> Model<C> {
@@ -55,7 +55,7 @@ impl<C> Model<C> {
         if !self.lanes.park(id, pool) {
             return self.without_memory(id);
         }
-        self.counters.parked += 1;
+        self.metrics.on_parked();
         if self.pools.of(pool).is_refused() {
             self.ask_again(pool);
         }
@@ -100,13 +100,13 @@ impl<C> Model<C> {
 
     /// Memory for a buffer of a pool was refused: it is asked for again after a pause.
     pub(super) fn ask_again(&mut self, id: PoolId) {
-        self.counters.buffers_refused += 1;
+        self.metrics.on_buffer_refused();
         let refusals = self.pools.of(id).refusals();
         if refusals == LASTING
             && let Some(lane) = self.lanes.first_parked(id)
         {
             let error = SystemError::from_kind(SystemErrorKind::OutOfMemory);
-            self.shortage = Some((self.lanes.id(lane.conn()), error));
+            self.metrics.on_shortage(self.lanes.id(lane.conn()), error);
         }
         let pause = 1 << (refusals - 1).min(PAUSE_EXPONENT_MAX);
         let at = Tick(self.now.tick_ceil().0 + pause);

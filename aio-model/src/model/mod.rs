@@ -11,6 +11,7 @@ mod end;
 mod expire;
 mod lend;
 mod no_progress;
+mod round;
 mod submit;
 
 pub use control::Begun;
@@ -21,19 +22,18 @@ use crate::completions::Completions;
 use crate::conn::{Conn, Phase};
 use crate::deadlines::{CONNS_MAX, Deadlines, SLEEPS_MAX};
 use crate::error::{IdError, Limit, OpenError, SystemError};
-use crate::id::ConnId;
+use crate::id::{ConnId, PoolId, Serial};
 use crate::lanes::Lanes;
 use crate::lease::Home;
 use crate::limits::Limits;
-use crate::op::Serial;
+use crate::metrics::Metrics;
 use crate::own::Own;
-use crate::pool::{PoolId, PoolSize, Pools};
+use crate::pool::{PoolSize, Pools};
 use crate::spin::{Spin, Spinner, Waited};
-use crate::stats::{Counters, Queued};
 use crate::system::{Kind, Readiness, Rearm};
 use crate::time::Instant;
 
-use attempt::Round;
+use round::Round;
 
 /// What a model is made from.
 #[derive(Debug)]
@@ -63,7 +63,8 @@ pub struct Config {
 ///
 /// Each part of the state is private to the module that owns it, and changed by the verbs of that alone:
 /// connections and where their lanes stand (`lanes`), timers (`deadlines`), buffers (`pool`), credits and
-/// what waits to be taken (`completions`), and the operations of no connection (`own`). The modules below
+/// what waits to be taken (`completions`), the operations of no connection (`own`), what is left of a turn
+/// (`round`), and what is counted (`metrics`). The modules below
 /// this one compose these verbs.
 pub struct Model<C> {
     lanes: Lanes<C>,
@@ -82,13 +83,7 @@ pub struct Model<C> {
     /// Whether the last turn asked for events.
     waited: bool,
     spinner: Spinner,
-    /// The last shortage that lasts, and was not told.
-    shortage: Option<(ConnId, SystemError)>,
-    /// The connections accepted that a completion was made of.
-    told: u64,
-    counters: Counters,
-    /// The queued operations, by what they do.
-    queued: Queued,
+    metrics: Metrics,
 }
 
 const fn limit(most: u32) -> NonZeroU32 {
@@ -121,10 +116,7 @@ impl<C> Model<C> {
             shut_down: false,
             waited: false,
             spinner: Spinner::new(Spin::Off),
-            shortage: None,
-            told: 0,
-            counters: Counters::default(),
-            queued: Queued::default(),
+            metrics: Metrics::default(),
         }
     }
 
@@ -151,7 +143,7 @@ impl<C> Model<C> {
         if !self.lanes.has_room(kind) {
             return Err(OpenError::Busy(Limit::Memory));
         }
-        self.counters.opened += 1;
+        self.metrics.on_opened();
         let conn = self.lanes.insert(Conn::new(kind, Phase::Open, PoolId::DEFAULT, self.now));
         self.lanes.opened(conn, None);
         Ok(conn)
@@ -161,7 +153,7 @@ impl<C> Model<C> {
     pub fn rollback_open(&mut self, conn: ConnId) {
         if let Ok(index) = self.conn_index(conn) {
             self.lanes.rolled_back(index);
-            self.counters.opened -= 1;
+            self.metrics.on_open_rolled_back();
         }
     }
 
@@ -174,9 +166,9 @@ impl<C> Model<C> {
     #[inline]
     pub fn on_ready(&mut self, conn: ConnId, readiness: Readiness) {
         if self.lanes.on_ready(conn, readiness, &mut self.deadlines) {
-            self.counters.events += 1;
+            self.metrics.on_event();
         } else {
-            self.counters.events_stale += 1;
+            self.metrics.on_stale_event();
         }
     }
 
@@ -247,14 +239,14 @@ impl<C> Model<C> {
     /// once for each such row, for a log. Of several since the last call, the last one.
     #[inline]
     pub fn take_shortage(&mut self) -> Option<(ConnId, SystemError)> {
-        self.shortage.take()
+        self.metrics.take_shortage()
     }
 
     // For a turn.
 
     /// A turn begins.
     pub(crate) fn on_turn(&mut self) {
-        self.counters.turns += 1;
+        self.metrics.on_turn();
     }
 
     /// Whether the turn asks for events at all, and if so, whether it may sleep until there are some.
@@ -265,7 +257,7 @@ impl<C> Model<C> {
             return WaitPlan::Skip;
         }
         self.waited = true;
-        self.counters.waits += 1;
+        self.metrics.on_wait();
         if busy { WaitPlan::Poll } else { WaitPlan::Sleep { deadline: self.deadlines.earliest() } }
     }
 
@@ -283,6 +275,11 @@ impl<C> Model<C> {
     /// From now on completions go into that batch, after those that wait; what they did go into comes back.
     pub(crate) fn swap_batch(&mut self, batch: &mut Vec<Completion<C>>) {
         self.completions.swap_batch(batch);
+    }
+
+    /// Nothing is opened or submitted from now on.
+    fn refuse_all(&mut self) {
+        self.shut_down = true;
     }
 
     // Who is who.
@@ -315,8 +312,8 @@ pub(crate) enum WaitPlan {
 /// What those look at who only look.
 impl<C> Model<C> {
     pub(crate) fn view(&self) -> ModelView<'_, C> {
-        let Model { lanes, deadlines, pools, completions, own, .. } = self;
-        let Model { limits, counters, queued, told, realm, shut_down, waited, .. } = *self;
+        let Model { lanes, deadlines, pools, completions, own, metrics, .. } = self;
+        let Model { limits, realm, shut_down, waited, .. } = *self;
         let now = self.now;
         ModelView {
             lanes,
@@ -325,9 +322,7 @@ impl<C> Model<C> {
             completions,
             own,
             limits,
-            counters,
-            queued,
-            told,
+            metrics,
             realm,
             now,
             shut_down,
@@ -344,9 +339,7 @@ pub(crate) struct ModelView<'a, C> {
     pub(crate) completions: &'a Completions<C>,
     pub(crate) own: &'a Own<C>,
     pub(crate) limits: Limits,
-    pub(crate) counters: Counters,
-    pub(crate) queued: Queued,
-    pub(crate) told: u64,
+    pub(crate) metrics: &'a Metrics,
     pub(crate) realm: u32,
     pub(crate) now: Instant,
     pub(crate) shut_down: bool,
@@ -370,14 +363,15 @@ pub(crate) struct Innards<'a, C> {
     pub(crate) completions: &'a mut Completions<C>,
     pub(crate) own: &'a mut Own<C>,
     pub(crate) limits: &'a mut Limits,
-    pub(crate) counters: &'a mut Counters,
-    pub(crate) queued: &'a mut Queued,
+    pub(crate) counters: &'a mut crate::metrics::Counters,
+    pub(crate) queued: &'a mut crate::metrics::Queued,
 }
 
 #[cfg(test)]
 impl<C> Model<C> {
     pub(crate) fn innards(&mut self) -> Innards<'_, C> {
-        let Model { lanes, deadlines, pools, completions, own, limits, counters, queued, .. } = self;
+        let Model { lanes, deadlines, pools, completions, own, limits, metrics, .. } = self;
+        let (counters, queued) = metrics.innards();
         Innards { lanes, deadlines, pools, completions, own, limits, counters, queued }
     }
 }

@@ -31,12 +31,14 @@ impl<C> Model<C> {
     pub(super) fn on_no_progress(&mut self, id: LaneId, outcome: Outcome) {
         match outcome {
             Outcome::WouldBlock => {
-                self.counters.would_blocks += 1;
+                self.metrics.on_would_block();
                 let woken = self.lanes.change(id, &mut self.deadlines, |lane| lane.on_would_block());
-                self.counters.events_spurious += u64::from(woken);
+                if woken {
+                    self.metrics.on_spurious_event();
+                }
             }
             Outcome::Interrupted => {
-                self.counters.interrupts += 1;
+                self.metrics.on_interrupt();
                 self.lanes.change(id, &mut self.deadlines, |lane| lane.on_interrupt());
             }
             Outcome::Exhausted(error) => self.exhausted(id, error),
@@ -53,7 +55,7 @@ impl<C> Model<C> {
     /// The system was short of something for a lane's call.
     #[cold]
     fn exhausted(&mut self, id: LaneId, error: SystemError) {
-        self.counters.exhaustions += 1;
+        self.metrics.on_exhaustion();
         self.lanes.change(id, &mut self.deadlines, |lane| lane.on_interrupt());
         let want = match error.kind() {
             SystemErrorKind::DescriptorsExhausted => {
@@ -72,7 +74,7 @@ impl<C> Model<C> {
         if !matches!(self.lanes.lane(id).next_kind(), Some(LaneOp::Accept { .. })) {
             return self.finish_lane(id, End::Fault(error));
         }
-        self.counters.accepts_refused += 1;
+        self.metrics.on_accept_refused();
         let refusals = self.lanes.change(id, &mut self.deadlines, |lane| lane.row_mut().refuse());
         if refusals < REFUSALS_MAX {
             return self.back_off(id, Want::Time, error);
@@ -90,7 +92,7 @@ impl<C> Model<C> {
         let now = self.now.tick_ceil();
         let row = self.lanes.pause(id, want, exponent_max, now, &mut self.deadlines);
         if row == LASTING {
-            self.shortage = Some((self.lanes.id(id.conn()), error));
+            self.metrics.on_shortage(self.lanes.id(id.conn()), error);
         }
     }
 

@@ -6,13 +6,12 @@ use crate::conn::{Conn, Phase};
 use crate::deadlines::Owner;
 use crate::error::{IdError, Limit, OpIdError, ResumeError, SetPoolError, SubmitError, SubmitErrorKind};
 use crate::extra::{Carried, Closing};
-use crate::id::{ConnId, OpId};
+use crate::id::{ConnId, OpId, PoolId, Serial};
 use crate::lane::{Bits, Direction, LaneId};
 use crate::lanes::Position;
 use crate::model::Model;
 use crate::model::end::{own_index, own_place};
-use crate::op::{LaneOp, Manner, Op, OpKind, Operation, Request, Serial};
-use crate::pool::PoolId;
+use crate::op::{LaneOp, Manner, Op, OpKind, Operation, Request};
 use crate::system::Kind;
 use crate::time::{Deadline, Instant};
 
@@ -52,10 +51,8 @@ impl<C> Model<C> {
             let pool = lane.conn.pool;
             let kind = if direction == Direction::Receive { LaneOp::RecvPooled(pool) } else { kind };
             if direction == Direction::Send || self.pools.lends(pool) {
-                let (id, serial) = (lane.id, self.serial);
-                self.serial = serial.next();
-                self.counters.submitted += 1;
-                self.queued.count_in(kind);
+                let (id, serial) = (lane.id, self.serial.take_next());
+                self.metrics.on_submitted(kind);
                 self.completions.take_credit();
                 let timer = match request.deadline {
                     None => None,
@@ -81,13 +78,6 @@ impl<C> Model<C> {
             && !self.shut_down
             && self.completions.has_usual_credit()
             && (request.deadline.is_none() || self.deadlines.has_room())
-    }
-
-    #[inline(always)]
-    fn next_serial(&mut self) -> Serial {
-        let serial = self.serial;
-        self.serial = serial.next();
-        serial
     }
 
     /// [`submit`](Model::submit), of anything.
@@ -150,10 +140,9 @@ impl<C> Model<C> {
 
     /// An operation of a lane is accepted: it has a number and a credit.
     fn accept_op(&mut self, kind: LaneOp) -> Serial {
-        self.queued.count_in(kind);
-        self.counters.submitted += 1;
+        self.metrics.on_submitted(kind);
         self.take_credit(None);
-        self.next_serial()
+        self.serial.take_next()
     }
 
     /// [`submit`](Model::submit), of a `Close` that was admitted.
@@ -177,10 +166,9 @@ impl<C> Model<C> {
         let is_relative = matches!(request.deadline, Some(Deadline::Within(_)));
         let now = if lingers || is_relative { clock().max(self.now) } else { self.now };
         let deadline = self.resolve(request.deadline, || now);
-        self.queued.close += 1;
-        self.counters.submitted += 1;
+        self.metrics.on_close_submitted();
         self.take_credit(None);
-        let serial = self.next_serial();
+        let serial = self.serial.take_next();
         let closing = Closing { serial, context, manner, reason, timer: None, ended: false };
         self.lanes.set_closing(index, closing);
         self.begin_close(index, manner, reason, deadline, now);
@@ -208,16 +196,16 @@ impl<C> Model<C> {
             return self.submit_connect(request, context, clock);
         }
         let deadline = self.resolve(request.deadline, clock);
-        self.counters.submitted += 1;
         self.take_credit(None);
-        let serial = self.next_serial();
+        let serial = self.serial.take_next();
         let index = if let OpKind::Post = request.kind {
+            self.metrics.on_post_submitted();
             let index = self.own.post(serial, context, request.transfer.into_buffer());
             self.complete_own(index);
             index
         } else {
             let index = self.own.sleep(serial, context);
-            self.queued.sleep += 1;
+            self.metrics.on_sleep_submitted();
             let timer = self.deadlines.arm(deadline, Owner::Sleep(index));
             self.own.set_timer(index, timer);
             index
@@ -241,7 +229,7 @@ impl<C> Model<C> {
         let deadline = self.resolve(request.deadline, clock);
         let OpKind::Connect { target } = request.kind else { unreachable!("it is a connect") };
         self.lanes.set_target(conn.index(), target);
-        self.counters.opened += 1;
+        self.metrics.on_opened();
         let serial = self.accept_op(LaneOp::Connect);
         self.lanes.opened(conn, None);
         let id = LaneId::send(conn.index());
@@ -254,7 +242,7 @@ impl<C> Model<C> {
     /// Gives back what came with a request.
     #[cold]
     fn refuse(&mut self, kind: SubmitErrorKind, request: Request<C>, context: C) -> SubmitError<C> {
-        self.counters.refused += 1;
+        self.metrics.on_refused();
         SubmitError { kind, context, buffer: request.transfer.into_buffer() }
     }
 
@@ -411,7 +399,7 @@ impl<C> Model<C> {
     /// When it has ended already, when it is a close, or when the id is foreign. Nothing happens then.
     pub fn cancel(&mut self, op: OpId) -> Result<(), OpIdError> {
         let place = self.queued_op(op)?;
-        self.counters.cancelled += 1;
+        self.metrics.on_cancelled(1);
         match place {
             Whereabouts::Sleep(index) => self.end_sleep(index, Err(OpError::Cancelled)),
             Whereabouts::Lane(id, position) => self.end_early(id, position, OpError::Cancelled),
@@ -437,7 +425,7 @@ impl<C> Model<C> {
             }
         }
         self.on_send_lane_changed(index);
-        self.counters.cancelled += u64::from(count);
+        self.metrics.on_cancelled(count);
         Ok(count)
     }
 

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
-use crate::buffer::Buffer;
+use super::Buffer;
 
 /// As many slices as every kernel takes in one call (`IOV_MAX` of Linux, the BSDs and macOS).
 pub const SLICES_MAX: usize = 1024;

@@ -7,7 +7,10 @@ use core::fmt;
 use bytes::Bytes;
 
 use crate::lease::Lease;
-use crate::parts::Parts;
+
+mod parts;
+
+pub use parts::{Parts, SLICES_MAX, Slices, SlicesMut};
 
 /// The bytes of an operation. It moves: user → operation → completion → user, and nobody else keeps any of
 /// it.
