@@ -229,7 +229,10 @@ impl Episode {
                 self.oracle.on_adopted(conn, Kind::Stream, Some(peer.serial()));
                 remember(&mut self.workload.conns, conn);
             }
-            Err(_) => self.model.rollback_open(conn),
+            Err(_) => {
+                self.oracle.on_adopt_refused();
+                self.model.rollback_open(conn);
+            }
         }
     }
 
@@ -244,7 +247,10 @@ impl Episode {
                 remember(&mut self.workload.conns, conn);
                 self.workload.listeners.push((conn, id));
             }
-            Err(_) => self.model.rollback_open(conn),
+            Err(_) => {
+                self.oracle.on_adopt_refused();
+                self.model.rollback_open(conn);
+            }
         }
     }
 

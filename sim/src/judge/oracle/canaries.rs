@@ -2,7 +2,7 @@
 //!
 //! The stories are told to the oracle directly, as if by a user and a system, one of whom is broken. Where a
 //! check compares the oracle's account with the model and the network, an episode is led astray. That every
-//! check has a canary is checked by `tests/rules.rs`.
+//! check has a canary is checked by `sim/tests/rules`.
 
 mod calls;
 mod completions;

@@ -443,6 +443,12 @@ impl Oracle {
         self.conns.insert(conn, Conn { opened_at, ..Conn::new(kind, serial) });
     }
 
+    /// The system refused a socket. It had a place meanwhile; if that was the last one, accepts were held for
+    /// it, and go on after those that had been behind them.
+    pub fn on_adopt_refused(&mut self) {
+        self.turn.short.places |= self.places() + 1 >= self.limits.connections_max.get() as usize;
+    }
+
     /// Judges that an id is not one that was used up before: of those in one place, each is later than the
     /// last.
     fn note_generation(&mut self, key: Key) {

@@ -86,6 +86,26 @@ fn a_wait_for_more_events_than_the_limit_and_for_fewer() {
     }
 }
 
+/// It had a place for a moment; that is an excuse only if it was the last one.
+#[test]
+fn an_accept_that_is_passed_over_because_a_socket_was_refused() {
+    for connections_max in [2, 3] {
+        let mut story =
+            Story::within(|limits| limits.connections_max = NonZeroU32::new(connections_max).unwrap());
+        let listener = story.adopt(Kind::Listener);
+        story.submit_recv(listener, Task::AcceptOne);
+        story.oracle.on_event(listener, Readiness::READABLE);
+        story.oracle.on_round(0);
+        story.oracle.on_adopt_refused();
+        if connections_max == 2 {
+            story.oracle.on_round_over();
+            assert_eq!(story.oracle.broken(), None);
+        } else {
+            canary("lane-share", story, |story| story.oracle.on_round_over());
+        }
+    }
+}
+
 #[test]
 fn a_turn_that_is_too_long() {
     let mut story = Story::within(|limits| limits.turn_attempts_max = NonZeroU32::MIN);
