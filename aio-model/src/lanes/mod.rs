@@ -49,6 +49,8 @@ pub(crate) struct Lanes<C> {
     ticket: u32,
     /// The first ticket that was given out in the round under way: it is not its turn in this one.
     round: u32,
+    /// The lane that was served last in it.
+    served: Option<QueueEntry>,
     /// The accept lanes in the run queue, and others that have left it.
     accepting: Vec<LaneId>,
     /// The accept lanes that wait for a free connection or credit.
@@ -89,6 +91,7 @@ impl<C> Lanes<C> {
             run: RunQueue::default(),
             ticket: 0,
             round: 0,
+            served: None,
             accepting: Vec::new(),
             held: WaitQueue::default(),
             parked: (0..pools).map(|_| WaitQueue::default()).collect(),

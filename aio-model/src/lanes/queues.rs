@@ -80,7 +80,8 @@ impl<C> Lanes<C> {
     }
 
     /// There is no place left, or no credit: the accepts in the run queue that needed it are held, in the
-    /// order in which they stand there; the lane that has taken it comes last.
+    /// order in which they stand there; the lane that has taken it, or that is in the middle of its share of
+    /// the round, comes last.
     #[cold]
     pub(super) fn hold_all(&mut self, last: Option<LaneId>) {
         let now = self.ticket;
@@ -90,7 +91,11 @@ impl<C> Lanes<C> {
             lane.put(Bits::LISTED, lane.has(Bits::QUEUED));
             lane.has(Bits::LISTED)
         });
-        lanes.sort_unstable_by_key(|id| (Some(*id) == last, self.lane(*id).ticket().wrapping_sub(now)));
+        let comes_last = |id: LaneId| {
+            let ticket = self.lane(id).ticket();
+            Some(id) == last || self.served.is_some_and(|served| served.lane == id && served.ticket == ticket)
+        };
+        lanes.sort_unstable_by_key(|id| (comes_last(*id), self.lane(*id).ticket().wrapping_sub(now)));
         for id in &lanes {
             if self.lacks_place(*id) {
                 self.leave_run(*id);
@@ -263,6 +268,12 @@ impl<C> Lanes<C> {
     /// Begins a round: those that stand in the run queue now are up in it.
     pub(crate) fn begin_round(&mut self) {
         self.round = self.ticket;
+        self.served = None;
+    }
+
+    /// A lane is served.
+    pub(crate) fn on_served(&mut self, entry: QueueEntry) {
+        self.served = Some(entry);
     }
 
     /// The lane whose turn it is, if one is left in this round.

@@ -144,6 +144,7 @@ impl<C> Model<C> {
 
     /// A lane is served: with a budget of its own, if it was not the one that was served before.
     fn serve(&mut self, entry: QueueEntry) {
+        self.lanes.on_served(entry);
         self.round.serve(entry.ticket, self.limits.lane_attempts_max.get());
     }
 

@@ -5,9 +5,9 @@ use std::thread;
 use std::time::Duration;
 
 use crate::bench::{Asked, Bench, MS, ended, limits};
-use aio_model::Outcome::{Exhausted, Failed, Interrupted, Transferred};
+use aio_model::Outcome::{Done, Exhausted, Failed, Interrupted, Transferred, WouldBlock};
 use aio_model::{
-    Buffer, ConnId, Limits, OpError, OpId, OpIdError, Parts, Recv, Send, Syscall, SystemError,
+    Accept, Buffer, ConnId, Limits, OpError, OpId, OpIdError, Parts, Recv, Send, Sleep, Syscall, SystemError,
     SystemErrorKind,
 };
 
@@ -43,6 +43,38 @@ fn c7_between_two_calls_of_a_turn_anything_may_be_done() {
         ended("d", 1, "Sent"),
     ];
     assert_eq!(bench.ended(), all);
+}
+
+/// The user takes the last credit, or the last place, while the first of two listeners is being served.
+#[test]
+fn k6_who_was_served_waits_behind_who_was_not() {
+    let four = NonZeroU32::new(4).unwrap();
+    for (credit, limits) in
+        [(true, Limits { ops_max: four, ..limits() }), (false, Limits { connections_max: four, ..limits() })]
+    {
+        let mut bench = Bench::with(limits, 2);
+        let [first, second] = [(); 2].map(|()| bench.listener());
+        for listener in [first, second] {
+            bench.submit(listener, Accept::many(), "accept");
+            bench.readable(listener);
+        }
+        bench.model.begin_round();
+        assert!(bench.model.attempt(|call| if call.conn() == first { Done } else { WouldBlock }));
+        let taken = if credit {
+            bench.submit(bench.model.own(), Sleep::new(MS), "the last credit");
+            None
+        } else {
+            Some(bench.stream())
+        };
+        assert!(!bench.model.attempt(|call| unreachable!("{call:?}: there is no place")), "they are held");
+        bench.completions();
+        if let Some(conn) = taken {
+            bench.model.close(conn).unwrap();
+            assert_eq!(bench.round(NO_TIME, &[]), [Asked::Close(conn)]);
+        }
+        let next = bench.round(NO_TIME, &[Done]);
+        assert_eq!(next, [Asked::Accept(second)], "the credit: {credit}");
+    }
 }
 
 #[test]
