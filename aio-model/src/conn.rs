@@ -226,6 +226,15 @@ impl<C> Conn<C> {
         self.lane(Direction::Send).next().is_some() && self.send.moved() > 0
     }
 
+    /// Whether it is to be closed by a reset, if it is closed now.
+    pub(crate) fn resets_on_close(&self) -> bool {
+        match self.phase() {
+            Phase::ClosingReset => true,
+            Phase::Closing | Phase::Gone | Phase::Connecting | Phase::ConnectingKnown => false,
+            _ => self.is_cut(),
+        }
+    }
+
     /// Whether the bytes sent so far end where no operation ends: in the middle of a send that is under way,
     /// that tainted its lane, or that failed. A FIN behind them would tell the peer that it has all of them.
     pub(crate) fn is_cut(&self) -> bool {

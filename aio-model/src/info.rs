@@ -32,6 +32,9 @@ pub struct ConnInfo {
     pub age: Duration,
     /// The pool that its receives take from.
     pub pool: PoolId,
+    /// Whether it is reset, if it is closed at once: the peer must not take for complete what was cut off in
+    /// the middle of a send.
+    pub resets_on_close: bool,
     /// Its receives, or a listener's accepts.
     pub receive: LaneInfo,
     /// Its sends.
@@ -189,6 +192,7 @@ impl<'a, C> ModelView<'a, C> {
             phase: conn.phase().into(),
             age: self.now.saturating_since(conn.opened_at),
             pool: conn.pool,
+            resets_on_close: conn.resets_on_close(),
             receive: lane(Direction::Receive),
             send: lane(Direction::Send),
         }

@@ -67,7 +67,7 @@ impl RunQueue {
     /// Removes the entries that do not count.
     #[cold]
     #[inline(never)]
-    fn tidy(&mut self, counts: impl Fn(QueueEntry) -> bool) {
+    pub(crate) fn tidy(&mut self, counts: impl Fn(QueueEntry) -> bool) {
         self.entries.retain(|entry| counts(*entry));
     }
 
@@ -92,14 +92,6 @@ impl RunQueue {
     /// All entries, in order, whether they count or not.
     pub(crate) fn iter(&self) -> impl Iterator<Item = QueueEntry> {
         self.entries.iter().copied()
-    }
-
-    /// Removes what is left of lanes that have gone, if nothing else is there.
-    pub(crate) fn clear_if_empty(&mut self) -> bool {
-        if self.len == 0 {
-            self.entries.clear();
-        }
-        self.len == 0
     }
 }
 
@@ -130,7 +122,7 @@ impl WaitQueue {
     /// A lane that does not stand in it enters at the back. Returns whether there was memory for it.
     pub(crate) fn push(&mut self, entry: QueueEntry, counts: impl Fn(QueueEntry) -> bool) -> bool {
         if self.entries.len() >= 2 * self.len as usize + 16 {
-            self.entries.retain(|entry| counts(*entry));
+            self.tidy(counts);
         }
         if self.entries.try_reserve(1).is_err() {
             return false;
@@ -138,6 +130,11 @@ impl WaitQueue {
         self.entries.push_back(entry);
         self.len += 1;
         true
+    }
+
+    /// Removes the entries that do not count.
+    pub(crate) fn tidy(&mut self, counts: impl Fn(QueueEntry) -> bool) {
+        self.entries.retain(|entry| counts(*entry));
     }
 
     /// Makes room for that many lanes, so that entering allocates nothing. Returns whether there was memory

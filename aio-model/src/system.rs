@@ -299,6 +299,59 @@ pub trait System {
     }
 }
 
+/// Whoever may use a system may lend it.
+impl<S: System> System for &mut S {
+    type Socket = S::Socket;
+    type Waker = S::Waker;
+
+    fn rearm(&self) -> Rearm {
+        (**self).rearm()
+    }
+
+    fn waker(&self) -> S::Waker {
+        (**self).waker()
+    }
+
+    #[inline(always)]
+    fn now(&mut self) -> Instant {
+        (**self).now()
+    }
+
+    fn kind(&mut self, socket: &S::Socket) -> Result<Kind, SystemError> {
+        (**self).kind(socket)
+    }
+
+    fn adopt(&mut self, conn: ConnId, socket: S::Socket) -> Result<(), (SystemError, S::Socket)> {
+        (**self).adopt(conn, socket)
+    }
+
+    #[inline(always)]
+    fn perform(&mut self, call: Syscall<'_>) -> Outcome {
+        (**self).perform(call)
+    }
+
+    #[inline(always)]
+    fn wait(
+        &mut self,
+        until: Option<Instant>,
+        events_max: NonZeroU32,
+        on_ready: impl FnMut(ConnId, Readiness),
+    ) -> Result<Instant, SystemError> {
+        (**self).wait(until, events_max, on_ready)
+    }
+
+    #[inline(always)]
+    fn wait_spinning(
+        &mut self,
+        until: Option<Instant>,
+        spin: Duration,
+        events_max: NonZeroU32,
+        on_ready: impl FnMut(ConnId, Readiness),
+    ) -> Result<(Instant, bool), SystemError> {
+        (**self).wait_spinning(until, spin, events_max, on_ready)
+    }
+}
+
 /// What makes a call: a closure, or a [`System`] as [`On`].
 pub(crate) trait Perform {
     /// Makes one attempt.

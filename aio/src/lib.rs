@@ -37,26 +37,36 @@ mod builder;
 mod mailbox;
 mod proactor;
 mod sync;
+#[cfg(feature = "tracing")]
+mod traced;
+#[cfg(not(feature = "tracing"))]
+#[path = "untraced.rs"]
 mod traced;
 
 pub use aio_model::{
     Accept, AcceptMany, Address, Buffer, Close, CloseReason, Completion, ConnId, ConnInfo, ConnPhase,
     Connect, Counters, Deadline, Done, IdError, Instant, Kind, LaneEnd, LaneInfo, LanePlace, Lease, Limit,
-    OpError, OpId, OpIdError, OpInfo, Operation, Parts, PoolId, Post, Queued, Recv, Request, ResumeError,
-    Send, SetPoolError, Shutdown, Sleep, Spin, Stats, SubmitError, SubmitErrorKind, System, SystemError,
-    SystemErrorKind,
+    Limits, OpError, OpId, OpIdError, OpInfo, Operation, Parts, PoolId, Post, Queued, Recv, Request,
+    ResumeError, Send, SetPoolError, Shutdown, Sleep, Spin, Stats, SubmitError, SubmitErrorKind, System,
+    SystemError, SystemErrorKind,
 };
-pub use aio_model::{Key, Model, OpenError, Violation};
 pub use aio_sys::{Os, Socket};
 
 /// What it takes to be the system below a [`Proactor`]: to simulate one, or to make a real one fail.
+///
+/// This module is **unstable**: whatever new the library asks of a system, such as another [`Syscall`] or
+/// [`Outcome`], may come with any release. Programs that are generic over [`System`], and use what the rest
+/// of the crate offers, are not affected.
+///
+/// [`Syscall`]: system::Syscall
+/// [`Outcome`]: system::Outcome
 pub mod system {
     pub use aio_model::{
         Kind, Outcome, Readiness, Rearm, SLICES_MAX, Slices, SlicesMut, Syscall, System, Target, Wake,
     };
 }
 pub use builder::{AdoptError, BuildError, Builder};
-pub use proactor::Proactor;
+pub use proactor::{BrokenInvariant, Proactor};
 
 /// The README's examples are tested.
 #[cfg(doctest)]

@@ -7,15 +7,14 @@ use std::{fmt, io};
 
 use aio_model::{
     Buffer, Completion, Config, ConnId, ConnInfo, Deadline, Home, IdError, Instant, Limits, Model, OpId,
-    OpIdError, OpInfo, Operation, PoolId, PoolSize, Request, ResumeError, Returned, SetPoolError, Spin,
-    Stats, SubmitError, Syscall, System, SystemError, Turn, turn,
+    OpIdError, OpInfo, Operation, PoolId, PoolSize, ResumeError, Returned, SetPoolError, Spin, Stats,
+    SubmitError, Syscall, System, SystemError, Turn, Violation, turn,
 };
 use aio_sys::Os;
-use tracing::trace;
 
 use crate::builder::{AdoptError, BuildError, Builder};
 use crate::mailbox::Mailbox;
-use crate::traced::{self, Listeners, Spans, TARGET, Traced};
+use crate::traced::{self, Listeners, Spans};
 
 /// As many leases come home at once, even if there is no memory for more.
 const FETCHED_MIN: usize = 64;
@@ -201,8 +200,7 @@ impl<C, S: System> Proactor<C, S> {
             Ok(conn) => conn,
             Err(error) => return Err(AdoptError { error: error.into(), socket }),
         };
-        let mut system = Traced { system: &mut self.system, spans: &mut self.spans, listeners };
-        system.adopt(conn, socket).map_err(|(error, socket)| {
+        self.spans.watch(&mut self.system, listeners).adopt(conn, socket).map_err(|(error, socket)| {
             self.model.rollback_open(conn);
             AdoptError { error: error.into(), socket }
         })?;
@@ -222,25 +220,14 @@ impl<C, S: System> Proactor<C, S> {
         op: impl Operation<C>,
         context: C,
     ) -> Result<OpId, SubmitError<C>> {
-        self.spans.tell();
+        let submitted = self.model.submit(conn, op, context, || self.system.now());
         if traced::is_on() {
-            return self.submit_traced(conn, op.into_request(), context);
+            let told = match &submitted {
+                Ok(op) => Ok(*op),
+                Err(error) => Err(error.kind),
+            };
+            self.spans.on_submitted(conn, told);
         }
-        self.model.submit(conn, op, context, || self.system.now())
-    }
-
-    /// [`submit`](Proactor::submit), when somebody listens.
-    #[cold]
-    #[inline(never)]
-    fn submit_traced(
-        &mut self,
-        conn: ConnId,
-        request: Request<C>,
-        context: C,
-    ) -> Result<OpId, SubmitError<C>> {
-        let submitted = self.model.submit(conn, request, context, || self.system.now());
-        let told = submitted.as_ref().map(|op| *op).map_err(|error| error.kind);
-        self.spans.on_submitted(conn, told);
         submitted
     }
 
@@ -311,8 +298,7 @@ impl<C, S: System> Proactor<C, S> {
             || batch.try_reserve(1).is_ok();
         let before = batch.len();
         if listeners == Listeners::None {
-            let mut system = Traced { system: &mut self.system, spans: &mut self.spans, listeners };
-            turn(&mut self.model, &mut system, until, batch)?;
+            turn(&mut self.model, &mut self.system, until, batch)?;
         } else {
             self.turn_told(listeners, until, batch)?;
         }
@@ -337,7 +323,7 @@ impl<C, S: System> Proactor<C, S> {
         self.spans.tell();
         let mut turn = Turn::begin(&mut self.model, until);
         loop {
-            let mut system = Traced { system: &mut self.system, spans: &mut self.spans, listeners };
+            let mut system = self.spans.watch(&mut self.system, listeners);
             let goes_on = turn.step(&mut self.model, &mut system)?;
             self.spans.tell();
             if !goes_on {
@@ -347,9 +333,7 @@ impl<C, S: System> Proactor<C, S> {
         let before = batch.len();
         self.model.deliver(batch);
         for done in &batch[before..] {
-            self.spans.trace(done.conn, || {
-                trace!(target: TARGET, op = %done.op, bytes = done.bytes, result = ?done.result, "completed");
-            });
+            self.spans.on_completed(done);
         }
         Ok(())
     }
@@ -493,25 +477,23 @@ impl<C, S: System> Proactor<C, S> {
         self.model.shut_down_by(Deadline::Within(span), || self.system.now());
     }
 
-    /// How many buffers of the pools are lent, to operations, completions and the program. Zero when nothing
-    /// was received that has not been dropped.
-    pub fn outstanding(&self) -> usize {
-        (self.model.outstanding() as usize).saturating_sub(self.mailbox.len())
-    }
-
-    /// Connections and listeners that exist, those being closed included.
-    pub fn connections(&self) -> u32 {
-        self.model.connections()
-    }
-
-    /// Operations that are queued, or whose completion was not delivered yet.
-    pub fn ops(&self) -> u32 {
-        self.model.ops()
-    }
-
     /// What there is now, and what has happened so far. Cheap enough to be taken every second.
     pub fn stats(&self) -> Stats {
-        self.model.stats()
+        let mut stats = self.model.stats();
+        // Leases that were dropped are home as soon as somebody looks.
+        stats.leases = stats.leases.saturating_sub(u32::try_from(self.mailbox.len()).unwrap_or(u32::MAX));
+        stats
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> &Limits {
+        self.model.limits()
+    }
+
+    /// Whether the next turn has something to do without waiting: calls to attempt, completions to deliver,
+    /// deadlines that the last turn had no room for.
+    pub fn is_busy(&self) -> bool {
+        self.model.is_busy()
     }
 
     /// The time, on the clock that deadlines are measured with.
@@ -530,9 +512,14 @@ impl<C, S: System> Proactor<C, S> {
         &mut self.system
     }
 
-    /// The model inside, to look at its state and [`check`](Model::check) it.
-    pub fn model(&self) -> &Model<C> {
-        &self.model
+    /// Looks whether everything inside fits together: for tests, after whatever they have done to it. Costs a
+    /// look at every connection and operation.
+    ///
+    /// # Errors
+    ///
+    /// What does not fit: a bug in this library.
+    pub fn check(&self) -> Result<(), BrokenInvariant> {
+        self.model.check().map_err(BrokenInvariant)
     }
 }
 
@@ -551,5 +538,16 @@ impl<C, S: System> Drop for Proactor<C, S> {
 impl<C, S: System> fmt::Debug for Proactor<C, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Proactor").field("model", &self.model).finish_non_exhaustive()
+    }
+}
+
+/// Something inside a [`Proactor`] does not fit together: a bug in this library.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a broken invariant of the proactor, please report it: {0}")]
+pub struct BrokenInvariant(Violation);
+
+impl From<BrokenInvariant> for io::Error {
+    fn from(broken: BrokenInvariant) -> io::Error {
+        io::Error::other(broken)
     }
 }

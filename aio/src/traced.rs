@@ -6,12 +6,13 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use aio_model::{
-    ConnId, Instant, Kind, OpId, Outcome, Readiness, Rearm, SubmitErrorKind, Syscall, System, SystemError,
+    Completion, ConnId, Instant, Kind, OpId, Outcome, Readiness, Rearm, SubmitErrorKind, Syscall, System,
+    SystemError,
 };
 use tracing::{Level, Span, debug_span, enabled, trace, warn};
 
 /// What every span and event is filtered by.
-pub(crate) const TARGET: &str = "aio";
+const TARGET: &str = "aio";
 
 /// Whether anybody listens at TRACE.
 #[inline(always)]
@@ -92,16 +93,33 @@ impl Spans {
 
     /// An operation was submitted, or refused.
     #[cold]
-    pub(crate) fn on_submitted(&self, conn: ConnId, submitted: Result<OpId, SubmitErrorKind>) {
+    pub(crate) fn on_submitted(&mut self, conn: ConnId, submitted: Result<OpId, SubmitErrorKind>) {
+        self.tell();
         self.trace(conn, || match submitted {
             Ok(op) => trace!(target: TARGET, %op, "submitted"),
             Err(reason) => trace!(target: TARGET, %reason, "refused"),
         });
     }
 
+    /// An operation has completed.
+    pub(crate) fn on_completed<C>(&self, done: &Completion<C>) {
+        self.trace(done.conn, || {
+            trace!(target: TARGET, op = %done.op, bytes = done.bytes, result = ?done.result, "completed");
+        });
+    }
+
+    /// A system whose calls are written down, for these listeners.
+    pub(crate) fn watch<'a, S: System>(
+        &'a mut self,
+        system: &'a mut S,
+        listeners: Listeners,
+    ) -> Traced<'a, S> {
+        Traced { system, spans: self, listeners }
+    }
+
     /// Runs `event` in the span of a connection, if anybody listens at TRACE.
     #[inline]
-    pub(crate) fn trace(&self, conn: ConnId, event: impl FnOnce()) {
+    fn trace(&self, conn: ConnId, event: impl FnOnce()) {
         if is_on() {
             self.open.get(&conn).unwrap_or(&Span::none()).in_scope(event);
         }
@@ -110,10 +128,10 @@ impl Spans {
 
 /// A system that writes down what it is asked to do.
 pub(crate) struct Traced<'a, S> {
-    pub(crate) system: &'a mut S,
-    pub(crate) spans: &'a mut Spans,
+    system: &'a mut S,
+    spans: &'a mut Spans,
     /// Who would hear of it. Asked before anything is begun: to answer that is code of the user's, too.
-    pub(crate) listeners: Listeners,
+    listeners: Listeners,
 }
 
 /// Who listens.

@@ -28,7 +28,7 @@ pub struct EchoReport {
     /// The counters at the end.
     pub stats: Counters,
     /// The buffers that were still lent: none.
-    pub outstanding: usize,
+    pub outstanding: u32,
 }
 
 impl EchoServer {
@@ -54,8 +54,8 @@ impl EchoServer {
             let listener = aio.adopt(Socket::from(listener).nodelay(true))?;
             let stopped = aio.adopt(stopped)?;
             let served = serve(&mut aio, listener, Some(stopped), None)?;
-            aio.model().check().map_err(io::Error::other)?;
-            let (stats, outstanding) = (aio.stats().counters, aio.outstanding());
+            aio.check().map_err(io::Error::other)?;
+            let (stats, outstanding) = (aio.stats().counters, aio.stats().leases);
             Ok(EchoReport { connections: served.connections, bytes: served.bytes, stats, outstanding })
         });
         Ok(EchoServer { address, stop, thread })

@@ -239,7 +239,7 @@ impl<C: Copy + PartialEq + Debug, S: System> Ledger<C, S> {
     /// When there always is.
     pub fn until_stuck(&mut self) {
         let (start, mut attempts) = (Instant::now(), None);
-        while attempts != Some(self.aio.stats().counters.attempts) || self.aio.model().is_busy() {
+        while attempts != Some(self.aio.stats().counters.attempts) || self.aio.is_busy() {
             assert!(start.elapsed() < PATIENCE, "{:?}", self.aio);
             attempts = Some(self.aio.stats().counters.attempts);
             // One of two turns asks for events.
@@ -291,7 +291,10 @@ impl<C: Copy + PartialEq + Debug, S: System> Ledger<C, S> {
         assert!(self.entries.is_empty(), "operations without a completion: {:?}", self.entries);
         assert!(self.is_settled(), "nobody looked at {:?}", self.ended);
         assert!(self.failed_turns.is_empty(), "nobody looked at {:?}", self.failed_turns);
-        assert_eq!((self.aio.ops(), self.aio.connections(), self.aio.outstanding()), (0, 0, 0));
+        assert_eq!(
+            (self.aio.stats().credits, self.aio.stats().connections, self.aio.stats().leases),
+            (0, 0, 0)
+        );
         assert_eq!((stats.submitted, stats.opened), (self.finals, stats.closed));
         assert_eq!((stats.bytes_received, stats.bytes_sent), (self.bytes_received, self.bytes_sent));
         stats
@@ -308,7 +311,7 @@ impl<C: Copy + PartialEq + Debug, S: System> Ledger<C, S> {
             self.failed_turns.push(error);
             true
         });
-        assert_eq!(self.aio.model().check(), Ok(()));
+        assert_eq!(self.aio.check(), Ok(()));
         for done in batch.drain(..) {
             self.hold_against_entry(&done);
             self.ended.push_back(done);

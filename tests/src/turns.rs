@@ -19,7 +19,7 @@ pub fn complete<C: Debug>(aio: &mut Proactor<C>, count: usize) -> Vec<Completion
     while batch.len() < count {
         assert!(aio.now() < end, "only {batch:?} after {PATIENCE:?}");
         aio.turn(&mut batch, Some(PATIENCE)).expect("the system waits");
-        aio.model().check().expect("the model is whole");
+        aio.check().expect("the model is whole");
     }
     batch
 }
@@ -34,7 +34,7 @@ pub fn turns_for<C>(aio: &mut Proactor<C>, span: Duration) -> Vec<Completion<C>>
     while aio.now() < end {
         let left = end.saturating_since(aio.now());
         aio.turn(&mut batch, Some(left)).expect("the system waits");
-        aio.model().check().expect("the model is whole");
+        aio.check().expect("the model is whole");
     }
     batch
 }

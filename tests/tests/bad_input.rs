@@ -19,7 +19,7 @@ fn stream(aio: &mut Proactor<u8>) -> (ConnId, UnixStream) {
 fn turn(aio: &mut Proactor<u8>) -> Vec<aio::Completion<u8>> {
     let mut batch = Vec::new();
     aio.turn(&mut batch, Some(Duration::ZERO)).unwrap();
-    aio.model().check().unwrap();
+    aio.check().unwrap();
     batch
 }
 
@@ -163,7 +163,7 @@ fn operations_that_make_no_sense_are_refused_each_for_its_reason() {
     }
     assert_eq!(aio.resume(conn), Err(ResumeError::NotTainted));
     assert_eq!(aio.set_pool(conn, PoolId::new(1)), Err(SetPoolError::NoPool));
-    assert_eq!((aio.ops(), aio.stats().counters.refused), (0, 15));
+    assert_eq!((aio.stats().credits, aio.stats().counters.refused), (0, 15));
     aio.submit(conn, Shutdown::write(), 1).unwrap();
     assert_eq!(aio.submit(conn, Send::new("x"), 2).unwrap_err().kind, Kind::WriteShutDown);
     aio.shut_down();

@@ -64,7 +64,7 @@ fn k2_a_close_in_the_middle_of_a_send_resets() {
             let mut ledger = ledger();
             let (conn, mut peer, send, sent) = in_the_middle(&mut ledger, family);
             cut(&mut ledger, conn, send);
-            ledger.until("the connection is gone", |ledger| ledger.aio.connections() == 0);
+            ledger.until("the connection is gone", |ledger| ledger.aio.stats().connections == 0);
             peer.hear_break(family, sent);
             ledger.completions();
             ledger.finish();

@@ -82,7 +82,7 @@ fn k2_what_flushes_reads_so_that_a_peer_that_writes_first_gets_to_read() {
             let done = complete(&mut aio, 1 + usize::from(closes));
             assert_eq!((done[0].result, done[0].bytes), (Ok(Done::Sent), 32 << 20), "{end:?}, unix: {unix}");
             let mut batch = Vec::new();
-            while aio.connections() > 0 {
+            while aio.stats().connections > 0 {
                 aio.turn(&mut batch, Some(PATIENCE)).unwrap();
             }
             let heard = peer.join().unwrap();

@@ -49,7 +49,7 @@ impl Stopped {
         while quiet < 4 {
             let before = self.aio.stats().counters.attempts;
             self.aio.turn(&mut batch, Some(Duration::ZERO)).unwrap();
-            let idle = before == self.aio.stats().counters.attempts && !self.aio.model().is_busy();
+            let idle = before == self.aio.stats().counters.attempts && !self.aio.is_busy();
             quiet = if idle { quiet + 1 } else { 0 };
         }
         assert!(batch.is_empty(), "nothing is complete yet: {batch:?}");
@@ -66,7 +66,7 @@ impl Stopped {
         self.aio.submit(self.busy, Send::new("x"), BUSY).unwrap();
         let mut batch = Vec::with_capacity(1024);
         self.aio.turn(&mut batch, Some(Duration::ZERO)).unwrap();
-        self.aio.model().check().unwrap();
+        self.aio.check().unwrap();
         assert_eq!(self.aio.stats().counters.waits, waits, "the turn asked for no events");
         batch.retain(|done| done.context != BUSY);
         batch
@@ -184,7 +184,7 @@ fn k2_a_flush_that_expires_before_anybody_looked_sends_what_there_is_room_for() 
         let conn = stopped.adopt(ours);
         let mut bytes = tests::bytes::Bytes::new(2);
         // Fills what there is, until the kernel takes no more.
-        while stopped.aio.model().stats().queued.send == 0 {
+        while stopped.aio.stats().queued.send == 0 {
             stopped.aio.submit(conn, Send::new(bytes.take(LEN)), 0).unwrap();
             stopped.aio.turn(&mut Vec::with_capacity(1), Some(Duration::ZERO)).unwrap();
         }
@@ -249,7 +249,7 @@ fn k6_deadlines_that_fall_due_together_end_in_turns_that_are_bounded() {
     const MANY: usize = 300_000;
     let mut aio: Proactor<usize> = Proactor::new().unwrap();
     let (own, until) = (aio.own(), aio.now() + Duration::from_millis(1));
-    let most = usize::try_from(aio.model().limits().turn_attempts_max.get()).unwrap();
+    let most = usize::try_from(aio.limits().turn_attempts_max.get()).unwrap();
     for context in 0..MANY {
         aio.submit(own, Sleep::until(until), context).unwrap();
     }
@@ -304,7 +304,7 @@ fn c5_a_send_that_expires_with_nothing_sent_lets_the_next_one_go() {
         let (ours, mut peer) = family.narrow_pair(4 << 10, 1, 2).unwrap();
         let conn = stopped.adopt(ours);
         let mut bytes = tests::bytes::Bytes::new(2);
-        while stopped.aio.model().stats().queued.send == 0 {
+        while stopped.aio.stats().queued.send == 0 {
             stopped.aio.submit(conn, Send::new(bytes.take(LEN)), 0).unwrap();
             stopped.aio.turn(&mut Vec::with_capacity(1), Some(Duration::ZERO)).unwrap();
         }

@@ -62,7 +62,7 @@ fn everything_in_flight(family: Family) -> (InFlight, Batch) {
         let conn = all.adopt((ours, peer));
         all.submit(conn, Recv::pooled());
         let len = leases.len();
-        all.turns(&mut leases, |aio| aio.ops() == 0);
+        all.turns(&mut leases, |aio| aio.stats().credits == 0);
         assert_eq!(leases.len(), len + 1);
     }
     let parked = all.adopt(family.pair(3, 0).unwrap());
@@ -102,9 +102,9 @@ fn everything_in_flight(family: Family) -> (InFlight, Batch) {
     assert_eq!(all.aio.cancel_all(last), Ok(4));
     let mut one = Vec::with_capacity(1);
     all.aio.turn(&mut one, Some(Duration::ZERO)).unwrap();
-    assert_eq!((one.len(), all.aio.model().completions()), (1, 3));
-    assert_eq!(all.aio.model().check(), Ok(()));
-    assert_eq!(all.aio.outstanding(), 2, "the two leases");
+    assert_eq!((one.len(), all.aio.stats().completions), (1, 3));
+    assert_eq!(all.aio.check(), Ok(()));
+    assert_eq!(all.aio.stats().leases, 2, "the two leases");
     (all, leases)
 }
 

@@ -40,7 +40,7 @@ fn on_the_operating_system() {
     let served = serve(&mut aio, listener, Some(stopped), None).unwrap();
     client.join().unwrap();
     assert_eq!((served.connections, served.bytes), (PEERS, PEERS * BYTES as u64));
-    assert_eq!(aio.outstanding(), 0);
+    assert_eq!(aio.stats().leases, 0);
 }
 
 /// The server in a simulated world, with peers that write, read what comes back, and end, all by a plan.
@@ -68,8 +68,8 @@ fn simulate(net: &Net, engine: EngineKind) -> (Served, Vec<PeerId>) {
     let mut aio: Proactor<Ctx, SimOs> = builder.build_on(SimOs::new(net.clone(), engine)).unwrap();
     let (listener, stopped) = (aio.adopt(listener).unwrap(), aio.adopt(stopped).unwrap());
     let served = serve(&mut aio, listener, Some(stopped), Some(Duration::from_secs(30))).unwrap();
-    assert_eq!((aio.connections(), aio.ops(), aio.outstanding()), (0, 0, 0));
-    aio.model().check().unwrap();
+    assert_eq!((aio.stats().connections, aio.stats().credits, aio.stats().leases), (0, 0, 0));
+    aio.check().unwrap();
     assert_eq!(net.violations(), []);
     drop(aio);
     assert_eq!(net.descriptors(), 0);

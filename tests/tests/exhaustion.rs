@@ -137,7 +137,7 @@ fn connecting_without_descriptors_fails_and_works_again_once_there_are_some() {
     let made: Vec<_> = done.iter().filter(|done| done.result == Ok(Done::Connected)).collect();
     assert_eq!((made.len(), done.iter().filter(|done| exhausted(done)).count()), (4, 6), "{done:?}");
     aio.turn(&mut Vec::new(), Some(Duration::ZERO)).unwrap();
-    assert_eq!((aio.connections(), aio.ops()), (4, 0), "nothing is left of the others");
+    assert_eq!((aio.stats().connections, aio.stats().credits), (4, 0), "nothing is left of the others");
     aio.submit(made[0].conn, Close::now(), 1).unwrap();
     complete(&mut aio, 1);
     aio.submit(aio.own(), Connect::to(address), 7).unwrap();
@@ -217,7 +217,7 @@ fn a_thousand_connections_share_one_buffer_in_turn() {
         let done = lease.take().unwrap_or_else(|| ledger.completion());
         assert_eq!((done.context, done.received().len()), (nth, LEASE), "in line");
         assert!(streams[nth].matches(done.received()));
-        assert_eq!(ledger.aio.outstanding(), 1);
+        assert_eq!(ledger.aio.stats().leases, 1);
         drop(done);
         if served + COUNT < rounds * COUNT {
             ledger.submit(conns[nth], Recv::pooled(), nth);
@@ -229,7 +229,7 @@ fn a_thousand_connections_share_one_buffer_in_turn() {
     let served = u64::try_from(rounds * COUNT).unwrap();
     assert!(attempts < served, "one for each, of which the first was before: {attempts}");
     assert!(turns <= 2 * served + 10, "{turns} turns for {served}");
-    assert_eq!(ledger.aio.outstanding(), 0);
+    assert_eq!(ledger.aio.stats().leases, 0);
     ledger.finish();
 }
 
@@ -273,7 +273,7 @@ fn every_limit_at_one_serves_one_after_the_other() {
         complete(&mut aio, 1);
     }
     callers.into_iter().for_each(|caller| caller.join().unwrap());
-    assert_eq!((bytes, aio.outstanding(), aio.connections()), ((CALLERS * BYTES) as u64, 0, 1));
+    assert_eq!((bytes, aio.stats().leases, aio.stats().connections), ((CALLERS * BYTES) as u64, 0, 1));
 
     fn call(address: SocketAddr, seed: u64) {
         let mut stream = TcpStream::connect(address).unwrap();
@@ -381,7 +381,7 @@ fn memory_is_bounded_under_peers_that_never_stop_sending() {
         if held.len() >= BUFFERS as usize {
             held.pop_front();
         }
-        assert!(ledger.aio.outstanding() <= BUFFERS as usize);
+        assert!(ledger.aio.stats().leases <= BUFFERS);
         if received % (1 << 24) < BUFFER as u64 {
             resident.sample();
         }
@@ -395,7 +395,7 @@ fn memory_is_bounded_under_peers_that_never_stop_sending() {
     for conn in conns {
         ledger.aio.close(conn);
     }
-    ledger.until("the end", |ledger| ledger.aio.connections() == 0);
+    ledger.until("the end", |ledger| ledger.aio.stats().connections == 0);
     ledger.completions();
     floods.into_iter().for_each(|flood| flood.join().unwrap());
     ledger.finish();

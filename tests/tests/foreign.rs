@@ -61,13 +61,16 @@ fn k1_no_call_takes_an_id_of_another_proactor() {
         assert_eq!(aio.system().local_addr(id).unwrap_err().kind(), ErrorKind::NotFound);
         assert_eq!(aio.system().peer_addr(id).unwrap_err().kind(), ErrorKind::NotFound);
         assert!(aio.system_mut().descriptor(id).is_none());
-        aio.model().check().unwrap();
+        aio.check().unwrap();
     }
     assert_eq!(aio.cancel(op), Err(OpIdError::Foreign));
     assert_eq!(aio.set_deadline(op, None), Err(OpIdError::Foreign));
     assert_eq!(aio.op_info(op), Err(IdError::Foreign));
     // Both are as they were.
-    assert_eq!((aio.ops(), other.ops(), aio.connections(), other.connections()), (1, 1, 1, 1));
+    assert_eq!(
+        (aio.stats().credits, other.stats().credits, aio.stats().connections, other.stats().connections),
+        (1, 1, 1, 1)
+    );
     assert!(aio.op_info(my_op).is_ok() && other.op_info(op).is_ok());
     my_peer.write_all(b"mine").unwrap();
     assert_eq!(complete(&mut aio, 1)[0].received(), b"mine");
@@ -80,7 +83,7 @@ fn b1_a_buffer_of_another_proactor_is_used_like_any_and_goes_home_to_it() {
     // Sent; sent among parts; received into; refused; cut short by a close.
     for way in 0..5 {
         let lease = received(&mut other, theirs, &mut their_peer);
-        assert_eq!((aio.outstanding(), other.outstanding()), (0, 1), "way {way}");
+        assert_eq!((aio.stats().leases, other.stats().leases), (0, 1), "way {way}");
         let done = match way {
             0 => {
                 aio.submit(mine, Send::new(lease), 2).unwrap();
@@ -101,7 +104,7 @@ fn b1_a_buffer_of_another_proactor_is_used_like_any_and_goes_home_to_it() {
             3 => {
                 let refused = aio.submit(aio.own(), Send::new(lease), 2).unwrap_err();
                 assert_eq!(refused.kind, SubmitErrorKind::WrongKind);
-                assert_eq!(other.outstanding(), 1, "it came back");
+                assert_eq!(other.stats().leases, 1, "it came back");
                 drop(refused);
                 Vec::new()
             }
@@ -113,13 +116,13 @@ fn b1_a_buffer_of_another_proactor_is_used_like_any_and_goes_home_to_it() {
                 done
             }
         };
-        assert_eq!(aio.outstanding(), 0, "way {way}");
+        assert_eq!(aio.stats().leases, 0, "way {way}");
         drop(done);
         // It had but one: who waits for it gets it.
         other.turn(&mut Vec::new(), Some(Duration::ZERO)).unwrap();
-        assert_eq!((aio.outstanding(), other.outstanding()), (0, 0), "way {way}");
-        aio.model().check().unwrap();
-        other.model().check().unwrap();
+        assert_eq!((aio.stats().leases, other.stats().leases), (0, 0), "way {way}");
+        aio.check().unwrap();
+        other.check().unwrap();
     }
     my_peer.read_exact(&mut [0; 12]).unwrap();
 }
@@ -134,14 +137,14 @@ fn b3_a_lane_that_is_parked_gets_no_buffer_of_another_proactor() {
     parked_peer.write_all(b"there").unwrap();
     aio.submit(parked, Recv::pooled(), 5).unwrap();
     let mut batch = Vec::new();
-    while !aio.model().has_parked() {
+    while aio.stats().lanes_parked == 0 {
         aio.turn(&mut batch, None).unwrap();
     }
     drop(lease);
     assert!(!aio.turn(&mut batch, Some(Duration::ZERO)).unwrap() || batch.is_empty());
-    assert!(aio.model().has_parked() && batch.is_empty(), "it is of no use here");
+    assert!(aio.stats().lanes_parked > 0 && batch.is_empty(), "it is of no use here");
     drop(my_lease);
     let done = complete(&mut aio, 1);
     assert_eq!((done[0].context, done[0].result), (5, Ok(Done::Received { end_of_stream: false })));
-    assert_eq!((aio.outstanding(), other.outstanding()), (1, 0));
+    assert_eq!((aio.stats().leases, other.stats().leases), (1, 0));
 }

@@ -217,7 +217,7 @@ fn k2_an_so_linger_of_zero_still_resets() {
     for set in EVERYWHERE {
         let (mut aio, conn, mut peer) = unheard(set, Duration::ZERO);
         aio.close(conn);
-        while aio.connections() > 0 {
+        while aio.stats().connections > 0 {
             aio.turn(&mut Vec::new(), Some(Duration::ZERO)).unwrap();
         }
         let error = peer.read_to_end(&mut Vec::new()).unwrap_err();

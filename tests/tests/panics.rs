@@ -37,7 +37,7 @@ fn first<C: std::fmt::Debug>(
     while batch.is_empty() {
         let turn = || aio.turn(&mut batch, Some(Duration::from_secs(5))).unwrap();
         panics += u32::from(catch_unwind(AssertUnwindSafe(turn)).is_err());
-        aio.model().check().unwrap();
+        aio.check().unwrap();
         if panics >= heal_after {
             heal();
         }
@@ -63,7 +63,7 @@ fn c7_a_context_whose_clone_panics_loses_no_connection() {
         peer.local_addr().unwrap(),
         "it is the one that called"
     );
-    assert_eq!(aio.connections(), 2, "no connection without a name");
+    assert_eq!(aio.stats().connections, 2, "no connection without a name");
 }
 
 /// Panics at every event while it is told to; counts the spans that are open, and the warnings.
@@ -124,7 +124,7 @@ fn c7_a_subscriber_that_panics_loses_no_connection_and_its_spans_end() {
         assert_eq!(heard.open.load(Ordering::Relaxed), 2, "a span for each");
         aio.close(conn);
         aio.close(listener);
-        while aio.connections() > 0 {
+        while aio.stats().connections > 0 {
             aio.turn(&mut Vec::new(), Some(Duration::ZERO)).unwrap();
         }
     });

@@ -70,7 +70,7 @@ fn in_line(family: Family, count: usize, says: usize) -> (Ledger<usize>, Vec<Con
         ledger.until("its place in line", |ledger| ledger.aio.stats().counters.parked == nth as u64);
     }
     ledger.until_stuck();
-    assert!(ledger.is_settled() && ledger.aio.outstanding() == 1, "there is one buffer, and it is lent");
+    assert!(ledger.is_settled() && ledger.aio.stats().leases == 1, "there is one buffer, and it is lent");
     (ledger, conns, peers, lease)
 }
 
@@ -98,13 +98,13 @@ fn ten_connections_share_one_buffer_in_turn() {
             assert!(streams[nth].matches(done.received()));
             received[nth] += done.received().len();
             ledger.until_stuck();
-            assert!(ledger.is_settled() && ledger.aio.outstanding() == 1, "nobody gets it while it is lent");
+            assert!(ledger.is_settled() && ledger.aio.stats().leases == 1, "nobody gets it while it is lent");
             drop(done);
             ledger.submit(conns[nth], Recv::pooled(), nth);
         }
         assert_eq!(received, [SAYS; 10], "each has got all");
         ledger.until_stuck();
-        assert_eq!(ledger.aio.outstanding(), 0, "there is nothing to read, so nobody holds it");
+        assert_eq!(ledger.aio.stats().leases, 0, "there is nothing to read, so nobody holds it");
         peers.iter_mut().for_each(Peer::fall_silent);
         let mut ended: Vec<_> = (0..10).map(|_| ledger.completion()).collect();
         ended.sort_unstable_by_key(|done| done.context);
@@ -177,7 +177,7 @@ fn meet_fate_in_line(family: Family, fate: Fate, says: usize) {
         assert_eq!((done.context, done.result, done.bytes), (1, Err(error), 0), "it need not wait for that");
     }
     ledger.until_stuck();
-    assert!(ledger.is_settled() && ledger.aio.outstanding() == 1, "the others still wait");
+    assert!(ledger.is_settled() && ledger.aio.stats().leases == 1, "the others still wait");
     // A send needs no buffer of the pool.
     ledger.submit(conns[0], Send::new(Bytes::new(100).take(9)), 9);
     assert_eq!(ledger.completion().result, Ok(Done::Sent));
@@ -194,7 +194,7 @@ fn meet_fate_in_line(family: Family, fate: Fate, says: usize) {
     assert!(Bytes::new(2).matches(done.received()));
     drop((done, third));
     ledger.until_stuck();
-    assert_eq!(ledger.aio.outstanding(), 0, "{family:?}, {fate:?}: no buffer is lost");
+    assert_eq!(ledger.aio.stats().leases, 0, "{family:?}, {fate:?}: no buffer is lost");
     ledger.finish();
 }
 

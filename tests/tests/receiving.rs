@@ -73,7 +73,7 @@ fn an_exact_receive_waits_for_its_last_byte() {
         peer.say(40);
         ledger.until("the first part", |ledger| ledger.aio.stats().counters.bytes_received == 40);
         ledger.until_stuck();
-        assert!(ledger.is_settled() && ledger.aio.ops() == 5, "a part is not enough");
+        assert!(ledger.is_settled() && ledger.aio.stats().credits == 5, "a part is not enough");
         // The rest, all of the next, and a part of the one after that.
         peer.say(60 + 50 + 7);
         peer.fall_silent();
@@ -141,7 +141,7 @@ fn a_pooled_receive_holds_a_buffer_only_while_there_are_bytes_in_it() {
         let mut received = 0;
         ledger.submit(conn, Recv::pooled(), 0);
         ledger.until_stuck();
-        assert_eq!(ledger.aio.outstanding(), 0, "idle, it holds none");
+        assert_eq!(ledger.aio.stats().leases, 0, "idle, it holds none");
         peer.say(2500);
         while received < 2500 {
             let done = ledger.completion();
@@ -149,15 +149,19 @@ fn a_pooled_receive_holds_a_buffer_only_while_there_are_bytes_in_it() {
             assert!(bytes.matches(done.received()), "{family:?}: after byte {received}");
             received += done.received().len();
             leases.push(done.buffer);
-            assert_eq!(ledger.aio.outstanding(), leases.len());
+            assert_eq!(ledger.aio.stats().leases as usize, leases.len());
             ledger.submit(conn, Recv::pooled(), leases.len());
         }
         ledger.until_stuck();
-        assert_eq!((received, ledger.aio.outstanding()), (2500, leases.len()), "the next one waits without");
+        assert_eq!(
+            (received, ledger.aio.stats().leases as usize),
+            (2500, leases.len()),
+            "the next one waits without"
+        );
         let mut again = Bytes::new(1);
         assert!(leases.iter().all(|lease| again.matches(lease.as_slice())), "the bytes stay as they were");
         leases.clear();
-        assert_eq!(ledger.aio.outstanding(), 0);
+        assert_eq!(ledger.aio.stats().leases, 0);
         peer.fall_silent();
         let done = ledger.completion();
         assert_eq!((done.result, done.bytes), (END, 0));
@@ -199,7 +203,7 @@ fn receives_end_at_their_deadlines_and_never_before() {
             assert_eq!(done.buffer.as_slice(), [UNTOUCHED; 8]);
         }
         ledger.until_stuck();
-        assert!(ledger.is_settled() && ledger.aio.ops() == 1, "what has no deadline stays");
+        assert!(ledger.is_settled() && ledger.aio.stats().credits == 1, "what has no deadline stays");
         peer.say(8);
         let done = ledger.completion();
         assert_eq!((done.context, done.result, done.bytes), (2, BYTES, 8));

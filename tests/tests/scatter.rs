@@ -75,7 +75,7 @@ fn who_lingers_is_heard_to_the_end() {
         assert_eq!((done[1].context, done[1].result), ("close", Ok(Done::Closed)));
         talker.join().unwrap().expect("the peer could say all it wanted");
         assert_eq!(listener.join().unwrap().expect("no reset"), vec![round; ANSWER]);
-        assert_eq!(aio.connections(), 0);
+        assert_eq!(aio.stats().connections, 0);
     }
 }
 

@@ -138,7 +138,7 @@ fn each_connection_has_a_span_until_it_is_closed_however_it_ends() {
         aio.cancel_all(listener).unwrap();
         complete(&mut aio, 1);
         aio.close(listener);
-        while aio.connections() > 0 {
+        while aio.stats().connections > 0 {
             aio.turn(&mut Vec::new(), Some(Duration::ZERO)).unwrap();
         }
         assert_eq!(counts.open(), [] as [String; 0], "before it is dropped");
@@ -190,7 +190,7 @@ fn a_proactor_that_is_shut_down_or_dropped_leaves_no_span() {
                 aio.shut_down();
                 complete(&mut aio, 10);
                 aio.turn(&mut Vec::new(), Some(Duration::ZERO)).unwrap();
-                assert_eq!(counts.open().len(), aio.connections() as usize);
+                assert_eq!(counts.open().len(), aio.stats().connections as usize);
             }
         });
         assert_eq!(counts.opened.load(Ordering::Relaxed), 10);

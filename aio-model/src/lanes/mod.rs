@@ -47,6 +47,8 @@ pub(crate) struct Lanes<C> {
     run: RunQueue,
     /// The ticket that is given out next.
     ticket: u32,
+    /// The one that was next when the queues were last rid of entries that do not count.
+    tidied: u32,
     /// The first ticket that was given out in the round under way: it is not its turn in this one.
     round: u32,
     /// The lane that was served last in it.
@@ -90,6 +92,7 @@ impl<C> Lanes<C> {
             single_credit: ops_max == 1,
             run: RunQueue::default(),
             ticket: 0,
+            tidied: 0,
             round: 0,
             served: None,
             accepting: Vec::new(),
@@ -106,10 +109,9 @@ impl<C> Lanes<C> {
     pub(crate) fn age(&mut self, uses: u32) {
         self.conns.age(uses);
         // No lane has a ticket while that many are given out.
-        if self.held.len() == 0
-            && self.parked.iter().all(|queue| queue.len() == 0)
-            && self.run.clear_if_empty()
-        {
+        let parked: u32 = self.parked.iter().map(WaitQueue::len).sum();
+        if self.run.len() + self.held.len() + parked == 0 {
+            self.tidy_queues();
             self.ticket = self.ticket.wrapping_add(uses);
             self.round = self.ticket;
         }

@@ -9,6 +9,10 @@ use crate::op::LaneOp;
 use crate::queue::{Fate, QueueEntry};
 use crate::time::Tick;
 
+/// So many tickets after a lane has left a queue, its entry is gone at the latest: before tickets come round,
+/// or it would count again for a lane that has the same one by then.
+const TICKETS_KEPT: u32 = 1 << 28;
+
 impl<C> Lanes<C> {
     /// Brings where a lane stands in line with its state.
     #[inline(never)]
@@ -269,6 +273,22 @@ impl<C> Lanes<C> {
     pub(crate) fn begin_round(&mut self) {
         self.round = self.ticket;
         self.served = None;
+        if self.ticket.wrapping_sub(self.tidied) >= TICKETS_KEPT {
+            self.tidy_queues();
+        }
+    }
+
+    /// Removes the entries that do not count from all queues.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn tidy_queues(&mut self) {
+        let conns = &self.conns;
+        self.run.tidy(counts!(conns, runs));
+        self.held.tidy(counts!(conns, is_held));
+        for (index, parked) in (0..).zip(&mut self.parked) {
+            parked.tidy(counts!(conns, is_parked(PoolId::new(index))));
+        }
+        self.tidied = self.ticket;
     }
 
     /// A lane is served.

@@ -248,11 +248,6 @@ impl<C> Model<C> {
     /// The connections that are to be closed by a reset, if they are closed now. Who drops a model with its
     /// connections has the system do so first, or their peers take for complete what was cut off.
     pub fn conns_to_reset(&self) -> impl Iterator<Item = ConnId> {
-        let conns = self.lanes.iter().filter(|(_, conn)| match conn.phase() {
-            Phase::ClosingReset => true,
-            Phase::Closing | Phase::Gone | Phase::Connecting | Phase::ConnectingKnown => false,
-            _ => conn.is_cut(),
-        });
-        conns.map(|(id, _)| id)
+        self.lanes.iter().filter(|(_, conn)| conn.resets_on_close()).map(|(id, _)| id)
     }
 }

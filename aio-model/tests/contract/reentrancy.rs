@@ -45,6 +45,21 @@ fn c7_between_two_calls_of_a_turn_anything_may_be_done() {
     assert_eq!(bench.ended(), all);
 }
 
+/// A lane that leaves a queue from its middle leaves an entry there, with a number that comes round.
+#[test]
+fn k6_what_a_lane_left_behind_in_a_queue_never_counts_again() {
+    let mut bench = Bench::with(Limits { connections_max: NonZeroU32::MIN, ..limits() }, 2);
+    let listener = bench.listener();
+    let first = bench.submit(listener, Accept::many(), "first");
+    bench.readable(listener);
+    assert_eq!(bench.model.stats().lanes_held, 1);
+    bench.model.cancel(first).unwrap();
+    bench.model.age(u32::MAX);
+    bench.submit(listener, Accept::many(), "second");
+    assert_eq!(bench.model.stats().lanes_held, 1);
+    bench.model.check().unwrap();
+}
+
 /// The user takes the last credit, or the last place, while the first of two listeners is being served.
 #[test]
 fn k6_who_was_served_waits_behind_who_was_not() {

@@ -170,10 +170,10 @@ impl Abroad {
         let Abroad { ops, buffers, .. } = self;
         ops.receive_all(Recv::pooled);
         buffers.extend(ops.batch.drain(..).map(|done| done.buffer));
-        assert_eq!(ops.aio.outstanding(), buffers.len(), "each is a lease");
+        assert_eq!(ops.aio.stats().leases as usize, buffers.len(), "each is a lease");
         self.out.send(std::mem::take(buffers)).expect("the other thread goes on");
         self.buffers = self.back.recv().expect("the other thread goes on");
-        assert_eq!(self.ops.aio.outstanding(), 0, "they are on their way home");
+        assert_eq!(self.ops.aio.stats().leases, 0, "they are on their way home");
         self.ops.count()
     }
 }

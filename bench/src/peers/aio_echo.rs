@@ -4,7 +4,9 @@ use std::io;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use aio::{Accept, Completion, ConnId, Done, Model, Os, Proactor, Recv, Send, Spin, SubmitError};
+use aio::{Accept, Completion, ConnId, Done, Os, Proactor, Recv, Send, Spin, SubmitError};
+
+use aio_model::Model;
 
 use super::{DEADLINE, ListenAddress, ServeOptions, Service, aio_broadcast, aio_proxy};
 

@@ -145,7 +145,6 @@ pub(crate) fn gauges(aio: &Proactor<u32, Os>) -> Gauges {
         connections: stats.connections as usize,
         ops: stats.credits as usize,
         completions: stats.completions as usize,
-        outstanding: aio.outstanding(),
         leases: stats.leases as usize,
         lanes_parked: stats.lanes_parked as usize,
         lanes_held: stats.lanes_held as usize,

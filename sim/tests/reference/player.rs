@@ -294,7 +294,8 @@ impl Player {
             compare("operation", found, expected)?;
         }
         compare("operations", &found.len(), &expected.len())?;
-        let found: Vec<_> = self.aio.model().conns_to_reset().map(plain).collect();
+        let found = self.aio.conns().filter(|(_, info)| info.resets_on_close);
+        let found: Vec<_> = found.map(|(conn, _)| plain(conn)).collect();
         compare("to be reset if dropped", &found, &self.reference.conns_to_reset())?;
         compare("gauges", &plain::gauges(&self.aio), &self.reference.gauges())
     }
@@ -323,7 +324,7 @@ impl Player {
             self.reference.drop_buffer(&like);
         }
         self.look()?;
-        compare("outstanding in the end", &self.aio.outstanding(), &0)
+        compare("outstanding in the end", &self.aio.stats().leases, &0)
     }
 
     fn conn(&self, pick: Pick) -> ConnId {

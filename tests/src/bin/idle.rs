@@ -141,8 +141,8 @@ fn server(options: &Options) -> io::Result<()> {
 
 fn report(aio: &mut Proactor<Ctx>, asks: ConnId, buffer: Vec<u8>) -> io::Result<()> {
     // The listener and the questions are not idle connections.
-    let connections = aio.connections() - 2;
-    println!("{connections} {} {}", aio.outstanding(), resident_bytes()?);
+    let connections = aio.stats().connections - 2;
+    println!("{connections} {} {}", aio.stats().leases, resident_bytes()?);
     aio.submit(asks, Recv::into(buffer), Ctx::Ask)?;
     Ok(())
 }

@@ -166,8 +166,8 @@ fn finish<C>(mut aio: Proactor<C>) -> io::Result<()> {
     while aio.turn(&mut batch, None)? {
         batch.clear();
     }
-    aio.model().check().map_err(io::Error::other)?;
-    match (aio.ops(), aio.connections(), aio.outstanding()) {
+    aio.check().map_err(io::Error::other)?;
+    match (aio.stats().credits, aio.stats().connections, aio.stats().leases) {
         (0, 0, 0) => Ok(()),
         left => Err(io::Error::other(format!("operations, connections, leases are left: {left:?}"))),
     }

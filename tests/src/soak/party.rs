@@ -115,7 +115,7 @@ pub(super) struct Account {
     pub(super) violations: u64,
     pub(super) told: Vec<String>,
     /// Operations, connections, and leases that the proactor knows of after its shutdown.
-    pub(super) left: (u32, u32, usize),
+    pub(super) left: (u32, u32, u32),
 }
 
 impl Party {
@@ -167,12 +167,12 @@ impl Party {
                 }
             }
         }
-        if let Err(violation) = self.aio.model().check() {
+        if let Err(violation) = self.aio.check() {
             self.books.violation(|| violation.to_string());
         }
         drop((self.loot, self.held, self.porter));
         self.porter_thread.join().expect("the porter does not panic");
-        let left = (self.aio.ops(), self.aio.connections(), self.aio.outstanding());
+        let left = (self.aio.stats().credits, self.aio.stats().connections, self.aio.stats().leases);
         Ok(Account {
             tally: self.tally,
             counters: self.aio.stats().counters,

@@ -192,7 +192,7 @@ impl<S: System<Socket: Debug>> Player<S> {
         while quiet < 3 {
             let mut batch = Vec::with_capacity(16);
             self.aio.turn(&mut batch, Some(Duration::ZERO)).unwrap();
-            self.aio.model().check().unwrap();
+            self.aio.check().unwrap();
             quiet = if batch.is_empty() { quiet + 1 } else { 0 };
             let ended = batch.into_iter().filter(|done| done.result != Ok(Done::Closed));
             self.ends

@@ -53,7 +53,7 @@ pub(crate) struct Account {
     pub(crate) garbage: u64,
     /// Connections that ended otherwise: the peer closed, or reset.
     pub(crate) gone: u64,
-    pub(crate) outstanding_max: usize,
+    pub(crate) outstanding_max: u32,
     pub(crate) connections_max: u32,
     pub(crate) ops_max: u32,
 }
@@ -93,7 +93,7 @@ impl GuardedServer {
     pub(crate) fn close(mut self) -> Account {
         self.stop.write_all(&[0]).unwrap();
         let account = self.thread.join().unwrap();
-        assert!(account.outstanding_max <= BUFFERS as usize, "{account:?}");
+        assert!(account.outstanding_max <= BUFFERS, "{account:?}");
         // An accept, the stop, and one operation for each connection.
         assert!(account.ops_max <= account.connections_max, "{account:?}");
         assert_eq!(account.early, 0, "{account:?}");
@@ -112,16 +112,19 @@ impl Keeper {
         let mut batch = Vec::with_capacity(256);
         while self.aio.turn(&mut batch, None).unwrap() {
             let account = &mut self.account;
-            account.outstanding_max = account.outstanding_max.max(self.aio.outstanding());
-            account.connections_max = account.connections_max.max(self.aio.connections());
+            account.outstanding_max = account.outstanding_max.max(self.aio.stats().leases);
+            account.connections_max = account.connections_max.max(self.aio.stats().connections);
             // Those that wait to be taken in this batch have been, so each connection has one at the most.
-            account.ops_max = account.ops_max.max(self.aio.ops());
+            account.ops_max = account.ops_max.max(self.aio.stats().credits);
             for done in batch.drain(..) {
                 self.handle(&done);
             }
         }
-        self.aio.model().check().unwrap();
-        assert_eq!((self.aio.ops(), self.aio.connections(), self.aio.outstanding()), (0, 0, 0));
+        self.aio.check().unwrap();
+        assert_eq!(
+            (self.aio.stats().credits, self.aio.stats().connections, self.aio.stats().leases),
+            (0, 0, 0)
+        );
         self.account
     }
 

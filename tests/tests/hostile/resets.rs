@@ -132,7 +132,7 @@ fn while_it_waits_for_a_buffer_of_the_pool() {
         ends.push(done.result);
     }
     assert!([0, 10].contains(&bytes) && is_reset(ends[1]), "{bytes}, {ends:?}");
-    assert_eq!(ledger.aio.outstanding(), 0);
+    assert_eq!(ledger.aio.stats().leases, 0);
     ledger.finish();
 }
 
@@ -184,7 +184,7 @@ fn while_it_connects() {
         aio.submit(aio.own(), Connect::to(address), context).unwrap();
     }
     let mut batch = Vec::with_capacity(CONNECTS);
-    while aio.model().is_busy() || batch.is_empty() {
+    while aio.is_busy() || batch.is_empty() {
         aio.turn(&mut batch, Some(Duration::ZERO)).unwrap();
     }
     let made = batch.len();
@@ -195,5 +195,5 @@ fn while_it_connects() {
         let kinds = [SystemErrorKind::ConnectionRefused, SystemErrorKind::ConnectionReset];
         assert!(kinds.contains(&error.kind()), "{done:?}");
     }
-    assert_eq!(aio.connections() as usize, made, "nothing is left of those that failed");
+    assert_eq!(aio.stats().connections as usize, made, "nothing is left of those that failed");
 }

@@ -53,8 +53,6 @@ pub struct Gauges {
     pub ops: usize,
     pub completions: usize,
     /// Buffers that are lent, but for those that were dropped.
-    pub outstanding: usize,
-    /// Buffers that are lent, those on their way home included.
     pub leases: usize,
     pub lanes_parked: usize,
     pub lanes_held: usize,
@@ -152,8 +150,7 @@ impl Reference {
             connections: self.conns.len(),
             ops: self.credits,
             completions: self.ended.len(),
-            outstanding: leases - self.homeward.len(),
-            leases,
+            leases: leases - self.homeward.len(),
             lanes_parked: self.pools.values().map(|pool| pool.parked.len()).sum(),
             lanes_held: self.held.len(),
             lanes_backing_off: self.lanes().filter(|(_, lane)| lane.pause.is_some()).count(),
