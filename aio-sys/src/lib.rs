@@ -26,12 +26,14 @@ mod clock;
 mod connect;
 mod engine;
 mod errno;
+mod flag;
 #[cfg(test)]
 #[path = "../tests/common/ids.rs"]
 mod ids;
 mod os;
 mod platform;
 mod socket;
+mod sync;
 mod table;
 mod token;
 mod waker;

@@ -2,11 +2,11 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use aio_model::Wake;
 use mio::Registry;
 
+use crate::flag::Flag;
 use crate::token;
 
 /// Wakes the [`wait`](aio_model::System::wait) of the [`Os`](crate::Os) that it comes from, from any thread.
@@ -32,30 +32,30 @@ pub struct OsWaker {
 #[derive(Debug)]
 struct Shared {
     waker: mio::Waker,
-    up: AtomicBool,
+    flag: Flag,
 }
 
 impl OsWaker {
     pub(crate) fn new(registry: &Registry) -> io::Result<OsWaker> {
         let waker = mio::Waker::new(registry, token::WAKE)?;
-        Ok(OsWaker { shared: Arc::new(Shared { waker, up: AtomicBool::new(false) }) })
+        Ok(OsWaker { shared: Arc::new(Shared { waker, flag: Flag::new() }) })
     }
 
     /// Lowers the flag. Whether it was up.
     pub(crate) fn lower(&self) -> bool {
-        self.shared.up.load(Ordering::Acquire) && self.shared.up.swap(false, Ordering::AcqRel)
+        self.shared.flag.lower()
     }
 }
 
 impl Wake for OsWaker {
     fn wake(&self) {
-        if self.shared.up.swap(true, Ordering::AcqRel) {
+        if !self.shared.flag.raise() {
             return;
         }
         while let Err(error) = self.shared.waker.wake() {
             if error.kind() != io::ErrorKind::Interrupted {
                 // It can not fail while the descriptor lives. Should it, the next wake must try again.
-                self.shared.up.store(false, Ordering::Release);
+                self.shared.flag.give_up();
                 return;
             }
         }

@@ -36,6 +36,7 @@
 mod builder;
 mod mailbox;
 mod proactor;
+mod realm;
 mod sync;
 #[cfg(feature = "tracing")]
 mod traced;

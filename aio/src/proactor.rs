@@ -1,7 +1,6 @@
 //! The proactor: a model, a system, and the mailbox for what comes home from other threads.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -14,6 +13,7 @@ use aio_sys::Os;
 
 use crate::builder::{AdoptError, BuildError, Builder};
 use crate::mailbox::Mailbox;
+use crate::realm;
 use crate::traced::{self, Listeners, Spans};
 
 /// As many leases come home at once, even if there is no memory for more.
@@ -171,12 +171,9 @@ impl<C, S: System> Proactor<C, S> {
     }
 
     pub(crate) fn with(limits: Limits, pools: Vec<PoolSize>, spin: Spin, system: S) -> Proactor<C, S> {
-        // Tells the ids of this proactor from those of every other one. After 2^32 proactors it comes round.
-        static REALM: AtomicU32 = AtomicU32::new(1);
         let mailbox = Arc::new(Mailbox::new(Arc::new(system.waker())));
         let home: Arc<dyn Home> = Arc::<Mailbox<Returned>>::clone(&mailbox);
-        let realm = REALM.fetch_add(1, Ordering::Relaxed);
-        let config = Config { limits, pools, realm, rearm: system.rearm() };
+        let config = Config { limits, pools, realm: realm::next(), rearm: system.rearm() };
         let mut model = Model::new(config, &home);
         model.set_spin(spin);
         Proactor { model, system, mailbox, fetched: Vec::with_capacity(FETCHED_MIN), spans: Spans::default() }

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use crate::metadata::{Dependency, MANIFESTS, Package, Target, packages};
 use crate::sources::{after, code, files, read, root};
 
-/// Entries of the workspace's table that no crate refers to yet. `slab` may replace `aio_model::slab`, which
-/// is under discussion. An entry here that is used, or gone from the table, is an error.
-const UNDECIDED: &[&str] = &["slab"];
+/// Entries of the workspace's table that no crate refers to yet. An entry here that is used, or gone from the
+/// table, is an error.
+const UNDECIDED: &[&str] = &[];
 
 /// The code of a target: its file, and those in its folder, where its modules are.
 fn code_of(source: &Path) -> String {
