@@ -1,18 +1,38 @@
 //! The time, and how long to sleep.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use aio_model::Instant;
 
-/// A monotonic clock, whose origin is its creation.
+/// When the first clock of this process was made: the origin of all of them, so that what one says means the
+/// same to another.
+static ORIGIN: OnceLock<std::time::Instant> = OnceLock::new();
+
+fn origin() -> std::time::Instant {
+    *ORIGIN.get_or_init(std::time::Instant::now)
+}
+
+/// The instant on every clock of this process. What was before the origin counts as the origin.
+pub(crate) fn from_std(at: std::time::Instant) -> Instant {
+    Instant::ZERO + at.saturating_duration_since(origin())
+}
+
+/// The instant on the clock of `std`; none if that can not count so far.
+pub(crate) fn to_std(at: Instant) -> Option<std::time::Instant> {
+    origin().checked_add(at.saturating_since(Instant::ZERO))
+}
+
+/// A monotonic clock.
 #[derive(Debug)]
 pub(crate) struct Clock {
+    /// Of all clocks, at hand.
     origin: std::time::Instant,
 }
 
 impl Clock {
     pub(crate) fn new() -> Clock {
-        Clock { origin: std::time::Instant::now() }
+        Clock { origin: origin() }
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -52,6 +72,20 @@ mod tests {
         assert_eq!(whole_millis(day), day);
         assert_eq!(whole_millis(day + Duration::from_nanos(1)), day);
         assert_eq!(whole_millis(Duration::MAX), day);
+    }
+
+    #[test]
+    fn all_clocks_agree_and_stds_means_the_same() {
+        let (one, before) = (Clock::new(), std::time::Instant::now());
+        let (first, other) = (one.now(), Clock::new());
+        let second = other.now();
+        assert!(first <= second && from_std(before) <= first, "{first:?} {second:?}");
+        assert_eq!(to_std(from_std(before)), Some(before));
+        assert_eq!(to_std(first).map(from_std), Some(first));
+        assert_eq!(from_std(origin() + Duration::from_nanos(5)), Instant::from_nanos(5));
+        assert_eq!(from_std(origin()), Instant::ZERO);
+        let long_ago = origin().checked_sub(Duration::from_nanos(1));
+        assert_eq!(long_ago.map(from_std), long_ago.map(|_| Instant::ZERO), "it is over in any case");
     }
 
     #[test]

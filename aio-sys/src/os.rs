@@ -13,7 +13,7 @@ use aio_model::{
 use mio::Interest;
 use rustix::net::{RecvAncillaryBuffer, SendAncillaryBuffer, Shutdown, SocketAddrAny};
 
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::connect::{self, Progress, Refusal};
 use crate::engine::Engine;
 use crate::errno;
@@ -59,7 +59,31 @@ impl Os {
     /// What a connection takes here: its descriptor, and to whom it belongs.
     pub const CONN_BYTES: usize = Table::ENTRY_BYTES;
 
-    /// A system with no sockets, whose clock starts now.
+    /// The same instant as `at`, on the clock of every `Os` of this process: for deadlines that come from
+    /// elsewhere. One before the first `Os` was made counts as [`Instant::ZERO`], which is over, too.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use aio_model::Recv;
+    /// use aio_sys::Os;
+    ///
+    /// let end = std::time::Instant::now() + Duration::from_secs(5);
+    /// let recv = Recv::pooled().deadline(Os::instant_from_std(end));
+    /// assert_eq!(Os::instant_to_std(Os::instant_from_std(end)), Some(end));
+    /// # let _ = recv;
+    /// ```
+    pub fn instant_from_std(at: std::time::Instant) -> Instant {
+        clock::from_std(at)
+    }
+
+    /// The same instant as `at`, on the clock of `std`; none if that can not count so far.
+    pub fn instant_to_std(at: Instant) -> Option<std::time::Instant> {
+        clock::to_std(at)
+    }
+
+    /// A system with no sockets. All those of a process have one clock: an instant means the same to each of
+    /// them.
     ///
     /// # Errors
     ///

@@ -493,7 +493,9 @@ impl<C, S: System> Proactor<C, S> {
         self.model.is_busy()
     }
 
-    /// The time, on the clock that deadlines are measured with.
+    /// The time, on the clock that deadlines are measured with. All proactors of a process that are on
+    /// [`Os`] have one clock, and [`Os::instant_from_std`] tells what an instant of `std` is on it. A
+    /// simulated system has a clock of its own.
     pub fn now(&mut self) -> Instant {
         self.system.now()
     }
