@@ -524,7 +524,7 @@ impl<C, S: System> Proactor<C, S> {
 
 impl<C, S: System> Drop for Proactor<C, S> {
     fn drop(&mut self) {
-        // Leases that come home from now on have none: they free their memory.
+        // A lease that is dropped from now on has no pool to return to, and frees its memory.
         self.mailbox.close();
         // The system closes what is left, with a FIN. A send that is cut off by that must not seem complete
         // (K2).

@@ -160,7 +160,7 @@ fn what_is_not_made_has_no_span() {
         aio.cancel(cancelled).unwrap();
         assert!(complete(&mut aio, 1)[0].result.is_err());
         drop(aio.adopt(std::os::fd::OwnedFd::from(std::io::pipe().unwrap().0)).unwrap_err());
-        // An accept that finds nobody.
+        // An accept that would block: no peer has connected.
         let listener = aio.adopt(TcpListener::bind("127.0.0.1:0").unwrap()).unwrap();
         aio.submit(listener, Accept::one(), "accept").unwrap();
         aio.turn(&mut Vec::new(), Some(Duration::ZERO)).unwrap();

@@ -9,7 +9,7 @@ use crate::load::latencies;
 /// All scenarios of one run.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Comparison {
-    /// What every ratio is to.
+    /// The server that every ratio is relative to.
     pub baseline: String,
     /// Rounds of slices; each server has one slice in each.
     pub rounds: usize,

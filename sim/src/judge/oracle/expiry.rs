@@ -70,7 +70,7 @@ impl Oracle {
         self.armed += self.pools.len() as u64;
     }
 
-    /// The user's code panicked before anything had happened: it is yet to expire.
+    /// The user's code panicked before the call was made: the operation is still to be ended.
     pub fn on_panic(&mut self) {
         if let Some(Expiring { what, due, .. }) = self.turn.expiring.take() {
             self.turn.expiries -= 1;

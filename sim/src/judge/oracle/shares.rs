@@ -90,7 +90,8 @@ impl Short {
     /// Whether who is to do this may have had to wait.
     fn lacks(self, task: Task, pools: &[(u32, usize)]) -> bool {
         match task {
-            // With several pools the others' buffers count too: lenient, but never wrong.
+            // With several pools the buffers of the others count too: the check may miss a violation, and
+            // never reports a false one.
             Task::RecvPooled { pool } => self.buffers >= pools[pool].0 || self.memory >> pool & 1 == 1,
             Task::AcceptOne => self.places,
             Task::AcceptMany => self.places || self.credits,
