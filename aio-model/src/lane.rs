@@ -108,7 +108,7 @@ impl Bits {
     pub(crate) const BARRED: Bits = Bits(1 << 11);
     /// It is in the list of listeners that stand in the run queue.
     pub(crate) const LISTED: Bits = Bits(1 << 12);
-    const WAIT: u16 = 0b111 << Bits::WAIT_SHIFT;
+    const WAIT: Bits = Bits(0b111 << Bits::WAIT_SHIFT);
     const WAIT_SHIFT: u32 = 13;
     const NONE: Bits = Bits(0);
 
@@ -121,7 +121,7 @@ impl Bits {
             | Bits::SHUT.0
             | Bits::OVER.0
             | Bits::BARRED.0
-            | Bits::WAIT,
+            | Bits::WAIT.0,
     );
     /// What keeps the completion of the head from being all there is to do.
     pub(crate) const UNUSUAL_TO_ATTEMPT: Bits = Bits(
@@ -131,11 +131,11 @@ impl Bits {
             | Bits::SHUTTING.0
             | Bits::OVER.0
             | Bits::BARRED.0
-            | Bits::WAIT,
+            | Bits::WAIT.0,
     );
     /// What keeps an event from just making the lane run.
     pub(crate) const UNUSUAL_TO_WAKE: Bits =
-        Bits(Bits::BARRED.0 | Bits::ENDED_HEAD.0 | Bits::OVER.0 | Bits::WAIT);
+        Bits(Bits::BARRED.0 | Bits::ENDED_HEAD.0 | Bits::OVER.0 | Bits::WAIT.0);
 
     /// Whether any of `others` is set.
     #[inline]
@@ -311,7 +311,7 @@ impl<C> Lane<C> {
 
     /// What it waits for, other than an event.
     pub(crate) fn wait(&self) -> Wait {
-        match (self.bits.0 & Bits::WAIT) >> Bits::WAIT_SHIFT {
+        match (self.bits.0 & Bits::WAIT.0) >> Bits::WAIT_SHIFT {
             0 => Wait::Nothing,
             1 => Wait::Buffer,
             2 => Wait::Place,
@@ -323,6 +323,11 @@ impl<C> Lane<C> {
     }
 
     pub(crate) fn set_wait(&mut self, wait: Wait) {
+        let before = self.wait();
+        debug_assert!(
+            (before == Wait::Nothing) != (wait == Wait::Nothing),
+            "a lane waits for one thing at a time: {before:?}, then {wait:?}"
+        );
         let number: u16 = match wait {
             Wait::Nothing => 0,
             Wait::Buffer => 1,
@@ -332,12 +337,13 @@ impl<C> Lane<C> {
             Wait::Pause(Want::Descriptor { served: true }) => 5,
             Wait::Outcome => 6,
         };
-        self.bits.0 = self.bits.0 & !Bits::WAIT | number << Bits::WAIT_SHIFT;
+        self.bits.0 = self.bits.0 & !Bits::WAIT.0 | number << Bits::WAIT_SHIFT;
     }
 
     /// It enters the run queue.
     #[inline(always)]
     pub(crate) fn enter_run(&mut self, ticket: u32) {
+        debug_assert!(!self.has(Bits::QUEUED | Bits::WAIT), "a lane stands in one queue at a time");
         self.set(Bits::QUEUED);
         self.word = ticket;
     }
@@ -386,6 +392,7 @@ impl<C> Lane<C> {
 
     /// It has come to its end. Where it still stands in a queue, its connection is about to be closed.
     pub(crate) fn set_end(&mut self, end: End) {
+        debug_assert!(!self.has(Bits::OVER), "a lane ends once");
         self.set(Bits::OVER);
         let (error, word) = match end {
             End::EndOfStream => (None, 0),
