@@ -40,7 +40,8 @@ mod stats;
 #[cfg(feature = "std")]
 mod std_io;
 mod system;
-
+#[cfg(feature = "testing")]
+pub mod testing;
 mod time;
 pub mod timers;
 mod transfer;

@@ -116,8 +116,9 @@ fn readiness(event: &Event) -> Readiness {
 mod tests {
     use std::os::unix::net::UnixStream;
 
+    use aio_model::testing::Ids;
+
     use super::*;
-    use crate::ids::Ids;
 
     const SOME: NonZeroU32 = NonZeroU32::new(8).unwrap();
 
@@ -125,7 +126,7 @@ mod tests {
     fn rearming_registers_anew_what_the_engine_has_let_go_of() {
         let mut engine = Engine::new().unwrap();
         let (socket, _peer) = UnixStream::pair().unwrap();
-        let key = Ids::new().open().key();
+        let key = Ids::default().open().key();
         engine.register(&socket, key, Interest::WRITABLE).unwrap();
         engine.deregister(&socket);
         engine.rearm(&socket, key, Interest::WRITABLE).unwrap();
@@ -137,7 +138,7 @@ mod tests {
     #[test]
     fn what_a_wait_does_not_take_in_comes_with_the_next_ones() {
         for most in [1, 2, 64] {
-            let (mut engine, mut ids) = (Engine::new().unwrap(), Ids::new());
+            let (mut engine, mut ids) = (Engine::new().unwrap(), Ids::default());
             let sockets: Vec<_> =
                 (0..=2 * most).map(|_| (ids.open().key(), UnixStream::pair().unwrap())).collect();
             for (key, (socket, _)) in &sockets {

@@ -27,9 +27,6 @@ mod connect;
 mod engine;
 mod errno;
 mod flag;
-#[cfg(test)]
-#[path = "../tests/common/ids.rs"]
-mod ids;
 mod os;
 mod platform;
 mod socket;

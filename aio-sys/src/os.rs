@@ -526,22 +526,22 @@ mod tests {
     use std::io::Write;
     use std::os::unix::net::UnixStream;
 
+    use aio_model::testing::Ids;
+
     use super::*;
-    use crate::ids::Ids;
 
     const SOME: NonZeroU32 = NonZeroU32::new(8).unwrap();
 
     #[test]
     fn an_open_file_that_outlives_its_descriptor_is_not_heard_of() {
-        let (mut os, mut ids) = (Os::new().unwrap(), Ids::new());
+        let (mut os, mut ids) = (Os::new().unwrap(), Ids::default());
         let (old, (ours, mut peer)) = (ids.open(), UnixStream::pair().unwrap());
         os.enter(old, ours.into(), Kind::Stream, Proof::Nothing).unwrap();
         // What a fork would do, unseen: the open file outlives its descriptor, and so does its registration.
         let orphan = os.table.get(old).unwrap().fd.try_clone().unwrap();
         os.close(old);
-        ids.0.rollback_open(old);
 
-        let (new, (ours, _new_peer)) = (ids.open(), UnixStream::pair().unwrap());
+        let (new, (ours, _new_peer)) = (ids.reopen(old), UnixStream::pair().unwrap());
         assert_eq!(new.index(), old.index());
         os.adopt(new, ours.into()).unwrap();
         peer.write_all(b"anyone?").unwrap();

@@ -280,9 +280,9 @@ mod tests_of_linux {
     use std::net::{TcpListener, TcpStream};
     use std::time::Duration;
 
+    use aio_model::testing::Ids;
     use aio_model::{Outcome, Syscall, System};
 
-    use crate::ids::Ids;
     use crate::{Os, Socket};
 
     /// Whether the kernel grants it is not ours to say. That it is asked, and what it answers, is.
@@ -290,7 +290,7 @@ mod tests_of_linux {
     fn polling_the_card_is_asked_for_and_a_refusal_is_told() {
         let busy_poll =
             |os: &mut Os, conn| socket2::SockRef::from(&os.descriptor(conn).unwrap()).busy_poll().unwrap();
-        let (mut os, mut ids) = (Os::new().unwrap(), Ids::new());
+        let (mut os, mut ids) = (Os::new().unwrap(), Ids::default());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let granted = socket2::SockRef::from(&listener.try_clone().unwrap()).set_busy_poll(20);

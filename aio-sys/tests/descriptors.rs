@@ -1,25 +1,21 @@
 //! Out of descriptors. Alone in its process, whose limit it lowers.
 
-#[path = "common/ids.rs"]
-mod ids;
-
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
+use aio_model::testing::Ids;
 use aio_model::{Outcome, Readiness, Syscall, System, SystemErrorKind};
 use aio_sys::Os;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
-use ids::Ids;
 
 const EVENTS_MAX: std::num::NonZeroU32 = aio_model::Limits::DEFAULT.turn_events_max;
 
 #[test]
 fn accepting_runs_short_and_goes_on() {
     let mut os = Os::new().unwrap();
-    let mut ids = Ids::new();
+    let mut ids = Ids::default();
     let (listener, conn) = (ids.open(), ids.open());
     os.adopt(listener, TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().into()).unwrap();
     let _peer = TcpStream::connect(os.local_addr(listener).unwrap()).unwrap();

@@ -7,15 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use aio_model::testing::Ids;
 use aio_model::{ConnId, Outcome, Rearm, Syscall, System};
 use aio_sys::Os;
 use rustix::net::SendFlags;
 use rustix::process::{Signal, getpid, kill_process};
 
 const EVENTS_MAX: std::num::NonZeroU32 = aio_model::Limits::DEFAULT.turn_events_max;
-
-#[path = "common/ids.rs"]
-mod ids;
 
 /// How often it has to have happened, and how many rounds that may take: mostly a few hundred, but where both
 /// threads have to share a processor it happens to none.
@@ -69,7 +67,7 @@ fn idle_with_urgent_data(os: &mut Os, conn: ConnId, peer: &TcpStream) {
 
 // Signals go to the first thread of a process, so the test has to be on it.
 fn main() {
-    let (mut os, mut ids) = (Os::new().unwrap(), ids::Ids::new());
+    let (mut os, mut ids) = (Os::new().unwrap(), Ids::default());
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     peer.set_nodelay(true).unwrap();

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use aio_model::testing::Ids;
 use aio_model::{Outcome, Syscall, System, SystemErrorKind};
 use proptest::prelude::*;
 use sim::campaign::Campaign;
 use sim::episode::{Setup, run};
 use sim::tape::{self, Tape};
-use sim::{Capacity, Choice, EngineKind, Lender, Net, PeerId, SimOs};
+use sim::{Capacity, Choice, EngineKind, Net, PeerId, SimOs};
 
 /// Steps per engine: a few seconds in a debug build.
 const STEPS: u64 = 150_000;
@@ -71,9 +72,9 @@ fn the_kept_tapes_pass() {
 fn received_after(act: impl FnOnce(&Net, PeerId, &mut dyn FnMut(&[u8]) -> Outcome)) -> [Outcome; 2] {
     let net = Net::calm();
     net.set_capacity(Some(Capacity { send_bytes_max: 1 << 16, recv_bytes_max: 4096 }));
-    let (mut os, mut lender) = (SimOs::new(net.clone(), EngineKind::Epoll), Lender::new());
+    let mut os = SimOs::new(net.clone(), EngineKind::Epoll);
     let (peer, socket) = net.pair().unwrap();
-    let conn = lender.open();
+    let conn = Ids::default().open();
     os.adopt(conn, socket).map_err(|(error, _)| error).unwrap();
     assert_eq!(net.peer_write(peer, &[7; 6000]), 6000);
     act(&net, peer, &mut |bytes| os.perform(Syscall::Send { conn, bytes }));

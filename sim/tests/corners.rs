@@ -3,31 +3,21 @@
 
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::Duration;
 
+use aio_model::testing::nowhere;
 use aio_model::timers::Timers;
 use aio_model::{
-    Accept, Address, Buffer, Config, ConnId, Connect, Home, Instant, Kind, Limits, Model, Operation, Outcome,
-    Parts, PoolSize, Post, Readiness, Rearm, Recv, Returned, Send, SubmitErrorKind, Syscall, SystemError,
+    Accept, Address, Buffer, Config, ConnId, Connect, Instant, Kind, Limits, Model, Operation, Outcome,
+    Parts, PoolSize, Post, Readiness, Rearm, Recv, Send, SubmitErrorKind, Syscall, SystemError,
     SystemErrorKind, Tick, Violation,
 };
 
 const MS: Duration = Duration::from_millis(1);
 
-/// Nobody asks for the leases again.
-struct Nowhere;
-
-impl Home for Nowhere {
-    fn return_buffer(&self, buffer: Returned) {
-        drop(buffer);
-    }
-}
-
 fn model() -> Model<u32> {
-    let home: Arc<dyn Home> = Arc::new(Nowhere);
     let pools = vec![PoolSize { buffers_max: 2, buffer_bytes: 8 }];
-    Model::new(Config { limits: Limits::default(), pools, realm: 1, rearm: Rearm::OnArrival }, &home)
+    Model::new(Config { limits: Limits::default(), pools, realm: 1, rearm: Rearm::OnArrival }, &nowhere())
 }
 
 fn submit(model: &mut Model<u32>, conn: ConnId, op: impl Operation<u32>) {
@@ -66,10 +56,9 @@ fn k5_pauses_double_from_a_millisecond_to_a_second_and_begin_again_after_a_succe
 
 #[test]
 fn k5_what_lacks_a_place_is_not_let_go_for_a_credit() {
-    let home: Arc<dyn Home> = Arc::new(Nowhere);
     let limits = Limits { connections_max: NonZeroU32::MIN, ..Limits::DEFAULT };
     let config = Config { limits, pools: Vec::new(), realm: 1, rearm: Rearm::OnArrival };
-    let mut model: Model<u32> = Model::new(config, &home);
+    let mut model: Model<u32> = Model::new(config, &nowhere());
     let (own, listener) = (model.own(), model.open(Kind::Listener).unwrap());
     submit(&mut model, listener, Accept::one());
     model.on_ready(listener, Readiness::READABLE);
@@ -159,11 +148,10 @@ fn k7_a_call_is_lent_no_more_than_it_takes() {
 
 #[test]
 fn limits_are_no_higher_than_indices_are_made_for() {
-    let home: Arc<dyn Home> = Arc::new(Nowhere);
     let (connections_max, ops_max) = (NonZeroU32::MAX, NonZeroU32::MAX);
     let limits = Limits { connections_max, ops_max, ..Limits::DEFAULT };
     let config = Config { limits, pools: Vec::new(), realm: 1, rearm: Rearm::OnArrival };
-    let model: Model<u32> = Model::new(config, &home);
+    let model: Model<u32> = Model::new(config, &nowhere());
     let Limits { connections_max, ops_max, .. } = *model.limits();
     assert_eq!((connections_max.get(), ops_max.get()), (1 << 29, (1 << 30) - (1 << 16)));
 }

@@ -1,16 +1,13 @@
 //! What has happened is counted: after every step exactly that, and nothing else.
 
-mod common;
-
 use std::sync::Arc;
 use std::time::Duration;
 
+use aio_model::testing::Shelf;
 use aio_model::{
     Accept, Address, Close, Config, ConnId, Connect, Counters, Instant, Kind, Limits, Model, OpId, Operation,
     Outcome, PoolSize, Post, Readiness, Rearm, Recv, Send, Sleep, SystemError, SystemErrorKind, turn,
 };
-
-use common::Shelf;
 
 const MS: Duration = Duration::from_millis(1);
 

@@ -2,39 +2,21 @@
 //! for the calls that lend no bytes.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
+use aio_model::testing::nowhere;
 use aio_model::{
-    Accept, Begun, Config, Connect, Done, Home, Instant, Kind, Limits, Model, OpError, Outcome, Readiness,
-    Rearm, Returned, Shutdown, SystemError, SystemErrorKind,
+    Accept, Begun, Config, Connect, Done, Instant, Kind, Limits, Model, OpError, Outcome, Readiness, Rearm,
+    Shutdown, SystemError, SystemErrorKind,
 };
-
-struct Nowhere;
-
-impl Home for Nowhere {
-    fn return_buffer(&self, _: Returned) {}
-}
+use sim::Choice;
 
 fn model(connections: u32, ops: u32) -> Model<u32> {
-    let home: Arc<dyn Home> = Arc::new(Nowhere);
     let limits = Limits {
         connections_max: connections.try_into().unwrap(),
         ops_max: ops.try_into().unwrap(),
         ..Limits::DEFAULT
     };
-    Model::new(Config { limits, pools: Vec::new(), realm: 1, rearm: Rearm::OnArrival }, &home)
-}
-
-/// Scatters numbers (splitmix64).
-struct Random(u64);
-
-impl Random {
-    /// One of the numbers below `count`.
-    fn below(&mut self, count: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        usize::try_from((mixed ^ mixed >> 27) >> 33).unwrap() % count
-    }
+    Model::new(Config { limits, pools: Vec::new(), realm: 1, rearm: Rearm::OnArrival }, &nowhere())
 }
 
 const REFUSED: SystemError = SystemError::new(SystemErrorKind::ConnectionRefused, 111);
@@ -43,16 +25,16 @@ const SHORT: SystemError = SystemError::from_kind(SystemErrorKind::OutOfMemory);
 /// Begins all calls that can be, and answers them in another order, until nothing is left to be begun.
 struct Engine {
     model: Model<u32>,
-    random: Random,
+    random: Choice,
     begun: Vec<Begun<u32>>,
     /// The most calls that were under way at once.
     most: usize,
-    outcomes: fn(&mut Random) -> Outcome,
+    outcomes: fn(&mut Choice) -> Outcome,
 }
 
 impl Engine {
-    fn new(model: Model<u32>, seed: u64, outcomes: fn(&mut Random) -> Outcome) -> Engine {
-        Engine { model, random: Random(seed), begun: Vec::new(), most: 0, outcomes }
+    fn new(model: Model<u32>, seed: u64, outcomes: fn(&mut Choice) -> Outcome) -> Engine {
+        Engine { model, random: Choice::seeded(seed), begun: Vec::new(), most: 0, outcomes }
     }
 
     fn round(&mut self) {
@@ -62,7 +44,7 @@ impl Engine {
         }
         self.most = self.most.max(self.begun.len());
         for index in (1..self.begun.len()).rev() {
-            let other = self.random.below(index + 1);
+            let other = self.random.index(index + 1);
             self.begun.swap(index, other);
         }
         // Some outcomes come after the next calls have begun.
@@ -82,7 +64,7 @@ impl Engine {
     }
 }
 
-fn anything(random: &mut Random) -> Outcome {
+fn anything(random: &mut Choice) -> Outcome {
     let outcomes = [
         Outcome::Done,
         Outcome::Done,
@@ -90,7 +72,7 @@ fn anything(random: &mut Random) -> Outcome {
         Outcome::Exhausted(SHORT),
         Outcome::Failed(REFUSED),
     ];
-    outcomes[random.below(outcomes.len())]
+    *random.pick(&outcomes)
 }
 
 #[test]

@@ -2,12 +2,12 @@
 //! on a system whose waits are scripted.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::time::Duration;
 
+use aio_model::testing::nowhere;
 use aio_model::{
-    Config, ConnId, Home, Instant, Kind, Limits, Model, Outcome, Readiness, Rearm, Returned, Spin, Syscall,
-    System, SystemError, SystemErrorKind, Wake, turn,
+    Config, ConnId, Instant, Kind, Limits, Model, Outcome, Readiness, Rearm, Spin, Syscall, System,
+    SystemError, SystemErrorKind, Wake, turn,
 };
 
 const US: Duration = Duration::from_micros(1);
@@ -22,10 +22,6 @@ const IDLE: Wait = (Duration::from_secs(1), 0, true);
 const WAKE: Wait = (Duration::from_micros(15), 0, false);
 
 struct Nobody;
-
-impl Home for Nobody {
-    fn return_buffer(&self, _: Returned) {}
-}
 
 impl Wake for Nobody {
     fn wake(&self) {}
@@ -100,9 +96,8 @@ struct Story {
 
 impl Story {
     fn new(spin: Spin) -> Story {
-        let home: Arc<dyn Home> = Arc::new(Nobody);
         let config = Config { limits: Limits::DEFAULT, pools: Vec::new(), realm: 1, rearm: Rearm::OnArrival };
-        let mut model = Model::new(config, &home);
+        let mut model = Model::new(config, &nowhere());
         model.set_spin(spin);
         let conn = model.open(Kind::Stream).unwrap();
         Story { model, system: Script { now: Instant::ZERO, conn, next: IDLE, spin: Duration::ZERO } }

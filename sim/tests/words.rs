@@ -1,13 +1,12 @@
 //! What the model says to people and takes from them: names, texts, conversions, and small things that no
 //! workload asks for. Secrets are not among them.
 
-mod common;
-
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::sync::Arc;
 use std::time::Duration;
 
 use aio_model::slab::Slab;
+use aio_model::testing::{Shelf, nowhere};
 use aio_model::timers::Timers;
 use aio_model::{
     Accept, Address, Buffer, Close, CloseReason, Completion, Config, ConnId, Connect, Deadline, IdError,
@@ -15,8 +14,6 @@ use aio_model::{
     PoolId, PoolSize, Post, Readiness, Rearm, Recv, ResumeError, Send, SetPoolError, Shutdown, Sleep,
     SubmitErrorKind, Syscall, SystemError, SystemErrorKind, Tick,
 };
-
-use common::Shelf;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -372,9 +369,8 @@ fn a_turn_is_all_its_steps() {
 #[test]
 fn ids_of_another_proactor_are_foreign() {
     let (mut ours, _) = model();
-    let nowhere = Arc::new(Shelf::default()).home();
     let config = Config { limits: Limits::DEFAULT, pools: Vec::new(), realm: 2, rearm: Rearm::OnArrival };
-    let mut theirs: Model<&str> = Model::new(config, &nowhere);
+    let mut theirs: Model<&str> = Model::new(config, &nowhere());
     let conn = theirs.open(Kind::Stream).unwrap();
     let op = theirs.submit(theirs.own(), Post::new(), "context", || Instant::ZERO).unwrap();
     assert_eq!(ours.op_info(op), Err(IdError::Foreign));

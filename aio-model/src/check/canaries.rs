@@ -2,7 +2,6 @@
 //!
 //! Every check has one; the simulator's tests see to that.
 
-use alloc::sync::Arc;
 use alloc::vec;
 use core::num::NonZeroU32;
 use core::time::Duration;
@@ -10,9 +9,9 @@ use core::time::Duration;
 use super::*;
 use crate::extra::Carried;
 use crate::lane::End;
-use crate::lease::{Home, Returned};
 use crate::model::{Innards, own_index};
 use crate::queue::QueueEntry;
+use crate::testing::nowhere;
 use crate::{
     Accept, Buffer, Close, Config, Instant, Kind, Limits, OpId, Operation, Outcome, Parts, PoolId, PoolSize,
     Post, Readiness, Rearm, Recv, Send, Sleep, SubmitErrorKind, SystemError, SystemErrorKind,
@@ -26,17 +25,10 @@ fn canary(check: &str, mut model: Model<()>, sabotage: impl FnOnce(Innards<'_, (
     assert_eq!(model.check().map_err(|violation| violation.check), Err(check));
 }
 
-struct Nowhere;
-
-impl Home for Nowhere {
-    fn return_buffer(&self, _: Returned) {}
-}
-
 /// A model with one pool, of one buffer.
 fn model() -> Model<()> {
-    let home: Arc<dyn Home> = Arc::new(Nowhere);
     let pools = vec![PoolSize { buffers_max: 1, buffer_bytes: 8 }];
-    Model::new(Config { limits: Limits::DEFAULT, pools, realm: 1, rearm: Rearm::OnArrival }, &home)
+    Model::new(Config { limits: Limits::DEFAULT, pools, realm: 1, rearm: Rearm::OnArrival }, &nowhere())
 }
 
 /// A model, and a stream in it with so many receives queued.

@@ -3,35 +3,16 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
+use aio_model::testing::Shelf;
 use aio_model::{
-    Completion, Config, ConnId, Home, Instant, Kind, Limits, Model, OpId, Operation, Outcome, PoolId,
-    PoolSize, Readiness, Rearm, Returned, SubmitError, Syscall,
+    Completion, Config, ConnId, Instant, Kind, Limits, Model, OpId, Operation, Outcome, PoolSize, Readiness,
+    Rearm, SubmitError, Syscall,
 };
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
-
-/// Where dropped leases go.
-#[derive(Default)]
-pub(crate) struct Shelf(Mutex<Vec<Returned>>, AtomicBool);
-
-/// The way there, for as long as it is there: what lies on a shelf and kept it would never be freed.
-struct Way(Weak<Shelf>);
-
-impl Home for Way {
-    fn return_buffer(&self, buffer: Returned) {
-        if let Some(shelf) = self.0.upgrade() {
-            shelf.0.lock().unwrap().push(buffer);
-        }
-    }
-
-    fn make_room(&self, _: PoolId, _: usize) -> bool {
-        self.0.upgrade().is_none_or(|shelf| !shelf.1.load(Ordering::Relaxed))
-    }
-}
 
 pub(crate) struct Bench {
     pub(crate) model: Model<&'static str>,
@@ -89,16 +70,15 @@ impl Bench {
 
     fn make(limits: Limits, pools: &[(u32, usize)], realm: u32) -> Bench {
         let shelf = Arc::new(Shelf::default());
-        let home: Arc<dyn Home> = Arc::new(Way(Arc::downgrade(&shelf)));
         let pools =
             pools.iter().map(|&(buffers_max, buffer_bytes)| PoolSize { buffers_max, buffer_bytes }).collect();
         let config = Config { limits, pools, realm, rearm: Rearm::OnArrival };
-        Bench { model: Model::new(config, &home), shelf, now: Instant::ZERO }
+        Bench { model: Model::new(config, &shelf.home()), shelf, now: Instant::ZERO }
     }
 
     /// Has memory for buffers of pools be refused from now on, or not.
     pub(crate) fn refuse_memory(&self, refused: bool) {
-        self.shelf.1.store(refused, Ordering::Relaxed);
+        self.shelf.refuse_memory(refused);
     }
 
     pub(crate) fn stream(&mut self) -> ConnId {
@@ -170,7 +150,7 @@ impl Bench {
 
     /// Gives the buffers on this one's shelf to `other`, whose they are not.
     pub(crate) fn hand_over(&mut self, other: &mut Bench) -> usize {
-        let buffers = std::mem::take(&mut *self.shelf.0.lock().unwrap());
+        let buffers = self.shelf.take_all();
         let count = buffers.len();
         buffers.into_iter().for_each(|buffer| other.model.give_back(buffer));
         other.model.check().unwrap();
@@ -178,7 +158,7 @@ impl Bench {
     }
 
     pub(crate) fn fetch(&mut self) {
-        let returned = std::mem::take(&mut *self.shelf.0.lock().unwrap());
+        let returned = self.shelf.take_all();
         for buffer in returned {
             self.model.give_back(buffer);
         }

@@ -2,13 +2,12 @@
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::Duration;
 
 use aio_model::Outcome::{Transferred, WouldBlock};
+use aio_model::testing::nowhere;
 use aio_model::{
-    Accept, Config, Home, Instant, Kind, Limits, Model, Outcome, Readiness, Rearm, Recv, Returned, Syscall,
-    SystemErrorKind,
+    Accept, Config, Instant, Kind, Limits, Model, Outcome, Readiness, Rearm, Recv, Syscall, SystemErrorKind,
 };
 
 use crate::bench::{Asked, Bench, MS};
@@ -88,16 +87,10 @@ impl Drop for Fragile {
     }
 }
 
-struct Nowhere;
-
-impl Home for Nowhere {
-    fn return_buffer(&self, _: Returned) {}
-}
-
 fn accepting() -> (Model<Fragile>, &'static Cell<(bool, bool)>) {
-    let home: Arc<dyn Home> = Arc::new(Nowhere);
     let config = Config { limits: Limits::DEFAULT, pools: vec![], realm: 1, rearm: Rearm::OnArrival };
-    let (mut model, fragile) = (Model::new(config, &home), &*Box::leak(Box::new(Cell::new((false, false)))));
+    let (mut model, fragile) =
+        (Model::new(config, &nowhere()), &*Box::leak(Box::new(Cell::new((false, false)))));
     let listener = model.open(Kind::Listener).unwrap();
     model.submit(listener, Accept::many(), Fragile(fragile), || Instant::ZERO).unwrap();
     model.on_ready(listener, Readiness::READABLE);

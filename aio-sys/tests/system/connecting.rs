@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
-use aio_model::{ConnId, Connect, Instant, Outcome, Readiness, Syscall, System, SystemErrorKind};
+use aio_model::testing::target;
+use aio_model::{ConnId, Connect, Outcome, Readiness, Syscall, System, SystemErrorKind, Target};
 use socket2::{Domain, Socket, Type};
 
 use crate::rig::{Rig, failure};
@@ -24,42 +25,32 @@ fn full_listener() -> (Socket, SocketAddr, Vec<Socket>) {
     (listener, address, waiting)
 }
 
-/// A connect, which a model asks for whenever it is told that there may be news.
-struct Connecting(Rig, ConnId);
+/// A connect that is under way.
+struct Connecting {
+    rig: Rig,
+    conn: ConnId,
+    target: Target,
+}
 
 impl Connecting {
     fn begin(address: SocketAddr) -> (Connecting, Outcome) {
         let mut rig = Rig::new();
-        let own = rig.ids.0.own();
-        rig.ids.0.submit(own, Connect::to(address), (), || Instant::ZERO).unwrap();
-        let mut connecting = Connecting(rig, own);
+        let (conn, target) = (rig.ids.open(), target(Connect::to(address)));
+        let mut connecting = Connecting { rig, conn, target };
         let outcome = connecting.ask();
         (connecting, outcome)
     }
 
+    /// Asks whether it is connected, whether or not there was an event.
     fn ask(&mut self) -> Outcome {
-        let Connecting(Rig { os, ids, .. }, conn) = self;
-        let mut answer = None;
-        ids.0.begin_round();
-        ids.0.attempt(|call| {
-            assert!(matches!(call, Syscall::Connect { .. }));
-            *conn = call.conn();
-            *answer.insert(os.perform(call))
-        });
-        answer.expect("a call is due")
+        self.rig.os.perform(Syscall::Connect { conn: self.conn, target: &self.target })
     }
 
-    /// Says that there are news, though there may be none, and asks.
-    fn ask_again(&mut self) -> Outcome {
-        self.0.ids.0.on_ready(self.1, Readiness::WRITABLE);
-        self.ask()
-    }
-
-    /// Asks, until there is an answer.
+    /// Asks after each event, until there is an answer.
     fn persist(&mut self) -> Outcome {
         loop {
-            self.0.await_ready(self.1, Readiness::WRITABLE | Readiness::WRITE_CLOSED | Readiness::ERROR);
-            match self.ask_again() {
+            self.rig.await_ready(self.conn, Readiness::WRITABLE | Readiness::WRITE_CLOSED | Readiness::ERROR);
+            match self.ask() {
                 Outcome::WouldBlock => {}
                 outcome => return outcome,
             }
@@ -73,7 +64,7 @@ fn a_connect_that_is_under_way_is_so_however_often_it_is_asked() {
     let (mut connecting, outcome) = Connecting::begin(address);
     assert_eq!(outcome, Outcome::WouldBlock);
     for _ in 0..3 {
-        assert_eq!(connecting.ask_again(), Outcome::WouldBlock);
+        assert_eq!(connecting.ask(), Outcome::WouldBlock);
     }
     drop(waiting);
     // Its next SYN finds room; those before it have gone.
@@ -88,7 +79,7 @@ fn a_connect_that_is_under_way_is_so_however_often_it_is_asked() {
         }
     });
     assert_eq!(connecting.persist(), Outcome::Done);
-    let Connecting(mut rig, conn) = connecting;
+    let Connecting { mut rig, conn, .. } = connecting;
     assert_eq!(rig.os.peer_addr(conn).unwrap(), address);
     let outcome = rig.persist(conn, Readiness::READABLE, |rig| rig.recv(conn, &mut [0; 8]));
     assert_eq!(outcome, Outcome::Transferred(5));
@@ -108,6 +99,6 @@ fn a_connect_that_is_under_way_fails_when_the_listener_has_gone() {
     assert_eq!(outcome, Outcome::WouldBlock);
     drop((listener, waiting));
     assert_eq!(failure(connecting.persist()), SystemErrorKind::ConnectionRefused);
-    let Connecting(mut rig, conn) = connecting;
+    let Connecting { mut rig, conn, .. } = connecting;
     assert_eq!(failure(rig.send(conn, b"nobody")), SystemErrorKind::InvalidInput, "it is not known any more");
 }

@@ -2,8 +2,6 @@
 //!
 //! No test sleeps to make something come true: each waits for the event that says so.
 
-#[path = "../common/ids.rs"]
-mod ids;
 mod rig;
 
 mod adopt;

@@ -5,10 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use aio_model::testing::Ids;
 use aio_model::{ConnId, Instant, Outcome, Readiness, Syscall, System, SystemErrorKind};
 use aio_sys::{Os, Socket};
-
-use crate::ids::Ids;
 
 pub(crate) const EVENTS_MAX: std::num::NonZeroU32 = aio_model::Limits::DEFAULT.turn_events_max;
 
@@ -20,7 +19,7 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn new() -> Rig {
-        Rig { os: Os::new().unwrap(), ids: Ids::new(), ready: HashMap::new() }
+        Rig { os: Os::new().unwrap(), ids: Ids::default(), ready: HashMap::new() }
     }
 
     pub(crate) fn adopt(&mut self, socket: impl Into<Socket>) -> ConnId {
@@ -112,17 +111,6 @@ impl Rig {
         let Rig { os, ready, .. } = self;
         let collect = |conn, readiness| *ready.entry(conn).or_default() |= readiness;
         os.wait(Some(until), EVENTS_MAX, collect).unwrap()
-    }
-}
-
-impl Ids {
-    /// The next id of the same place.
-    pub(crate) fn reopen(&mut self, conn: ConnId) -> ConnId {
-        self.0.rollback_open(conn);
-        let next = self.open();
-        assert_eq!(next.index(), conn.index());
-        assert_ne!(next, conn);
-        next
     }
 }
 

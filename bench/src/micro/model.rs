@@ -1,10 +1,9 @@
 //! The model alone: no clock, no mailbox, no system.
 
-use std::sync::Arc;
-
+use aio_model::testing::nowhere;
 use aio_model::{
-    Buffer, Config, ConnId, Done, Home, Instant, Kind, Limits, Model, Outcome, PoolSize, Readiness, Rearm,
-    Recv, Returned, Send,
+    Buffer, Config, ConnId, Done, Instant, Kind, Limits, Model, Outcome, PoolSize, Readiness, Rearm,
+    Recv, Send,
 };
 
 use super::null::MESSAGE;
@@ -20,13 +19,6 @@ pub struct Steps {
     buffer: Buffer,
 }
 
-/// Where leases would go; there are none.
-struct Nowhere;
-
-impl Home for Nowhere {
-    fn return_buffer(&self, _buffer: Returned) {}
-}
-
 impl Default for Steps {
     fn default() -> Steps {
         let config = Config {
@@ -35,8 +27,7 @@ impl Default for Steps {
             realm: 1,
             rearm: Rearm::OnArrival,
         };
-        let home: Arc<dyn Home> = Arc::new(Nowhere);
-        let mut model = Model::new(config, &home);
+        let mut model = Model::new(config, &nowhere());
         let conns = (0..CONNECTIONS).map(|_| model.open(Kind::Stream).expect("there is room")).collect();
         Steps { model, conns, next: 0, buffer: vec![0; 4096].into() }
     }

@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use aio_model::testing::Shelf;
 use aio_model::{Config, Instant, Model, System, Turn, TurnStage, Violation};
 
 use crate::judge::context::{Context, OnPurpose};
@@ -23,7 +24,6 @@ use crate::world::engine::EngineKind;
 use crate::world::faults::Fault;
 use crate::world::net::Net;
 use crate::world::os::SimOs;
-use crate::world::shelf::Shelf;
 
 /// What an episode is to be like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -126,7 +126,7 @@ impl User {
 
     fn connect(&mut self) {
         let Ok((peer, socket)) = self.rig.net.pair() else { return };
-        let conn = self.rig.lender.open();
+        let conn = self.rig.ids.open();
         if self.rig.os.adopt(conn, socket).is_ok() {
             let echo = Echo {
                 peer,

@@ -16,7 +16,6 @@ pub(crate) mod errno;
 pub(crate) mod faults;
 #[cfg(test)]
 mod honesty;
-pub(crate) mod lender;
 pub(crate) mod link;
 pub(crate) mod names;
 pub(crate) mod net;
@@ -27,7 +26,6 @@ pub mod pattern;
 pub(crate) mod peer;
 pub(crate) mod pieces;
 pub(crate) mod pipe;
-pub(crate) mod shelf;
 pub(crate) mod socket;
 pub(crate) mod state;
 #[cfg(test)]

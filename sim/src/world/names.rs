@@ -85,12 +85,13 @@ impl Names {
 
 #[cfg(test)]
 mod tests {
+    use aio_model::testing::Ids;
+
     use super::*;
-    use crate::world::lender::Lender;
 
     #[test]
     fn names_are_open_then_closed_and_never_again() {
-        let mut ids = Lender::new();
+        let mut ids = Ids::default();
         let (mut names, socket) = (Names::default(), SocketId::new(3));
         let first = ids.open();
         assert!(names.is_free(first));

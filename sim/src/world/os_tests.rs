@@ -29,7 +29,7 @@ fn calls_that_make_no_sense_are_recorded_and_answered() {
     let (mut rig, _peer, conn) = Rig::connected(EngineKind::Epoll);
     let socket = rig.net.listen(1).unwrap();
     let listener = rig.adopt(socket);
-    let stranger = rig.lender.open();
+    let stranger = rig.ids.open();
 
     assert_eq!(rig.send(stranger, b"x"), Outcome::Failed(crate::world::errno::EBADF));
     assert_eq!(rig.recv(conn, 0), Err(Outcome::Failed(crate::world::errno::EINVAL)));
@@ -198,7 +198,7 @@ fn a_refused_socket_comes_back_open() {
     let mut rig = Rig::new(Net::calm(), EngineKind::Epoll);
     rig.net.set_faults(Faults { adopt_refused: Odds::ALWAYS, ..Faults::NONE });
     let (peer, socket) = rig.net.pair().unwrap();
-    let conn = rig.lender.open();
+    let conn = rig.ids.open();
     let (error, socket) = rig.os.adopt(conn, socket).unwrap_err();
     assert_eq!(error.kind(), SystemErrorKind::OutOfMemory);
     assert!(!rig.net.peer_state(peer).ended);
@@ -297,7 +297,7 @@ fn stale_events_name_the_closed() {
     let (mut rig, _, conn) = Rig::connected(EngineKind::Epoll);
     rig.close(conn);
     let (_, socket) = rig.net.pair().unwrap();
-    let next = rig.lender.reopen(conn);
+    let next = rig.ids.reopen(conn);
     rig.os.adopt(next, socket).map_err(|(error, _)| error).unwrap();
     rig.net.set_faults(Faults { event_stale: Odds::ALWAYS, ..Faults::NONE });
     let conns: Vec<_> = rig.poll().into_iter().map(|(conn, _)| conn).collect();

@@ -1,9 +1,9 @@
 //! What the tests of several rooms need.
 
+use aio_model::testing::{Ids, target};
 use aio_model::{ConnId, Connect, Instant, Limits, Outcome, Readiness, Syscall, System};
 
 use crate::world::engine::EngineKind;
-use crate::world::lender::Lender;
 use crate::world::net::{Net, SimSocket};
 use crate::world::os::SimOs;
 use crate::world::peer::PeerId;
@@ -12,12 +12,12 @@ use crate::world::peer::PeerId;
 pub(crate) struct Rig {
     pub(crate) net: Net,
     pub(crate) os: SimOs,
-    pub(crate) lender: Lender,
+    pub(crate) ids: Ids,
 }
 
 impl Rig {
     pub(crate) fn new(net: Net, engine: EngineKind) -> Rig {
-        Rig { os: SimOs::new(net.clone(), engine), net, lender: Lender::new() }
+        Rig { os: SimOs::new(net.clone(), engine), net, ids: Ids::default() }
     }
 
     /// A quiet system, and one adopted connection whose registration has been reported.
@@ -30,7 +30,7 @@ impl Rig {
     }
 
     pub(crate) fn adopt(&mut self, socket: SimSocket) -> ConnId {
-        let conn = self.lender.open();
+        let conn = self.ids.open();
         self.os.adopt(conn, socket).map_err(|(error, _)| error).expect("it is adopted");
         conn
     }
@@ -48,14 +48,13 @@ impl Rig {
     }
 
     pub(crate) fn accept(&mut self, listener: ConnId) -> (ConnId, Outcome) {
-        let conn = self.lender.open();
+        let conn = self.ids.open();
         (conn, self.os.perform(Syscall::Accept { listener, conn }))
     }
 
     /// Asks again whether a connection is there.
     pub(crate) fn dial_again(&mut self, conn: ConnId, connect: Connect) -> Outcome {
-        let (_, target) = self.lender.target(connect);
-        self.os.perform(Syscall::Connect { conn, target: &target })
+        self.os.perform(Syscall::Connect { conn, target: &target(connect) })
     }
 
     pub(crate) fn os_shutdown(&mut self, conn: ConnId) {
@@ -82,6 +81,6 @@ impl Rig {
 
 /// Connects under a new id.
 pub(crate) fn dial(rig: &mut Rig, connect: Connect) -> (ConnId, Outcome) {
-    let (conn, target) = rig.lender.target(connect);
-    (conn, rig.os.perform(Syscall::Connect { conn, target: &target }))
+    let conn = rig.ids.open();
+    (conn, rig.dial_again(conn, connect))
 }

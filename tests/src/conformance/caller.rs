@@ -1,22 +1,24 @@
 //! The calls of a system, real or simulated, in few words.
 
-use aio_model::{Address, ConnId, Connect, Instant, Limits, Outcome, Readiness, Syscall, System, Target};
-use sim::Lender;
+use aio_model::testing::{Ids, slices, slices_mut, target};
+use aio_model::{
+    Address, Buffer, ConnId, Connect, Instant, Limits, Outcome, Parts, Readiness, Syscall, System, Target,
+};
 
 /// A system, and what its calls are made with.
 pub(crate) struct Caller<S> {
     pub(crate) system: S,
-    lender: Lender,
+    ids: Ids,
 }
 
 impl<S: System> Caller<S> {
     pub(crate) fn new(system: S) -> Caller<S> {
-        Caller { system, lender: Lender::new() }
+        Caller { system, ids: Ids::default() }
     }
 
     /// A new id.
     pub(crate) fn open(&mut self) -> ConnId {
-        self.lender.open()
+        self.ids.open()
     }
 
     pub(crate) fn recv(&mut self, conn: ConnId, pieces: &[usize]) -> (Outcome, Vec<u8>) {
@@ -26,21 +28,30 @@ impl<S: System> Caller<S> {
             bytes.truncate(count(outcome));
             return (outcome, bytes);
         }
-        let system = &mut self.system;
-        self.lender.scatter(pieces, |slices| system.perform(Syscall::RecvVectored { conn, slices }))
+        let mut parts: Parts = pieces.iter().map(|&size| Buffer::from(vec![0; size])).collect();
+        let slices = slices_mut(&mut parts);
+        let outcome = self.system.perform(Syscall::RecvVectored { conn, slices });
+        let bytes = parts.as_slice().iter().flat_map(|part| part.as_slice().iter().copied());
+        (outcome, bytes.take(count(outcome)).collect())
     }
 
     pub(crate) fn send(&mut self, conn: ConnId, bytes: &[u8], pieces: &[usize]) -> Outcome {
         if pieces.len() == 1 {
             return self.system.perform(Syscall::Send { conn, bytes });
         }
-        let system = &mut self.system;
-        self.lender.gather(bytes, pieces, |slices| system.perform(Syscall::SendVectored { conn, slices }))
+        let mut rest = bytes;
+        let parts = pieces.iter().map(|&size| {
+            let (piece, others) = rest.split_at(size);
+            rest = others;
+            Buffer::from(piece.to_vec())
+        });
+        let mut parts: Parts = parts.collect();
+        self.system.perform(Syscall::SendVectored { conn, slices: slices(&mut parts) })
     }
 
     /// Begins a connection.
     pub(crate) fn dial(&mut self, address: Address, nodelay: bool) -> (ConnId, Target, Outcome) {
-        let (conn, target) = self.lender.target(Connect::to(address).nodelay(nodelay));
+        let (conn, target) = (self.open(), target(Connect::to(address).nodelay(nodelay)));
         let outcome = self.dial_again(conn, &target);
         (conn, target, outcome)
     }

@@ -12,17 +12,16 @@ mod seen;
 mod winding;
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::time::Duration;
 
+use aio_model::testing::nowhere;
 use aio_model::{
-    Buffer, CloseReason, Completion, Config, ConnId, Done, Home, Instant, Kind, Limits, Model, OpError, OpId,
+    Buffer, CloseReason, Completion, Config, ConnId, Done, Instant, Kind, Limits, Model, OpError, OpId,
     Outcome, PoolSize, Post, Readiness, Rearm, Recv, Sleep, Syscall,
 };
 
 use super::{Manner, Oracle, Submission, Task};
 use crate::judge::context::Context;
-use crate::world::lender::Nowhere;
 
 /// Tells an oracle that has heard nothing wrong something that is, and expects that check to say so.
 #[track_caller]
@@ -56,14 +55,13 @@ impl Story {
 
     /// A story in which other limits hold than the usual ones.
     fn within(limit: impl FnOnce(&mut Limits)) -> Story {
-        let home: Arc<dyn Home> = Arc::new(Nowhere);
         let pools = vec![PoolSize { buffers_max: POOL.0, buffer_bytes: POOL.1 }];
         let rearm = Rearm::OnArrival;
         let config = Config { limits: Limits::DEFAULT, pools, realm: 1, rearm };
         let mut limits = Limits::DEFAULT;
         limit(&mut limits);
         let oracle = Oracle::new(limits, vec![POOL], rearm);
-        Story { oracle, model: Model::new(config, &home), told: Vec::new() }
+        Story { oracle, model: Model::new(config, &nowhere()), told: Vec::new() }
     }
 
     /// A name that nobody has told of.

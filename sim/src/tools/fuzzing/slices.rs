@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
-use std::sync::Arc;
 
+use aio_model::testing::nowhere;
 use aio_model::{
     Buffer, Completion, Config, ConnId, Done, Instant, Kind, Limits, Model, OpError, Outcome, Parts,
     Readiness, Rearm, SLICES_MAX, Send, SubmitErrorKind, Syscall,
@@ -11,7 +11,6 @@ use aio_model::{
 use bytes::Bytes;
 
 use super::Verdict;
-use crate::world::shelf::Shelf;
 
 /// Every four bytes add parts, send a range of them, answer a call, or cancel. The bytes on the wire are
 /// those of the range, in calls of at most `SLICES_MAX` slices, none empty, and of no more calls than that
@@ -80,10 +79,9 @@ fn judge(meddle: impl FnMut(&mut Gathered<'_>), bytes: &[u8]) -> Verdict {
 
 impl<T: FnMut(&mut Gathered<'_>)> Wire<T> {
     fn new(meddle: T) -> Wire<T> {
-        let home = Arc::new(Shelf::default()).home();
         let limits = Limits { lane_ops_max: NonZeroU32::MAX, ..Limits::DEFAULT };
         let config = Config { limits, pools: vec![], realm: 1, rearm: Rearm::OnArrival };
-        let mut model = Model::new(config, &home);
+        let mut model = Model::new(config, &nowhere());
         let conn = model.open(Kind::Stream).expect("there is room");
         Wire {
             model,

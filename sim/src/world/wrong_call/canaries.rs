@@ -20,7 +20,7 @@ fn canary<R>(check: &str, mut rig: Rig, sabotage: impl FnOnce(&mut Rig) -> R) {
 #[test]
 fn a_call_on_an_id_that_names_nothing() {
     let (mut rig, ..) = Rig::connected(EngineKind::Epoll);
-    let stranger = rig.lender.open();
+    let stranger = rig.ids.open();
     canary("border-known", rig, |rig| rig.send(stranger, b"x"));
 }
 
@@ -48,7 +48,7 @@ fn a_send_of_nothing() {
 fn an_accept_from_a_stream() {
     let (rig, _, listener) = Rig::connected(EngineKind::Epoll);
     canary("border-kind", rig, |rig| {
-        let conn = rig.lender.open();
+        let conn = rig.ids.open();
         rig.os.perform(Syscall::Accept { listener, conn });
     });
 }

@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use aio_model::testing::Shelf;
 use aio_model::{
     Buffer, Completion, Config, ConnId, Done, Instant, Kind, Lease, Limits, Model, OpError, OpId, Operation,
     Outcome, PoolId, PoolSize, Readiness, Rearm, Recv, SubmitErrorKind, Syscall,
@@ -10,7 +11,6 @@ use aio_model::{
 
 use super::naive::{Answer, Call, Ended, How, Naive, Op, Rules};
 use crate::tools::fuzzing::Verdict;
-use crate::world::shelf::Shelf;
 
 const LANES: usize = 5;
 

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aio_model::testing::Shelf;
 use aio_model::{
     Buffer, Completion, Config, ConnId, ConnInfo, ConnPhase, Deadline, Home, Instant, Kind as Socket, Lease,
     Limits, Model, OpId, Outcome, PoolSize, Post, Readiness, Rearm,
@@ -15,7 +16,6 @@ use super::promise::{Kind, Promise};
 use super::step::{Due, Pick, Setup, Step, What};
 use crate::judge::workload::resolve;
 use crate::tools::fuzzing::Verdict;
-use crate::world::shelf::Shelf;
 
 /// What happens to a completion on its way from the model to the judge, and how often it comes there: once.
 pub(super) type Meddle = fn(&mut Completion<u32>) -> usize;
