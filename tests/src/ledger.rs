@@ -1,15 +1,19 @@
 //! An account of every operation: a proactor whose completions are held against what was submitted.
 
-use std::collections::{HashMap, VecDeque};
+mod entries;
+
+use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::io;
 use std::time::{Duration, Instant};
 
 use aio::{
-    Accept, AcceptMany, Buffer, Builder, Close, CloseReason, Completion, ConnId, Connect, Counters, Done,
-    OpError, OpId, Operation, Os, Post, Proactor, Recv, Request, Send, Shutdown, Sleep, SubmitErrorKind,
-    System,
+    Builder, CloseReason, Completion, ConnId, Counters, OpError, OpId, Operation, Os, Proactor, Request,
+    SubmitErrorKind, System,
 };
+
+pub use entries::{Booked, Kind};
+pub(crate) use entries::{Entries, Held, LedgerEntry};
 
 /// How long to wait for what should come at once: for ever, but a test that hangs must end.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -21,85 +25,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Ledger<C, S: System = Os> {
     /// The proactor. What is submitted here, past the ledger, has no entry.
     pub aio: Proactor<C, S>,
-    entries: HashMap<OpId, Entry<C>>,
-    lanes: HashMap<(ConnId, Kind), VecDeque<OpId>>,
+    entries: Entries<C>,
     ended: VecDeque<Completion<C>>,
     batch: Vec<Completion<C>>,
-    finals: u64,
-    bytes_received: u64,
-    bytes_sent: u64,
     failed_turns: Vec<io::Error>,
-}
-
-#[derive(Debug)]
-struct Entry<C> {
-    conn: ConnId,
-    context: C,
-    kind: Kind,
-    held: Held,
-}
-
-/// What an operation is, as far as its completion tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// A receive.
-    Receive,
-    /// A send, or the shutdown that comes after it.
-    Send,
-    /// An accept.
-    Accept,
-    /// A connect, of whose completion the connection is news.
-    Connect,
-    /// What queues in no lane.
-    Unqueued,
-}
-
-/// An operation whose kind is known.
-pub trait Booked<C>: Operation<C> {
-    /// Its kind.
-    const KIND: Kind;
-}
-
-macro_rules! booked {
-    ($($operation:ty => $kind:ident),* $(,)?) => {
-        $(impl<C: Clone> Booked<C> for $operation {
-            const KIND: Kind = Kind::$kind;
-        })*
-    };
-}
-
-booked! {
-    Recv => Receive,
-    Send => Send,
-    Shutdown => Send,
-    Accept => Accept,
-    AcceptMany => Accept,
-    Connect => Connect,
-    Close => Unqueued,
-    Sleep => Unqueued,
-    Post => Unqueued,
-}
-
-/// A buffer as it was handed over: where its bytes lie and how many they are.
-#[derive(Debug, PartialEq, Eq)]
-enum Held {
-    None,
-    Lease { address: usize, capacity: usize },
-    Memory { address: usize, len: usize },
-    Parts(usize),
-}
-
-impl Held {
-    fn of(buffer: &Buffer) -> Held {
-        match buffer {
-            Buffer::None => Held::None,
-            Buffer::Lease(lease) => {
-                Held::Lease { address: lease.as_ptr().addr(), capacity: lease.capacity() }
-            }
-            Buffer::Parts(_) => Held::Parts(buffer.len()),
-            whole => Held::Memory { address: whole.as_slice().as_ptr().addr(), len: whole.len() },
-        }
-    }
 }
 
 impl<C: Copy + PartialEq + Debug> Ledger<C> {
@@ -118,13 +47,9 @@ impl<C: Copy + PartialEq + Debug, S: System> Ledger<C, S> {
     pub fn of(aio: Proactor<C, S>) -> Ledger<C, S> {
         Ledger {
             aio,
-            entries: HashMap::new(),
-            lanes: HashMap::new(),
+            entries: Entries::default(),
             ended: VecDeque::new(),
             batch: Vec::with_capacity(64),
-            finals: 0,
-            bytes_received: 0,
-            bytes_sent: 0,
             failed_turns: Vec::new(),
         }
     }
@@ -168,9 +93,8 @@ impl<C: Copy + PartialEq + Debug, S: System> Ledger<C, S> {
                 return Err(error.kind);
             }
         };
-        let entry = Entry { conn, context, kind: O::KIND, held };
-        assert!(self.entries.insert(op, entry).is_none(), "{op} is the id of two operations");
-        self.lanes.entry((conn, O::KIND)).or_default().push_back(op);
+        let entry = LedgerEntry { conn, context, kind: O::KIND, held };
+        self.entries.open(op, entry).unwrap_or_else(|wrong| panic!("{wrong}"));
         Ok(op)
     }
 
@@ -288,15 +212,14 @@ impl<C: Copy + PartialEq + Debug, S: System> Ledger<C, S> {
     /// When something is.
     pub fn finished(self) -> Counters {
         let stats = self.aio.stats().counters;
-        assert!(self.entries.is_empty(), "operations without a completion: {:?}", self.entries);
+        assert_eq!(self.entries.open_now(), 0, "operations without a completion: {:?}", self.entries);
         assert!(self.is_settled(), "nobody looked at {:?}", self.ended);
         assert!(self.failed_turns.is_empty(), "nobody looked at {:?}", self.failed_turns);
-        assert_eq!(
-            (self.aio.stats().credits, self.aio.stats().connections, self.aio.stats().leases),
-            (0, 0, 0)
-        );
-        assert_eq!((stats.submitted, stats.opened), (self.finals, stats.closed));
-        assert_eq!((stats.bytes_received, stats.bytes_sent), (self.bytes_received, self.bytes_sent));
+        let left = self.aio.stats();
+        assert_eq!((left.credits, left.connections, left.leases), (0, 0, 0));
+        assert_eq!((stats.submitted, stats.opened), (self.entries.ended, stats.closed));
+        let Entries { bytes_received, bytes_sent, .. } = self.entries;
+        assert_eq!((stats.bytes_received, stats.bytes_sent), (bytes_received, bytes_sent));
         stats
     }
 
@@ -313,67 +236,10 @@ impl<C: Copy + PartialEq + Debug, S: System> Ledger<C, S> {
         });
         assert_eq!(self.aio.check(), Ok(()));
         for done in batch.drain(..) {
-            self.hold_against_entry(&done);
+            self.entries.complete(&done).unwrap_or_else(|wrong| panic!("{wrong}: {done:?}"));
             self.ended.push_back(done);
         }
         self.batch = batch;
         goes_on
-    }
-
-    fn hold_against_entry(&mut self, done: &Completion<C>) {
-        let entry = self.entries.get(&done.op);
-        let Entry { conn, context, kind, held } = entry.unwrap_or_else(|| panic!("no entry has {done:?}"));
-        assert_eq!(done.context, *context, "{done:?}");
-        assert!(done.conn == *conn || *kind == Kind::Connect, "{done:?}");
-        match (kind, done.result) {
-            (Kind::Receive, Ok(Done::Received { end_of_stream })) => {
-                assert_eq!(end_of_stream, done.bytes == 0, "{done:?}");
-            }
-            (Kind::Send, Ok(Done::Sent)) => assert!(done.bytes > 0, "{done:?}"),
-            (Kind::Send, Ok(Done::ShutDown) | Err(OpError::Tainted))
-            | (Kind::Accept, _)
-            | (Kind::Connect, Ok(Done::Connected))
-            | (Kind::Unqueued, Ok(Done::Closed | Done::Elapsed | Done::Posted)) => {
-                assert_eq!(done.bytes, 0, "{done:?}");
-            }
-            (_, Err(_)) => {}
-            (_, Ok(_)) => panic!("the result of another operation: {done:?}"),
-        }
-        if *held == Held::None && *kind == Kind::Receive {
-            match &done.buffer {
-                Buffer::Lease(lease) => {
-                    assert!(lease.len() as u64 == done.bytes && done.bytes > 0, "{done:?}");
-                }
-                other => assert!(matches!(other, Buffer::None) && done.bytes == 0, "{done:?}"),
-            }
-        } else {
-            assert_eq!(Held::of(&done.buffer), *held, "{done:?}");
-        }
-        match kind {
-            Kind::Receive => self.bytes_received += done.bytes,
-            Kind::Send => self.bytes_sent += done.bytes,
-            Kind::Accept | Kind::Connect | Kind::Unqueued => {}
-        }
-        if !done.more {
-            self.strike(done, *kind);
-        }
-    }
-
-    /// Takes the entry of a final completion out.
-    fn strike(&mut self, done: &Completion<C>, kind: Kind) {
-        self.finals += 1;
-        let entry = self.entries.remove(&done.op).expect("it was booked");
-        let lane = self.lanes.get_mut(&(entry.conn, kind)).expect("it was booked");
-        let place = lane.iter().position(|op| *op == done.op).expect("it was booked");
-        lane.remove(place);
-        let may_overtake = matches!(done.result, Err(OpError::Deadline | OpError::Cancelled));
-        assert!(
-            place == 0 || may_overtake || matches!(kind, Kind::Connect | Kind::Unqueued),
-            "{place} operations overtaken: {done:?}"
-        );
-        if done.result == Ok(Done::Closed) {
-            let left = self.entries.values().find(|entry| entry.conn == done.conn);
-            assert!(left.is_none(), "closed before {left:?} ended");
-        }
     }
 }

@@ -1,7 +1,6 @@
 //! The soak: a server and its clients, each a proactor, and hostile peers, for a given time.
 //! Every byte and every completion is accounted for, and nothing may grow.
 
-mod books;
 mod chance;
 mod chart;
 mod conn;

@@ -16,12 +16,12 @@ use aio::{Accept, Buffer, Close, Completion, ConnId, Counters, Done, Limit, OpEr
 use aio::{OpId, Operation, Proactor, Recv, Request, Sleep, SubmitErrorKind};
 use serde::Serialize;
 
-use super::books::Books;
 use super::chance::Chance;
 use super::conn::{Crowd, Next, RECEIVE, SEND, SoakConn};
 use super::control::{Control, SoakPhase};
 use super::head::Head;
 use super::{Sabotage, Side};
+use crate::ledger::{Entries, Held, Kind, LedgerEntry};
 
 /// How often a party looks around.
 const TICK: Duration = Duration::from_millis(20);
@@ -43,6 +43,43 @@ pub(super) enum Ctx {
     Close,
 }
 
+impl Ctx {
+    /// What an operation with this context is.
+    fn kind(self) -> Kind {
+        match self {
+            Ctx::Accept => Kind::Accept,
+            Ctx::Connect => Kind::Connect,
+            Ctx::Head | Ctx::Receive => Kind::Receive,
+            Ctx::Send | Ctx::Shutdown => Kind::Send,
+            Ctx::Tick | Ctx::Pause(..) | Ctx::Close => Kind::Unqueued,
+        }
+    }
+}
+
+/// What was not as it should be: how often, and the first of it in words.
+#[derive(Debug, Default)]
+struct Violations {
+    count: u64,
+    told: Vec<String>,
+}
+
+impl Violations {
+    const TOLD_MAX: usize = 20;
+
+    fn add(&mut self, what: impl FnOnce() -> String) {
+        self.count += 1;
+        if self.told.len() < Violations::TOLD_MAX {
+            self.told.push(what());
+        }
+    }
+
+    fn check(&mut self, result: Result<(), String>) {
+        if let Err(wrong) = result {
+            self.add(|| wrong);
+        }
+    }
+}
+
 /// Where the clients connect to.
 #[derive(Debug, Clone)]
 pub(super) struct Addresses {
@@ -55,7 +92,8 @@ pub(super) struct Party {
     side: Side,
     aio: Proactor<Ctx>,
     control: Arc<Control>,
-    books: Books,
+    entries: Entries<Ctx>,
+    violations: Violations,
     crowd: Crowd,
     chance: Chance,
     tally: PartyTally,
@@ -132,7 +170,8 @@ impl Party {
             side,
             aio,
             control,
-            books: Books::default(),
+            entries: Entries::default(),
+            violations: Violations::default(),
             crowd: Crowd::default(),
             chance: Chance::new(plan.seed.wrapping_add(side as u64)),
             tally: PartyTally::default(),
@@ -168,7 +207,7 @@ impl Party {
             }
         }
         if let Err(violation) = self.aio.check() {
-            self.books.violation(|| violation.to_string());
+            self.violations.add(|| violation.to_string());
         }
         drop((self.loot, self.held, self.porter));
         self.porter_thread.join().expect("the porter does not panic");
@@ -176,11 +215,11 @@ impl Party {
         Ok(Account {
             tally: self.tally,
             counters: self.aio.stats().counters,
-            opened: self.books.opened,
-            ended: self.books.ended,
-            open: self.books.open_now(),
-            violations: self.books.violations,
-            told: self.books.told,
+            opened: self.entries.opened,
+            ended: self.entries.ended,
+            open: self.entries.open_now(),
+            violations: self.violations.count,
+            told: self.violations.told,
             left,
         })
     }
@@ -191,15 +230,18 @@ impl Party {
     }
 
     fn submit(&mut self, conn: ConnId, op: impl Operation<Ctx>, context: Ctx) -> Option<OpId> {
-        match self.aio.submit(conn, op, context) {
+        let request = op.into_request();
+        let held = Held::of(request.buffer());
+        match self.aio.submit(conn, request, context) {
             Ok(op) => {
-                self.books.open(op, conn);
+                let entry = LedgerEntry { conn, context, kind: context.kind(), held };
+                self.violations.check(self.entries.open(op, entry));
                 Some(op)
             }
             Err(error) => {
                 let full = error.kind == SubmitErrorKind::Busy(Limit::Connections);
                 if !full && self.control.phase() != SoakPhase::Stop {
-                    self.books.violation(|| format!("{context:?} on {conn} was refused: {}", error.kind));
+                    self.violations.add(|| format!("{context:?} on {conn} was refused: {}", error.kind));
                 }
                 None
             }
@@ -207,7 +249,8 @@ impl Party {
     }
 
     fn handle(&mut self, mut done: Completion<Ctx>) {
-        self.books.strike(&done);
+        let matching = self.entries.complete(&done);
+        self.violations.check(matching.map_err(|wrong| format!("{wrong}: {done:?}")));
         match (done.context, done.result) {
             (Ctx::Tick, Ok(_)) => self.tick(),
             (Ctx::Accept, Ok(Done::Accepted(conn))) => self.accepted(conn),
@@ -320,7 +363,7 @@ impl Party {
             Ok(Next::Resume) => {
                 self.tally.resumed += 1;
                 if let Err(error) = self.aio.resume(id) {
-                    self.books.violation(|| format!("{id} can not be resumed: {error}"));
+                    self.violations.add(|| format!("{id} can not be resumed: {error}"));
                 }
                 self.go_soon(id, direction);
             }
@@ -332,7 +375,7 @@ impl Party {
             Err(_) if self.control.phase() == SoakPhase::Stop => drop(self.crowd.remove(id)),
             Err(wrong) => {
                 let head = self.crowd.get_mut(id).map(|conn| conn.head);
-                self.books.violation(|| format!("{id}, {head:?}: {wrong}"));
+                self.violations.add(|| format!("{id}, {head:?}: {wrong}"));
                 self.part(id);
             }
         }
