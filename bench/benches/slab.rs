@@ -1,9 +1,10 @@
 //! `aio_model::slab`: what a place costs, however many are taken.
 
-use aio_bench::{Chance, LIVE};
+use aio_bench::LIVE;
 use aio_model::Key;
 use aio_model::slab::Slab;
 use divan::{Bencher, black_box};
+use fastrand::Rng;
 
 fn main() {
     divan::main();
@@ -32,9 +33,9 @@ fn insert_remove(bencher: Bencher, live: u32) {
 #[divan::bench(args = LIVE)]
 fn replace(bencher: Bencher, live: u32) {
     let (mut slab, mut keys) = filled(live);
-    let mut chance = Chance::new(7);
+    let mut random = Rng::with_seed(7);
     bencher.bench_local(|| {
-        let nth = chance.below(live) as usize;
+        let nth = random.u32(..live) as usize;
         let value = slab.remove(keys[nth]).expect("it lives");
         keys[nth] = slab.insert(black_box(value));
     });
@@ -44,6 +45,6 @@ fn replace(bencher: Bencher, live: u32) {
 #[divan::bench(args = LIVE)]
 fn get(bencher: Bencher, live: u32) {
     let (slab, keys) = filled(live);
-    let mut chance = Chance::new(7);
-    bencher.bench_local(|| slab.get(keys[chance.below(live) as usize]).map(|value| value[0]));
+    let mut random = Rng::with_seed(7);
+    bencher.bench_local(|| slab.get(keys[random.u32(..live) as usize]).map(|value| value[0]));
 }

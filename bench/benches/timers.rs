@@ -6,10 +6,11 @@
 //! front now and then, many at once, so its *mean* is the cost of a timer, and its slowest sample says how
 //! much came at once.
 
-use aio_bench::{Chance, DeadlineMix, LIVE};
+use aio_bench::{DeadlineMix, LIVE};
 use aio_model::Tick;
 use aio_model::timers::{TimerId, Timers};
 use divan::{Bencher, black_box};
+use fastrand::Rng;
 
 fn main() {
     divan::main();
@@ -20,20 +21,20 @@ struct Crowd {
     timers: Timers<u32>,
     ids: Vec<TimerId>,
     deadlines: DeadlineMix,
-    chance: Chance,
+    random: Rng,
     now: u64,
 }
 
 impl Crowd {
     fn new(live: u32, deadlines: DeadlineMix) -> Crowd {
-        let (mut timers, mut chance) = (Timers::new(), Chance::new(7));
-        let arm = |nth| timers.arm(deadlines.draw(deadlines.armed_at(nth, live), &mut chance), nth);
+        let (mut timers, mut random) = (Timers::new(), Rng::with_seed(7));
+        let arm = |nth| timers.arm(deadlines.draw(deadlines.armed_at(nth, live), &mut random), nth);
         let ids = (0..live).map(arm).collect();
-        Crowd { timers, ids, deadlines, chance, now: deadlines.armed_at(live, live) }
+        Crowd { timers, ids, deadlines, random, now: deadlines.armed_at(live, live) }
     }
 
     fn deadline(&mut self) -> Tick {
-        self.deadlines.draw(self.now, &mut self.chance)
+        self.deadlines.draw(self.now, &mut self.random)
     }
 }
 
@@ -84,7 +85,7 @@ fn arm_earliest_cancel(bencher: Bencher, row: MicroRow) {
 fn replace(bencher: Bencher, row: MicroRow) {
     let mut crowd = Crowd::new(row.live, row.deadlines);
     bencher.bench_local(|| {
-        let nth = crowd.chance.below(row.live) as usize;
+        let nth = crowd.random.u32(..row.live) as usize;
         let at = crowd.deadline();
         let owner = crowd.timers.cancel(crowd.ids[nth]);
         crowd.ids[nth] = crowd.timers.arm(at, owner);

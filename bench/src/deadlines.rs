@@ -1,8 +1,7 @@
 //! How far away the deadlines of a program are.
 
 use aio_model::Tick;
-
-use crate::Chance;
+use fastrand::Rng;
 
 /// A distribution of the time from the arming of a timer to its deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,12 +22,12 @@ impl DeadlineMix {
     pub const ALL: [DeadlineMix; 3] = [DeadlineMix::Mixed, DeadlineMix::Equal, DeadlineMix::Herd];
 
     /// A deadline for a timer that is armed at `now`.
-    pub fn draw(self, now: u64, chance: &mut Chance) -> Tick {
+    pub fn draw(self, now: u64, random: &mut Rng) -> Tick {
         match self {
             DeadlineMix::Mixed => {
                 // 10 min are about 2^19.2 ms: an exponent, then a place between its power and the next.
-                let power = 1 << chance.below(20);
-                Tick(now + (u64::from(power + chance.below(power))).min(600_000))
+                let power = 1 << random.u32(..20);
+                Tick(now + (u64::from(power + random.u32(..power))).min(600_000))
             }
             DeadlineMix::Equal | DeadlineMix::Herd => Tick(now + EQUAL),
         }

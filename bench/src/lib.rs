@@ -8,7 +8,6 @@
 //! name.
 #![forbid(unsafe_code)]
 
-mod chance;
 pub mod compare;
 mod deadlines;
 pub mod figures;
@@ -17,7 +16,6 @@ pub mod micro;
 pub mod peers;
 pub mod process;
 
-pub use chance::Chance;
 pub use deadlines::DeadlineMix;
 
 /// How many entries live beside the one that is measured.

@@ -1,9 +1,11 @@
 //! Bytes that can be told from any others: a pseudo-random stream, different for each seed.
 
+use fastrand::Rng;
+
 /// An endless stream of bytes, the same for the same seed, in pieces of any length.
 #[derive(Debug, Clone)]
 pub struct Bytes {
-    state: u64,
+    random: Rng,
     /// The word that a piece ended in the middle of: its last `left` bytes come next.
     word: [u8; 8],
     left: usize,
@@ -12,15 +14,11 @@ pub struct Bytes {
 impl Bytes {
     /// The stream of a seed.
     pub fn new(seed: u64) -> Bytes {
-        Bytes { state: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1, word: [0; 8], left: 0 }
+        Bytes { random: Rng::with_seed(seed), word: [0; 8], left: 0 }
     }
 
     fn next_word(&mut self) -> [u8; 8] {
-        // xorshift64: never zero, and long enough not to repeat.
-        self.state ^= self.state << 13;
-        self.state ^= self.state >> 7;
-        self.state ^= self.state << 17;
-        self.state.to_le_bytes()
+        self.random.u64(..).to_le_bytes()
     }
 
     /// The next bytes, as many as are asked for, of the word that was begun.

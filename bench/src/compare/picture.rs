@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use plot::svg::{Svg, escaped};
+
 use super::report::{Comparison, Found, ServerRow, Speed};
 use super::stats::Spread;
 use super::{scenario, table};
@@ -46,14 +48,13 @@ pub fn of(report: &Comparison) -> String {
 
 const STYLE: &str = "body{font:15px system-ui,sans-serif;max-width:1080px;margin:2em auto;padding:0 1em;color:#222}\
     h2{margin:1.6em 0 .4em}small{font-weight:normal;font-size:14px;color:#666}svg{width:100%}\
-    text{font:12px system-ui,sans-serif;fill:#222}.title{fill:#666}.number{text-anchor:end}.grid{stroke:#ddd}.one{stroke:#777}\
+    text{font:12px system-ui,sans-serif;fill:#222}.title{fill:#666}.number{text-anchor:end}.middle{text-anchor:middle}.grid{stroke:#ddd}.one{stroke:#777}\
     .spread{stroke:#9bbbd9;stroke-width:6}.median{fill:#1f4e79}.ours .spread{stroke:#f2b98a}.ours .median{fill:#c2500a}\
     .ours text{fill:#a33f00;font-weight:600}.base .spread{stroke:#bbb}.base .median{fill:#555}.key{font-weight:600}\
     .key.ours{color:#a33f00}.key.base{color:#555}pre{overflow:auto;font-size:12px}";
 
 fn chart_of(found: &Found, baseline: &str) -> String {
-    let height = HEAD + rows(found.rows.len()) * LINE + 6.0;
-    let mut svg = format!("<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\">\n");
+    let mut svg = Svg::new(WIDTH, HEAD + rows(found.rows.len()) * LINE + 6.0);
     if found.rows.iter().any(|row| row.speed.is_some()) {
         for (nth, (title, value)) in CHARTS.into_iter().enumerate() {
             let list: Vec<_> = found.rows.iter().map(|row| (row, row.speed.as_ref().map(value))).collect();
@@ -63,22 +64,18 @@ fn chart_of(found: &Found, baseline: &str) -> String {
             let axis = Axis::ratios(left, shown);
             axis.draw(&mut svg, list.len());
             for (nth, (row, spread)) in list.into_iter().enumerate() {
-                let _ = write!(svg, "<g class=\"{}\">", class(row, baseline));
                 if let Some(spread) = spread {
-                    dot(&mut svg, nth, row, spread, &axis);
+                    svg.group(class(row, baseline), |svg| dot(svg, nth, row, spread, &axis));
                 }
-                svg.push_str("</g>\n");
             }
         }
     } else {
         bytes(&mut svg, &found.rows, baseline);
     }
     for (nth, row) in found.rows.iter().enumerate() {
-        let (y, class, peer) = (middle(nth) + 4.0, class(row, baseline), escaped(&row.peer));
-        let _ = writeln!(svg, "<g class=\"{class}\"><text x=\"0\" y=\"{y:.1}\">{peer}</text></g>");
+        svg.group(class(row, baseline), |svg| svg.text("name", (0.0, middle(nth) + 4.0), &row.peer));
     }
-    svg.push_str("</svg>\n");
-    svg
+    svg.finish()
 }
 
 /// Whose row it is.
@@ -91,8 +88,8 @@ fn class(row: &ServerRow, baseline: &str) -> &'static str {
     }
 }
 
-fn heading(svg: &mut String, left: f64, title: &str) {
-    let _ = writeln!(svg, "<text class=\"title\" x=\"{left:.1}\" y=\"12\">{title}</text>");
+fn heading(svg: &mut Svg, left: f64, title: &str) {
+    svg.text("title", (left, 12.0), title);
 }
 
 /// Where values are in a chart.
@@ -126,39 +123,27 @@ impl Axis {
         self.left + (value - self.from) / (self.to - self.from) * self.width
     }
 
-    fn draw(&self, svg: &mut String, count: usize) {
+    fn draw(&self, svg: &mut Svg, count: usize) {
         let bottom = HEAD + rows(count) * LINE;
         for (mark, name) in &self.marks {
             let (at, class) = (self.x(*mark), if (mark - self.one).abs() < 1e-6 { "one" } else { "grid" });
-            let _ = writeln!(
-                svg,
-                "<line class=\"{class}\" x1=\"{at:.1}\" y1=\"{HEAD}\" x2=\"{at:.1}\" y2=\"{bottom:.1}\"/>\
-                 <text class=\"title\" x=\"{at:.1}\" y=\"34\" text-anchor=\"middle\">{name}</text>"
-            );
+            svg.line(class, (at, HEAD), (at, bottom));
+            svg.text("title middle", (at, 34.0), name);
         }
     }
 }
 
 /// A ratio with its spread, and in numbers.
-fn dot(svg: &mut String, nth: usize, row: &ServerRow, spread: Spread, axis: &Axis) {
-    let Spread { low, median, high } = spread;
-    let (y, peer) = (middle(nth), escaped(&row.peer));
-    let _ = write!(
-        svg,
-        "<title>{peer}: {median:.3} ({low:.3}–{high:.3})</title>\
-         <line class=\"spread\" x1=\"{:.1}\" y1=\"{y:.1}\" x2=\"{:.1}\" y2=\"{y:.1}\"/>\
-         <circle class=\"median\" cx=\"{:.1}\" cy=\"{y:.1}\" r=\"4\"/>\
-         <text class=\"number\" x=\"{:.1}\" y=\"{:.1}\">{median:.3}</text>",
-        axis.x(low),
-        axis.x(high),
-        axis.x(median),
-        axis.left + CHART + NUMBER,
-        y + 4.0
-    );
+fn dot(svg: &mut Svg, nth: usize, row: &ServerRow, spread: Spread, axis: &Axis) {
+    let (Spread { low, median, high }, y) = (spread, middle(nth));
+    svg.title(&format!("{}: {median:.3} ({low:.3}–{high:.3})", row.peer));
+    svg.line("spread", (axis.x(low), y), (axis.x(high), y));
+    svg.circle("median", (axis.x(median), y), 4.0);
+    svg.text("number", (axis.left + CHART + NUMBER, y + 4.0), &format!("{median:.3}"));
 }
 
 /// Bytes per connection, as dots on a scale of powers of ten: they differ by as much.
-fn bytes(svg: &mut String, list: &[ServerRow], baseline: &str) {
+fn bytes(svg: &mut Svg, list: &[ServerRow], baseline: &str) {
     heading(svg, NAMES, "resident bytes per idle connection, logarithmic: left is better");
     let of = |row: &ServerRow| row.bytes_per_connection.unwrap_or(0.0).max(1.0);
     let most = list.iter().map(of).fold(10.0, f64::max).log10().ceil();
@@ -168,17 +153,11 @@ fn bytes(svg: &mut String, list: &[ServerRow], baseline: &str) {
         Axis { left: NAMES, width: WIDTH - NAMES - NUMBER - 30.0, from: 0.0, to: most, marks, one: -1.0 };
     axis.draw(svg, list.len());
     for (nth, row) in list.iter().enumerate() {
-        let _ = writeln!(
-            svg,
-            "<g class=\"{}\"><circle class=\"median\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"5\"/>\
-             <text class=\"number\" x=\"{:.1}\" y=\"{:.1}\">{:.0}</text></g>",
-            class(row, baseline),
-            axis.x(of(row).log10()),
-            middle(nth),
-            WIDTH - 2.0,
-            middle(nth) + 4.0,
-            row.bytes_per_connection.unwrap_or(0.0)
-        );
+        svg.group(class(row, baseline), |svg| {
+            let bytes = row.bytes_per_connection.unwrap_or(0.0);
+            svg.circle("median", (axis.x(of(row).log10()), middle(nth)), 5.0);
+            svg.text("number", (WIDTH - 2.0, middle(nth) + 4.0), &format!("{bytes:.0}"));
+        });
     }
 }
 
@@ -196,10 +175,6 @@ fn middle(nth: usize) -> f64 {
 
 fn rows(count: usize) -> f64 {
     super::stats::number(count as u64)
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]
@@ -233,7 +208,8 @@ mod tests {
         assert_eq!(page.matches("class=\"spread\"").count(), 6);
         assert!(page.contains("a&lt;b: 1.310 (1.290–1.330)"), "{page}");
         assert_eq!(page.matches("class=\"one\"").count(), 3, "a line at 1 in each chart");
-        assert!(!page.contains("http") && !page.contains("a<b"), "{page}");
+        let namespace = "http://www.w3.org/2000/svg";
+        assert!(!page.replace(namespace, "").contains("http") && !page.contains("a<b"), "{page}");
     }
 
     #[test]
@@ -259,7 +235,7 @@ mod tests {
             let width = rows(letters) * 7.0;
             let left = if text.contains("\"number\"") {
                 x - width
-            } else if text.contains("middle") {
+            } else if text.contains("title middle") {
                 x - width / 2.0
             } else {
                 x
@@ -279,7 +255,7 @@ mod tests {
     fn labels_neither_overlap_nor_are_cut() {
         for ratio in [0.97, 1.04, 1.31, 3.2, 12.0] {
             let page = page(vec![row("loop", 1.0), row("name_of_15_sign", ratio)]);
-            for (y, count) in [("12", 3), ("34", 9), (&format!("{:.1}", middle(1) + 4.0), 4)] {
+            for (y, count) in [("12.0", 3), ("34.0", 9), (&format!("{:.1}", middle(1) + 4.0), 4)] {
                 let mut extents = extents(&page, y);
                 assert!(extents.len() >= count, "{y}: {extents:?}");
                 assert!(!overlap_or_are_cut(&mut extents), "{ratio} at {y}: {extents:?}");

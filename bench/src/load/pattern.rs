@@ -1,6 +1,6 @@
 //! The bytes that are sent, and how it is seen that the right ones come back.
 
-use crate::Chance;
+use fastrand::Rng;
 
 /// The stream repeats after so many bytes: a prime, so that no two connections run in step.
 const PERIOD: usize = 65_521;
@@ -22,8 +22,8 @@ pub struct StreamPlace(usize);
 impl Pattern {
     /// The stream.
     pub fn new() -> Pattern {
-        let mut chance = Chance::new(0xA10);
-        let mut bytes: Vec<u8> = (0..PERIOD).map(|_| u8::try_from(chance.below(256)).unwrap_or(0)).collect();
+        let mut random = Rng::with_seed(0xA10);
+        let mut bytes: Vec<u8> = (0..PERIOD).map(|_| random.u8(..)).collect();
         while bytes.len() < PERIOD + PIECE {
             bytes.extend_from_within(..(PERIOD + PIECE - bytes.len()).min(PERIOD));
         }

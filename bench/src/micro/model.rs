@@ -2,8 +2,8 @@
 
 use aio_model::testing::nowhere;
 use aio_model::{
-    Buffer, Config, ConnId, Done, Instant, Kind, Limits, Model, Outcome, PoolSize, Readiness, Rearm,
-    Recv, Send,
+    Buffer, Config, ConnId, Done, Instant, Kind, Limits, Model, Outcome, PoolSize, Readiness, Rearm, Recv,
+    Send,
 };
 
 use super::null::MESSAGE;

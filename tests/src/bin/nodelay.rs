@@ -67,12 +67,11 @@ fn measure(nodelay: bool, apart: bool, count: usize) -> io::Result<Duration> {
         }
         aio.submit(conn, Recv::exact(vec![0]), ())?;
         completions(&mut aio, if apart { 3 } else { 2 })?;
-        times.push(began.elapsed());
+        times.push(began.elapsed().as_secs_f64());
     }
     drop(aio);
     server.join().expect("the server does not panic")?;
-    times.sort_unstable();
-    Ok(times[count / 2])
+    Ok(Duration::from_secs_f64(plot::stats::median(times).unwrap_or(0.0)))
 }
 
 fn main() -> io::Result<()> {

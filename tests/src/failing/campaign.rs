@@ -84,15 +84,11 @@ impl FailureTally {
     /// Plays a scenario with two failures, chosen by a seed.
     pub fn pairs(&mut self, calm: &Calm, seed: u64, count: u32, mut on_run: impl FnMut()) {
         let faults: Vec<_> = calm.faults().collect();
-        let mut chance = crate::bytes::Bytes::new(seed);
-        let mut below = |bound: usize| {
-            let word = chance.take(8).try_into().map_or(0, u64::from_le_bytes);
-            usize::try_from(word % bound as u64).unwrap_or(0)
-        };
+        let mut random = fastrand::Rng::with_seed(seed);
         for _ in 0..count {
             let mut planned = || {
-                let (fault, made) = faults[below(faults.len())];
-                let nth = u32::try_from(below(made as usize)).unwrap_or(0) + 1;
+                let (fault, made) = faults[random.usize(..faults.len())];
+                let nth = random.u32(..made) + 1;
                 Planned::new(nth, fault)
             };
             let plan = [planned(), planned()];

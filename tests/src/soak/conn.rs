@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aio::{Buffer, Completion, ConnId, Deadline, Done, OpError, OpId, Operation, Parts, Recv, Request, Send};
 use aio::{Shutdown, SystemErrorKind};
+use fastrand::Rng;
 
 use super::Side;
 use super::chance::Chance;
@@ -107,13 +108,13 @@ impl SoakConn {
     }
 
     /// The next receive, if one is due.
-    pub(super) fn receive(&self, chance: &mut Chance) -> Option<Request<Ctx>> {
+    pub(super) fn receive(&self, chance: &mut Rng) -> Option<Request<Ctx>> {
         if self.heard_end || self.ops[RECEIVE].is_some() || self.rest.is_some() && self.echoes() {
             return None;
         }
         let size = chance.size(PIECE_MAX);
         let left = usize::try_from(self.unheard).unwrap_or(usize::MAX);
-        let recv = match chance.below(5) {
+        let recv = match chance.u64(..5) {
             0 => Recv::into(vec![0; size]),
             1 if left > 0 && !self.echoes() => Recv::exact(vec![0; size.min(left)]),
             2 => Recv::into(parts(&vec![0; size], chance)),
@@ -123,7 +124,7 @@ impl SoakConn {
     }
 
     /// The next send, or the end of what is sent, if one is due.
-    pub(super) fn send(&mut self, chance: &mut Chance) -> Option<(Request<Ctx>, Ctx)> {
+    pub(super) fn send(&mut self, chance: &mut Rng) -> Option<(Request<Ctx>, Ctx)> {
         if self.shut || self.ops[SEND].is_some() {
             return None;
         }
@@ -250,7 +251,7 @@ impl Piece {
 }
 
 /// An operation, one in so many with a deadline that may come too soon.
-fn hurried(op: impl Operation<Ctx>, one_in: u64, span_us_max: usize, chance: &mut Chance) -> Request<Ctx> {
+fn hurried(op: impl Operation<Ctx>, one_in: u64, span_us_max: usize, chance: &mut Rng) -> Request<Ctx> {
     let request = op.into_request();
     if !chance.one_in(one_in) {
         return request;
@@ -259,7 +260,7 @@ fn hurried(op: impl Operation<Ctx>, one_in: u64, span_us_max: usize, chance: &mu
 }
 
 /// The same bytes in a few parts.
-fn parts(bytes: &[u8], chance: &mut Chance) -> Buffer {
+fn parts(bytes: &[u8], chance: &mut Rng) -> Buffer {
     let piece = chance.size(bytes.len()).max(bytes.len() / 8).max(1);
     let parts: Parts = bytes.chunks(piece).map(|part| Buffer::from(part.to_vec())).collect();
     parts.into()
@@ -296,8 +297,8 @@ impl Crowd {
     }
 
     /// Any of them.
-    pub(super) fn any(&mut self, chance: &mut Chance) -> Option<(ConnId, &mut SoakConn)> {
-        let place = usize::try_from(chance.below(self.ids.len().max(1) as u64)).unwrap_or(0);
+    pub(super) fn any(&mut self, chance: &mut Rng) -> Option<(ConnId, &mut SoakConn)> {
+        let place = chance.usize(..self.ids.len().max(1));
         let id = *self.ids.get(place)?;
         self.get_mut(id).map(|conn| (id, conn))
     }

@@ -1,6 +1,8 @@
 //! What a client tells the server first: what the two streams of the connection are to be, and what is to
 //! become of it.
 
+use fastrand::Rng;
+
 use super::Side;
 use super::chance::Chance;
 
@@ -36,9 +38,9 @@ impl Head {
     pub(super) const BYTES: usize = 8 * 5;
 
     /// The head of another client.
-    pub(super) fn draw(chance: &mut Chance) -> Head {
-        let after = u8::try_from(chance.below(24)).unwrap_or(0);
-        let fate = match chance.below(8) {
+    pub(super) fn draw(chance: &mut Rng) -> Head {
+        let after = chance.u8(..24);
+        let fate = match chance.u64(..8) {
             0 => StreamFate::BrokenOff(Side::Client, after),
             1 => StreamFate::BrokenOff(Side::Server, after),
             _ => StreamFate::Whole,
@@ -46,7 +48,7 @@ impl Head {
         let echo = chance.one_in(2);
         let up = length(chance);
         let down = if echo { up } else { length(chance) };
-        Head { echo, fate, seed: chance.any(), up, down }
+        Head { echo, fate, seed: chance.u64(..), up, down }
     }
 
     /// The seed of what a side sends.
@@ -85,10 +87,10 @@ impl Head {
 }
 
 /// How long a stream is: some have nothing to say, others more than the sockets hold.
-fn length(chance: &mut Chance) -> u64 {
-    match chance.below(16) {
+fn length(chance: &mut Rng) -> u64 {
+    match chance.u64(..16) {
         0 => 0,
-        1..4 => chance.below(1 << 20),
+        1..4 => chance.u64(..1 << 20),
         _ => chance.size(32 << 10) as u64,
     }
 }
@@ -99,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_head_is_read_as_it_was_written_and_garbage_is_none() {
-        let mut chance = Chance::new(1);
+        let mut chance = Rng::with_seed(1);
         for _ in 0..1000 {
             let head = Head::draw(&mut chance);
             let mut bytes = head.to_bytes();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use fastrand::Rng;
 use socket2::SockRef;
 
 use super::Side;
@@ -18,7 +19,7 @@ use crate::bytes::Bytes;
 
 /// Vandalizes until the soak ends: how many connections it made.
 pub(super) fn run(seed: u64, control: &Arc<Control>, addresses: &Addresses) -> u64 {
-    let (mut chance, mut connections) = (Chance::new(seed ^ 0xBAD), 0);
+    let (mut chance, mut connections) = (Rng::with_seed(seed ^ 0xBAD), 0);
     while control.phase() == SoakPhase::Run {
         // Whatever fails, it is what was to be expected of such connections; the server's account tells.
         connections += u64::from(visit(&mut chance, addresses).is_ok());
@@ -27,7 +28,7 @@ pub(super) fn run(seed: u64, control: &Arc<Control>, addresses: &Addresses) -> u
     connections
 }
 
-fn visit(chance: &mut Chance, addresses: &Addresses) -> io::Result<()> {
+fn visit(chance: &mut Rng, addresses: &Addresses) -> io::Result<()> {
     let mut stream = TcpStream::connect(addresses.tcp)?;
     stream.set_read_timeout(Some(Duration::from_millis(100)))?;
     stream.set_write_timeout(Some(Duration::from_millis(100)))?;
@@ -36,8 +37,8 @@ fn visit(chance: &mut Chance, addresses: &Addresses) -> io::Result<()> {
         SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
     }
     let echo = chance.one_in(2);
-    let head = Head { echo, fate: StreamFate::Wild, seed: chance.any(), up: 1 << 30, down: 1 << 30 };
-    match chance.below(6) {
+    let head = Head { echo, fate: StreamFate::Wild, seed: chance.u64(..), up: 1 << 30, down: 1 << 30 };
+    match chance.u64(..6) {
         0 => {}
         1 => stream.write_all(&head.to_bytes()[..chance.size(Head::BYTES - 1)])?,
         2 => stream.write_all(&Bytes::new(head.seed).take(64 << 10))?,

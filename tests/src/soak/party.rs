@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use aio::{Accept, Buffer, Close, Completion, ConnId, Counters, Done, Limit, OpError};
 use aio::{OpId, Operation, Proactor, Recv, Request, Sleep, SubmitErrorKind};
+use fastrand::Rng;
 use serde::Serialize;
 
 use super::chance::Chance;
@@ -95,7 +96,7 @@ pub(super) struct Party {
     entries: Entries<Ctx>,
     violations: Violations,
     crowd: Crowd,
-    chance: Chance,
+    chance: Rng,
     tally: PartyTally,
     /// As many connections as the client holds.
     target: usize,
@@ -173,7 +174,7 @@ impl Party {
             entries: Entries::default(),
             violations: Violations::default(),
             crowd: Crowd::default(),
-            chance: Chance::new(plan.seed.wrapping_add(side as u64)),
+            chance: Rng::with_seed(plan.seed.wrapping_add(side as u64)),
             tally: PartyTally::default(),
             target: plan.connections as usize,
             connecting: 0,
@@ -391,7 +392,7 @@ impl Party {
         if self.control.phase() != SoakPhase::Run || !self.chance.one_in(one_in) {
             return self.go(id, direction);
         }
-        let span = Duration::from_micros(self.chance.below(self.pause_max_us));
+        let span = Duration::from_micros(self.chance.u64(..self.pause_max_us));
         let pause = self.submit(self.aio.own(), Sleep::new(span), Ctx::Pause(id, direction));
         if let Some(conn) = self.crowd.get_mut(id) {
             conn.pauses[direction] = pause;
@@ -410,7 +411,7 @@ impl Party {
 
     fn close(&mut self, id: ConnId) {
         let span = Duration::from_millis(self.chance.size(200) as u64);
-        let close = match self.chance.below(4) {
+        let close = match self.chance.u64(..4) {
             0 => {
                 self.aio.close(id);
                 return;

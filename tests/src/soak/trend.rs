@@ -1,5 +1,6 @@
 //! Whether a gauge grows: its slope by least squares, and by a way that outliers do not bend.
 
+use plot::stats::median;
 use serde::Serialize;
 
 /// How a gauge went on after the warm-up.
@@ -26,9 +27,9 @@ impl Trend {
     /// The trend of a gauge, from points in seconds and its unit. `noise` is how much it may seem to grow: so
     /// much at any rate, and such a share of its median.
     pub(super) fn of(gauge: &'static str, points: &[(f64, f64)], noise: Option<(f64, f64)>) -> Trend {
-        let mut values: Vec<f64> = points.iter().map(|point| point.1).collect();
+        let values = || points.iter().map(|point| point.1);
         let span = points.last().map_or(0.0, |last| last.0 - points[0].0);
-        let (median, max) = (median(&mut values), values.last().copied().unwrap_or(0.0));
+        let (median, max) = (median(values()).unwrap_or(0.0), values().fold(0.0, f64::max));
         let robust = theil_sen(points);
         Trend {
             gauge,
@@ -45,12 +46,6 @@ impl Trend {
     pub fn holds(&self) -> bool {
         self.growth_max.is_none_or(|max| self.growth <= max)
     }
-}
-
-/// Sorts values, and says which stands in the middle; zero if there are none.
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(0.0)
 }
 
 fn least_squares(points: &[(f64, f64)]) -> f64 {
@@ -73,7 +68,7 @@ fn theil_sen(points: &[(f64, f64)]) -> f64 {
     for (index, a) in points.iter().enumerate() {
         slopes.extend(points[index + 1..].iter().map(|b| (b.1 - a.1) / (b.0 - a.0)));
     }
-    median(&mut slopes)
+    median(slopes).unwrap_or(0.0)
 }
 
 #[cfg(test)]

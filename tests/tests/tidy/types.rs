@@ -10,7 +10,6 @@ const TO_MEND: &[&str] = &[
     "Belief",
     "Buffer",
     "Call",
-    "Chance",
     "Clock",
     "Completion",
     "Direction",
@@ -48,7 +47,8 @@ const TO_MEND: &[&str] = &[
 ];
 
 /// The crates; what they define outside of these folders is nobody else's concern.
-const SOURCES: &[&str] = &["aio-model/src", "aio-sys/src", "aio/src", "bench/src", "sim/src", "tests/src"];
+const SOURCES: &[&str] =
+    &["aio-model/src", "aio-sys/src", "aio/src", "bench/src", "plot/src", "sim/src", "tests/src"];
 
 /// Files that stand in for another one, and define the same, where a feature is off.
 const STAND_INS: &[&str] = &["aio/src/untraced.rs"];

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aio::{Address, Buffer, Connect, Deadline, Sleep};
 
+use super::super::chance::Chance;
 use super::super::control::SoakPhase;
 use super::super::{Sabotage, Side};
 use super::{Ctx, HEAD_PATIENCE, Party, TICK};
@@ -75,7 +76,7 @@ impl Party {
         let Some((id, conn)) = self.crowd.any(&mut self.chance) else { return };
         let ops = conn.ops;
         // They may have ended in this very turn, which does not matter.
-        match self.chance.below(4) {
+        match self.chance.u64(..4) {
             0 => drop(self.aio.cancel_all(id)),
             1 | 2 => {
                 let _ = ops[usize::from(self.chance.one_in(2))].map(|op| self.aio.cancel(op));
