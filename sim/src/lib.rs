@@ -52,6 +52,7 @@ pub use world::choice::{Choice, Draw, Odds};
 pub use world::dial::Answer;
 pub use world::engine::{Direction, EngineKind};
 pub use world::faults::{Fault, Faults};
+pub use world::known_readiness::KnownReadiness;
 pub use world::link::{Change, Condition, Family, Side};
 pub use world::net::{Net, SimSocket};
 pub use world::os::{SimOs, SimWaker};

@@ -1,15 +1,16 @@
 //! Known readiness: what the model would know of each direction, from the answers and events that it got.
 //!
 //! These are the model's rules in their plainest form, and the only ones that it relies on. A direction that
-//! is not known to be ready is never tried again before an event; so if the kernel is ready, one must
-//! come.
+//! is not known to be ready is not tried again before an event; so if it is ready, one must come. This is
+//! held against the simulated system in `sim_contract`, and against the kernel in the conformance tests.
 
 use aio_model::{Outcome, Readiness, Rearm};
-use sim::Direction;
+
+use crate::world::engine::Direction;
 
 /// What is known of one direction.
 #[derive(Debug, Clone, Copy)]
-struct Lane {
+struct Known {
     ready: bool,
     /// More than bytes may be waiting: a short transfer proves nothing.
     end_hinted: bool,
@@ -19,13 +20,13 @@ struct Lane {
 #[derive(Debug, Clone)]
 pub struct KnownReadiness {
     rearm: Rearm,
-    lanes: [Lane; 2],
+    lanes: [Known; 2],
 }
 
 impl KnownReadiness {
     /// At first: a receive waits for an event, a send is tried at once.
     pub fn new(rearm: Rearm) -> KnownReadiness {
-        let lane = |ready| Lane { ready, end_hinted: false };
+        let lane = |ready| Known { ready, end_hinted: false };
         KnownReadiness { rearm, lanes: [lane(false), lane(true)] }
     }
 
@@ -47,7 +48,7 @@ impl KnownReadiness {
     pub fn on_outcome(&mut self, direction: Direction, bytes_max: usize, outcome: Outcome) {
         let lane = &mut self.lanes[direction as usize];
         match outcome {
-            Outcome::WouldBlock => *lane = Lane { ready: false, end_hinted: false },
+            Outcome::WouldBlock => *lane = Known { ready: false, end_hinted: false },
             // A short transfer proves that there is no more.
             Outcome::Transferred(count) if (1..bytes_max).contains(&count) => {
                 lane.ready &= self.rearm == Rearm::OnWouldBlock || lane.end_hinted;

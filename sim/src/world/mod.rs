@@ -14,8 +14,7 @@ pub(crate) mod engine;
 mod engine_tests;
 pub(crate) mod errno;
 pub(crate) mod faults;
-#[cfg(test)]
-mod honesty;
+pub(crate) mod known_readiness;
 pub(crate) mod link;
 pub(crate) mod names;
 pub(crate) mod net;
@@ -26,6 +25,8 @@ pub mod pattern;
 pub(crate) mod peer;
 pub(crate) mod pieces;
 pub(crate) mod pipe;
+#[cfg(test)]
+mod sim_contract;
 pub(crate) mod socket;
 pub(crate) mod state;
 #[cfg(test)]

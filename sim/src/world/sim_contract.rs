@@ -1,17 +1,17 @@
 //! Whether the simulated system keeps the promises that its users rely on, under every mixture of faults.
 //!
-//! The user here is the plainest one that trusts the contract and nothing more: it believes that a direction
-//! is drained when an attempt said so, and tries again only when an event says so. If it ever waits for an
-//! event that is not owed, the system has lied. All bytes must come through, in order, to the end.
+//! The user here is the plainest one that trusts the contract and nothing more: it tries a direction while it
+//! is known to be ready (`known_readiness`). If it ever waits for an event that is not owed, the system is
+//! wrong. All bytes must come through, in order, to the end.
 
 use std::collections::BTreeMap;
 
-use aio_model::{ConnId, Outcome, Readiness, Rearm, Syscall, System};
+use aio_model::{ConnId, Outcome, Readiness, Syscall, System};
 
 use crate::world::choice::Choice;
 use crate::world::engine::{Direction, EngineKind};
-use crate::world::faults::Fault;
-use crate::world::faults::Faults;
+use crate::world::faults::{Fault, Faults};
+use crate::world::known_readiness::KnownReadiness;
 use crate::world::net::Net;
 use crate::world::pattern;
 use crate::world::peer::PeerId;
@@ -21,10 +21,7 @@ use crate::world::testing::Rig;
 #[derive(Debug)]
 struct Echo {
     peer: PeerId,
-    readable: bool,
-    writable: bool,
-    /// More than bytes may be waiting.
-    hints_end: bool,
+    known: KnownReadiness,
     unsent: Vec<u8>,
     received: u64,
     over: bool,
@@ -47,21 +44,28 @@ enum Broken {
 struct User {
     rig: Rig,
     broken: Broken,
-    rearm: Rearm,
+    engine: EngineKind,
     echoes: BTreeMap<ConnId, Echo>,
 }
 
 impl User {
     fn new(choice: Choice, engine: EngineKind, broken: Broken) -> User {
         let rig = Rig::new(Net::new(choice, Faults::NONE), engine);
-        User { rearm: engine.rearm(), rig, broken, echoes: BTreeMap::new() }
+        User { rig, broken, engine, echoes: BTreeMap::new() }
     }
 
     fn on_event(&mut self, conn: ConnId, readiness: Readiness) {
+        let plain = |wakes, readiness| if wakes { readiness } else { Readiness::NONE };
+        let told = match self.broken {
+            Broken::HintsIgnored => {
+                plain(readiness.wakes_receive(), Readiness::READABLE)
+                    | plain(readiness.wakes_send(), Readiness::WRITABLE)
+            }
+            Broken::WritesForgotten => plain(readiness.wakes_receive(), Readiness::READABLE),
+            _ => readiness,
+        };
         if let Some(echo) = self.echoes.get_mut(&conn) {
-            echo.readable |= readiness.wakes_receive();
-            echo.writable |= readiness.wakes_send() && self.broken != Broken::WritesForgotten;
-            echo.hints_end |= readiness.hints_end();
+            echo.known.on_event(told);
         }
     }
 
@@ -71,10 +75,16 @@ impl User {
         if echo.over {
             return;
         }
-        if echo.readable && echo.unsent.is_empty() {
+        if echo.known.is_ready(Direction::Receive) && echo.unsent.is_empty() {
             let mut buffer = [0; 64];
             let size = 1 + self.rig.net.choose(|choice| choice.index(64));
             let outcome = self.rig.os.perform(Syscall::Recv { conn, buffer: &mut buffer[..size] });
+            match (self.broken, outcome) {
+                (Broken::PartialReads, Outcome::Transferred(count) | Outcome::Partial(count)) => {
+                    echo.known.on_outcome(Direction::Receive, size + 1, Outcome::Transferred(count));
+                }
+                _ => echo.known.on_outcome(Direction::Receive, size, outcome),
+            }
             match outcome {
                 Outcome::Transferred(0) => echo.over = true,
                 Outcome::Transferred(count) | Outcome::Partial(count) => {
@@ -84,24 +94,17 @@ impl User {
                     assert_eq!(mismatch, None, "{conn} received what was not sent");
                     echo.received += count as u64;
                     echo.unsent.extend(&buffer[..count]);
-                    let partial = outcome == Outcome::Partial(count);
-                    let full = (count == size || partial) && self.broken != Broken::PartialReads;
-                    let hinted = echo.hints_end && self.broken != Broken::HintsIgnored;
-                    echo.readable = full || self.rearm == Rearm::OnWouldBlock || hinted;
                 }
-                Outcome::WouldBlock => (echo.readable, echo.hints_end) = (false, false),
-                Outcome::Interrupted | Outcome::Exhausted(_) => {}
+                Outcome::WouldBlock | Outcome::Interrupted | Outcome::Exhausted(_) => {}
                 Outcome::Failed(_) | Outcome::Refused(_) | Outcome::Done => echo.over = true,
             }
         }
-        if echo.writable && !echo.unsent.is_empty() {
-            match self.rig.os.perform(Syscall::Send { conn, bytes: &echo.unsent }) {
-                Outcome::Transferred(count) => {
-                    echo.unsent.drain(..count);
-                    echo.writable = echo.unsent.is_empty() || self.rearm == Rearm::OnWouldBlock;
-                }
-                Outcome::WouldBlock => echo.writable = false,
-                Outcome::Interrupted | Outcome::Exhausted(_) => {}
+        if echo.known.is_ready(Direction::Send) && !echo.unsent.is_empty() {
+            let outcome = self.rig.os.perform(Syscall::Send { conn, bytes: &echo.unsent });
+            echo.known.on_outcome(Direction::Send, echo.unsent.len(), outcome);
+            match outcome {
+                Outcome::Transferred(count) => drop(echo.unsent.drain(..count)),
+                Outcome::WouldBlock | Outcome::Interrupted | Outcome::Exhausted(_) => {}
                 Outcome::Failed(_) | Outcome::Refused(_) | Outcome::Done | Outcome::Partial(_) => {
                     echo.over = true;
                 }
@@ -114,12 +117,10 @@ impl User {
     fn check(&self, conn: ConnId) {
         let echo = &self.echoes[&conn];
         let condition = self.rig.net.condition(conn).expect("it is open");
-        let debts = [
-            (echo.readable, condition.receives(), Direction::Receive),
-            (echo.writable, condition.sends(), Direction::Send),
-        ];
-        for (believes, is_ready, direction) in debts {
-            let fine = believes || !is_ready || self.rig.net.edge_debt(conn, direction);
+        let directions = [(Direction::Receive, condition.receives()), (Direction::Send, condition.sends())];
+        for (direction, is_ready) in directions {
+            let known = echo.known.is_ready(direction);
+            let fine = known || !is_ready || self.rig.net.edge_debt(conn, direction);
             assert!(fine, "{conn} would wait for ever to {direction:?}: {echo:?}, {condition:?}");
         }
     }
@@ -128,15 +129,8 @@ impl User {
         let Ok((peer, socket)) = self.rig.net.pair() else { return };
         let conn = self.rig.ids.open();
         if self.rig.os.adopt(conn, socket).is_ok() {
-            let echo = Echo {
-                peer,
-                readable: false,
-                writable: true,
-                hints_end: false,
-                unsent: Vec::new(),
-                received: 0,
-                over: false,
-            };
+            let known = KnownReadiness::new(self.engine.rearm());
+            let echo = Echo { peer, known, unsent: Vec::new(), received: 0, over: false };
             self.echoes.insert(conn, echo);
         }
     }

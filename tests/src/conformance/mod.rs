@@ -4,7 +4,7 @@
 //! ```text
 //!   seed ──▶ script ──▶ real ──▶ history ──▶ follow ──▶ a difference, or none
 //!                        │ kernel              │ simulator
-//!                        └▶ known_readiness       └▶ steered to where the kernel went
+//!                        └▶ KnownReadiness    └▶ steered to where the kernel went
 //! ```
 //!
 //! A [script](Script) is a list of steps of both ends of a few connections. It is played on real sockets, and
@@ -14,11 +14,11 @@
 //! it answers something else all the same, that is a difference: a thing that happens and that no simulated
 //! run has. What is allowed is thus the simulator itself, not a second description of it.
 //!
-//! Events are held to more than that. While the kernel is played, the [known readiness](known_readiness) is
-//! kept as the model keeps it: a direction is drained when an answer said so, and ready again when an event
-//! said so. If the kernel is ready and it is not known to be, an event has to come ([`History::broken`] if
-//! none does). And what the simulator promises, the kernel must give: an edge that only the simulator has is
-//! a difference too.
+//! Events are held to more than that. While the kernel is played, the
+//! [known readiness](sim::KnownReadiness) is kept as the model keeps it: a direction is drained when an answer
+//! said so, and ready again when an event said so. If the kernel is ready and it is not known to be, an event
+//! has to come ([`History::broken`] if none does). And what the simulator promises, the kernel must give: an
+//! edge that only the simulator has is a difference too.
 //!
 //! Half of the scripts are disturbed: the peer breaks a connection off, and calls and a stranger who asks for
 //! `SO_ERROR` follow in any order, as the kernel tells an error once; signals interrupt the thread; this end
@@ -32,7 +32,6 @@
 //! | `book` | which step makes sense when, and what to do for it |
 //! | `caller` | the calls of either system, in few words |
 //! | `real` | scripts on real sockets; in it `hosts`, who listens, `promises`, what the kernel owes, and `others` and `signals`, who disturb |
-//! | `known_readiness` | what the model would know of each direction |
 //! | `follow` | histories in the simulator |
 //! | `campaign` | many scripts: counted, compared, and made short when they differ |
 
@@ -41,7 +40,6 @@ mod caller;
 pub mod campaign;
 pub mod follow;
 pub mod history;
-pub mod known_readiness;
 pub mod real;
 pub mod script;
 

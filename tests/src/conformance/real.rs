@@ -11,13 +11,12 @@ use std::time::Duration;
 
 use aio::Os;
 use aio_model::{ConnId, Instant, Outcome, Readiness, Syscall, System, SystemErrorKind, Target};
-use sim::{Direction, Side, pattern};
+use sim::{Direction, KnownReadiness, Side, pattern};
 use socket2::Socket;
 
 use crate::conformance::book::{Book, goes_on};
 use crate::conformance::caller::{Caller, count};
 use crate::conformance::history::{Deed, History, Number, PeerSaw, Seen};
-use crate::conformance::known_readiness::KnownReadiness;
 use crate::conformance::script::Script;
 use crate::pair::Family;
 
