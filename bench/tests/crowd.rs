@@ -38,7 +38,10 @@ fn crowd(connections: u32, recv: impl Fn() -> Recv) -> (Proactor<u32, Null>, f64
 
 /// They do wait, none with a buffer, and the deadline of each comes when it is due.
 fn all_end(mut aio: Proactor<u32, Null>, connections: u32) {
-    assert_eq!((aio.stats().connections, aio.stats().credits, aio.stats().leases), (connections, connections, 0));
+    assert_eq!(
+        (aio.stats().connections, aio.stats().credits, aio.stats().leases),
+        (connections, connections, 0)
+    );
     let mut batch: Vec<Completion<u32>> = Vec::with_capacity(connections as usize);
     aio.system_mut().pass(DEADLINE - Duration::from_millis(1));
     assert!(aio.turn(&mut batch, Some(Duration::ZERO)).unwrap());

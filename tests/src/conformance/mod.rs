@@ -14,11 +14,11 @@
 //! it answers something else all the same, that is a difference: a thing that happens and that no simulated
 //! run has. What is allowed is thus the simulator itself, not a second description of it.
 //!
-//! Events are held to more than that. While the kernel is played, the
-//! [known readiness](sim::KnownReadiness) is kept as the model keeps it: a direction is drained when an answer
-//! said so, and ready again when an event said so. If the kernel is ready and it is not known to be, an event
-//! has to come ([`History::broken`] if none does). And what the simulator promises, the kernel must give: an
-//! edge that only the simulator has is a difference too.
+//! Events are held to more than that. While the kernel is played, [`KnownReadiness`](sim::KnownReadiness) is
+//! kept as the model keeps it: a direction is drained when an answer said so, and ready again when an event
+//! said so. If the kernel is ready and it is not known to be, an event has to come ([`History::broken`] if
+//! none does). And what the simulator promises, the kernel must give: an edge that only the simulator has is
+//! a difference too.
 //!
 //! Half of the scripts are disturbed: the peer breaks a connection off, and calls and a stranger who asks for
 //! `SO_ERROR` follow in any order, as the kernel tells an error once; signals interrupt the thread; this end
