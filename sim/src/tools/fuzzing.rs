@@ -15,7 +15,6 @@ macro_rules! ensure {
     };
 }
 
-mod pool;
 #[cfg(test)]
 mod property;
 mod script;
@@ -23,7 +22,6 @@ mod slab;
 mod slices;
 mod timers;
 
-pub use pool::pool;
 pub use script::{Machine, Observed, observe, script};
 pub use slab::slab;
 pub use slices::slices;
@@ -39,8 +37,7 @@ pub type Verdict = Result<(), String>;
 pub type Target = (&'static str, fn(&[u8]) -> Verdict);
 
 /// Every property.
-pub const TARGETS: [Target; 6] = [
-    ("pool", pool),
+pub const TARGETS: [Target; 5] = [
     ("script", script),
     ("slab", slab),
     ("slices", slices),
