@@ -73,7 +73,7 @@ pub struct Copy {
 }
 
 /// What a copy needs of the workspace.
-const PARTS: &[&str] = &["Cargo.toml", "Cargo.lock", "aio-model", "aio-sys", "aio", "plot", "sim", "tests"];
+const PARTS: &[&str] = &["Cargo.toml", "Cargo.lock", "aio-model", "aio-sys", "aio", "sim", "tests"];
 
 /// Patches with a defect, and what is to be said of each: one that does not apply, one that does not compile.
 const CANARIES: [(&str, &str); 2] = [

@@ -37,13 +37,8 @@ pub type Verdict = Result<(), String>;
 pub type Target = (&'static str, fn(&[u8]) -> Verdict);
 
 /// Every property.
-pub const TARGETS: [Target; 5] = [
-    ("script", script),
-    ("slab", slab),
-    ("slices", slices),
-    ("tape", tape),
-    ("timers", timers),
-];
+pub const TARGETS: [Target; 5] =
+    [("script", script), ("slab", slab), ("slices", slices), ("tape", tape), ("timers", timers)];
 
 /// The contract holds in the simulator, whatever chance does.
 ///

@@ -7,7 +7,7 @@ use crate::sources::{all_files, comment, files, read, root};
 
 /// The folders of a repository that paths in documents begin with.
 const FOLDERS: &[&str] =
-    &[".ci/", ".cargo/", "aio/", "aio-model/", "aio-sys/", "bench/", "fuzz/", "plot/", "sim/", "tests/"];
+    &[".ci/", ".cargo/", "aio/", "aio-model/", "aio-sys/", "bench/", "fuzz/", "sim/", "tests/"];
 
 /// Folders that exist once a tool has run.
 const GENERATED: &[&str] = &["fuzz/artifacts", "fuzz/coverage", "sim/tests/proptest-regressions"];

@@ -48,7 +48,7 @@ const TO_MEND: &[&str] = &[
 
 /// The crates; what they define outside of these folders is nobody else's concern.
 const SOURCES: &[&str] =
-    &["aio-model/src", "aio-sys/src", "aio/src", "bench/src", "plot/src", "sim/src", "tests/src"];
+    &["aio-model/src", "aio-sys/src", "aio/src", "bench/src", "sim/src", "tests/plot/src", "tests/src"];
 
 /// Files that stand in for another one, and define the same, where a feature is off.
 const STAND_INS: &[&str] = &["aio/src/untraced.rs"];
