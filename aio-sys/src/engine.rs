@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_wait_does_not_take_in_comes_with_the_next_ones() {
+    fn what_a_wait_has_no_room_for_comes_with_the_next_ones() {
         for most in [1, 2, 64] {
             let (mut engine, mut ids) = (Engine::new().unwrap(), Ids::default());
             let sockets: Vec<_> =

@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_for_nothing_is_not_woken() {
+    fn one_that_waits_for_nothing_is_not_woken() {
         explore(|| {
             let (mailbox, rings) = mailbox();
             let poster = post_from_thread(&mailbox, 1);
@@ -187,7 +187,7 @@ mod tests {
         });
     }
 
-    /// A proactor is dropped while leases come home: each is kept nowhere.
+    /// A proactor is dropped while leases are returned: the memory of each is freed.
     #[test]
     fn a_closed_mailbox_keeps_nothing() {
         explore(|| {

@@ -1,4 +1,4 @@
-//! The proactor: a model, a system, and the mailbox for what comes home from other threads.
+//! The proactor: a model, a system, and the mailbox for what is returned from other threads.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::mailbox::Mailbox;
 use crate::realm;
 use crate::traced::{self, Listeners, Spans};
 
-/// As many leases come home at once, even if there is no memory for more.
+/// As many leases can be returned at once, even if there is no memory for more.
 const FETCHED_MIN: usize = 64;
 
 /// How many completions a turn delivers into a vector without free capacity.

@@ -49,7 +49,7 @@ pub use judge::{episode, oracle, probes, reference};
 #[cfg(feature = "tools")]
 pub use tools::{bugs, campaign, exhaust, fuzzing, summary};
 pub use world::choice::{Choice, Draw, Odds};
-pub use world::dial::Answer;
+pub use world::connecting::Answer;
 pub use world::engine::{Direction, EngineKind};
 pub use world::faults::{Fault, Faults};
 pub use world::known_readiness::KnownReadiness;

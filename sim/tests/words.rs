@@ -158,7 +158,7 @@ fn addresses_are_made_from_what_programs_have_and_read_as_people_write_them() {
 }
 
 #[test]
-fn deadlines_are_set_on_every_noun() {
+fn deadlines_are_set_on_every_operation() {
     let (mut model, _) = model();
     let (conn, listener) = (model.open(Kind::Stream).unwrap(), model.open(Kind::Listener).unwrap());
     let at = |millis: u32| Instant::ZERO + MS * millis;

@@ -12,7 +12,7 @@ use aio::{
     SubmitErrorKind, System,
 };
 
-pub use entries::{Booked, Kind};
+pub use entries::{Booked, EntryKind};
 pub(crate) use entries::{Entries, Held, LedgerEntry};
 
 /// How long to wait for what should come at once: for ever, but a test that hangs must end.

@@ -137,8 +137,8 @@ fn whatever_it_fails_with_is_named_and_nothing_is_left() {
 
 #[test]
 fn a_socket_that_finds_itself_is_refused() {
-    // From a port to the same port: what happens by chance when a local port is dialled that nobody listens
-    // on.
+    // From a port to the same port: what happens by chance when a connect goes to a local port that nobody
+    // listens on.
     let port = listen().unwrap().local_addr().unwrap();
     assert_eq!(failure(connect(Connect::to(port).from(port))), SystemErrorKind::SelfConnected);
 }

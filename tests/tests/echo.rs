@@ -36,7 +36,7 @@ fn ping_pong(address: SocketAddr, seed: u64, total: usize, piece: usize) -> io::
 }
 
 #[test]
-fn a_hundred_mebibytes_through_one_connection_come_back_identical() {
+fn a_hundred_mebibytes_through_one_connection_return_identical() {
     let server = server();
     let mut stream = TcpStream::connect(server.address()).unwrap();
     let mut reader = stream.try_clone().unwrap();

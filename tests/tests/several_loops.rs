@@ -55,7 +55,7 @@ fn the_others_go_on_when_a_loop_ends() {
 }
 
 #[test]
-fn whoever_does_not_say_so_has_its_port_alone() {
+fn a_listener_that_does_not_say_so_has_its_port_alone() {
     let alone = listen().unwrap();
     let error = listen_beside(alone.local_addr().unwrap().port()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AddrInUse);

@@ -35,7 +35,7 @@ pub const CLIENT_CALLS: [&str; 2] = ["readv", "writev"];
 /// A server, and one turn of it at a time.
 enum Server {
     Mio(mio_raw::Echo),
-    Aio(Box<aio_echo::Echo>),
+    Aio(Box<aio_echo::AioEcho>),
     Canary(mio_raw::Echo),
 }
 
@@ -73,9 +73,11 @@ pub fn run(peer: &str, rounds: usize) -> io::Result<u64> {
     let address = listener.local_addr()?;
     let mut server = match peer {
         peers::BASELINE => Server::Mio(mio_raw::Echo::new(listener, BUFFER)?),
-        "aio" => Server::Aio(Box::new(aio_echo::Echo::new(listener, BUFFER, EchoMode::default())?)),
-        "aio_dropping" => Server::Aio(Box::new(aio_echo::Echo::new(listener, BUFFER, EchoMode::DROPS)?)),
-        "aio_deadline" => Server::Aio(Box::new(aio_echo::Echo::new(listener, BUFFER, EchoMode::DEADLINE)?)),
+        "aio" => Server::Aio(Box::new(aio_echo::AioEcho::new(listener, BUFFER, EchoMode::default())?)),
+        "aio_dropping" => Server::Aio(Box::new(aio_echo::AioEcho::new(listener, BUFFER, EchoMode::DROPS)?)),
+        "aio_deadline" => {
+            Server::Aio(Box::new(aio_echo::AioEcho::new(listener, BUFFER, EchoMode::DEADLINE)?))
+        }
         CANARY => Server::Canary(mio_raw::Echo::new(listener, BUFFER)?),
         _ => return Err(io::Error::other(format!("{peer} can not be stepped"))),
     };

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn leases_that_are_dropped_by_another_thread_come_home() {
+    fn leases_that_are_dropped_by_another_thread_are_returned() {
         let mut abroad = Abroad::new(50);
         assert_eq!((0..100).map(|_| abroad.receive()).sum::<u64>(), 5000);
     }

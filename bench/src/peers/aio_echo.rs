@@ -40,7 +40,7 @@ impl EchoMode {
 
 /// An echo server that is stepped.
 #[derive(Debug)]
-pub struct Echo {
+pub struct AioEcho {
     aio: Proactor<Ctx>,
     batch: Vec<Completion<Ctx>>,
     manner: EchoMode,
@@ -53,7 +53,7 @@ pub struct Echo {
 /// When epoll fails.
 pub(super) fn serve(listen: &ListenAddress, options: &ServeOptions) -> io::Result<()> {
     match options.service {
-        Service::Echo => run(Echo::new(listen.open()?, options.buffer, EchoMode::default())?),
+        Service::Echo => run(AioEcho::new(listen.open()?, options.buffer, EchoMode::default())?),
         Service::Broadcast => aio_broadcast::serve(listen, options),
         Service::Proxy => aio_proxy::serve(listen, options),
     }
@@ -65,7 +65,7 @@ pub(super) fn serve(listen: &ListenAddress, options: &ServeOptions) -> io::Resul
 ///
 /// When epoll fails.
 pub(super) fn serve_with_deadlines(listen: &ListenAddress, options: &ServeOptions) -> io::Result<()> {
-    run(Echo::new(listen.open()?, options.buffer, EchoMode::DEADLINE)?)
+    run(AioEcho::new(listen.open()?, options.buffer, EchoMode::DEADLINE)?)
 }
 
 /// Serves, for ever; polls before it sleeps, while that pays.
@@ -74,25 +74,25 @@ pub(super) fn serve_with_deadlines(listen: &ListenAddress, options: &ServeOption
 ///
 /// When epoll fails.
 pub(super) fn serve_spinning(listen: &ListenAddress, options: &ServeOptions) -> io::Result<()> {
-    run(Echo::new(listen.open()?, options.buffer, EchoMode::SPIN)?)
+    run(AioEcho::new(listen.open()?, options.buffer, EchoMode::SPIN)?)
 }
 
-fn run(mut echo: Echo) -> io::Result<()> {
+fn run(mut echo: AioEcho) -> io::Result<()> {
     while echo.turn(None)? {}
     Ok(())
 }
 
-impl Echo {
+impl AioEcho {
     /// A server on a listener.
     ///
     /// # Errors
     ///
     /// When the system gives no epoll descriptor.
-    pub fn new(listener: TcpListener, buffer: usize, manner: EchoMode) -> io::Result<Echo> {
+    pub fn new(listener: TcpListener, buffer: usize, manner: EchoMode) -> io::Result<AioEcho> {
         let mut aio = Proactor::<Ctx>::builder().pool(1024, buffer).spin(manner.spin).build()?;
         let listener = aio.adopt(listener)?;
         aio.submit(listener, Accept::many(), Ctx::Accept)?;
-        Ok(Echo { aio, batch: Vec::with_capacity(1024), manner })
+        Ok(AioEcho { aio, batch: Vec::with_capacity(1024), manner })
     }
 
     /// Takes a turn, and handles what it completed.
@@ -102,7 +102,7 @@ impl Echo {
     /// When epoll fails.
     #[inline(never)]
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
-        let Echo { aio, batch, manner: EchoMode { deadline, drops, .. } } = self;
+        let AioEcho { aio, batch, manner: EchoMode { deadline, drops, .. } } = self;
         let goes_on = aio.turn(batch, timeout)?;
         for Completion { context, conn, buffer, result, .. } in batch.drain(..) {
             let (conn, next) = match (context, result) {

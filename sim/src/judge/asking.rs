@@ -13,7 +13,7 @@ use crate::judge::episode::Episode;
 use crate::judge::odd;
 use crate::judge::oracle::{Manner, Refused, Submission, Task};
 use crate::judge::workload::{Workload, remember};
-use crate::world::dial::Answer;
+use crate::world::connecting::Answer;
 use crate::world::link::Side;
 use crate::world::pattern;
 use crate::world::pieces;

@@ -84,7 +84,7 @@ pub(crate) struct Episode {
 const TURNS_TO_SETTLE: u32 = 200_000;
 const TURNS_TO_DRAIN: u32 = 5_000;
 
-/// How often leases come home between two steps of a turn, beside what else the user does there.
+/// How often leases are returned between two steps of a turn, beside what else the user does there.
 const INTERLUDE_FETCHES: u32 = 8;
 
 /// Runs an episode.
@@ -300,7 +300,7 @@ impl Episode {
         self.observe(|observer, scene| observer.rest(scene, &self.net.take_trace()));
     }
 
-    /// Between two steps of a turn: the user may do anything, and leases may come home (C7).
+    /// Between two steps of a turn: the user may do anything, and leases may be returned (C7).
     fn interlude(&mut self) {
         let interludes = self.plan.interludes;
         if !self.net.choose(|choice| choice.chance(interludes)) {

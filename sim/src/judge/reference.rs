@@ -31,7 +31,7 @@ use crate::world::engine::Direction;
 
 pub use buffer::Buffer;
 pub use look::{ConnLook, Gauges, LaneLook, OpLook};
-pub use turn::{Call, World};
+pub use turn::{Call, SystemBelow};
 pub use words::{Completion, Done, Id, Manner, Plan, Refused, Request, Rule, Work};
 
 use time::Alarm;
@@ -411,7 +411,7 @@ impl Reference {
         }
     }
 
-    /// A descriptor was closed: whoever pauses for want of one tries again (K5).
+    /// A descriptor was closed: lanes that pause for want of one try again (K5).
     fn descriptor_closed(&mut self) {
         while let Some(&lane) = self.short.front().or_else(|| self.short_served.front()) {
             self.step_aside(lane);

@@ -34,10 +34,10 @@ use crate::world::choice::Choice;
 pub type Verdict = Result<(), String>;
 
 /// A property, under the name that its target and its folder of seeds have.
-pub type Target = (&'static str, fn(&[u8]) -> Verdict);
+pub type FuzzTarget = (&'static str, fn(&[u8]) -> Verdict);
 
 /// Every property.
-pub const TARGETS: [Target; 5] =
+pub const TARGETS: [FuzzTarget; 5] =
     [("script", script), ("slab", slab), ("slices", slices), ("tape", tape), ("timers", timers)];
 
 /// The contract holds in the simulator, whatever chance does.

@@ -7,10 +7,10 @@ use crate::world::errno::{
     EBADF, ECONNRESET, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC, ENOSYS, EPERM, ETIMEDOUT,
 };
 use crate::world::faults::Fault;
-use crate::world::link::{Family, Handshake, Refusal, Side};
+use crate::world::link::{Family, Handshake, NotMoved, Side};
 use crate::world::names::Known;
 use crate::world::pieces;
-use crate::world::socket::{Endpoint, Seat, Socket, SocketId, What};
+use crate::world::socket::{Endpoint, Registration, Socket, SocketId, What};
 use crate::world::state::{World, condition};
 use crate::world::timing;
 use crate::world::trace::{Call, TraceEntry};
@@ -38,18 +38,18 @@ impl Call {
 
 impl World {
     /// Registers a socket; on refusal it stays what it was.
-    pub(crate) fn adopt(&mut self, seat: Seat, socket: SocketId) -> Result<(), SystemError> {
-        let result = if !self.pollers[seat.poller].names.is_free(seat.conn) {
-            self.violate(WrongCall::NameTaken { conn: seat.conn });
+    pub(crate) fn adopt(&mut self, registration: Registration, socket: SocketId) -> Result<(), SystemError> {
+        let result = if !self.pollers[registration.poller].names.is_free(registration.conn) {
+            self.violate(WrongCall::NameTaken { conn: registration.conn });
             Err(EINVAL)
         } else if self.dice.strikes(Fault::AdoptRefused) {
             Err(*self.dice.choice.pick(&[ENOMEM, ENOSPC]))
         } else {
-            self.seat(socket, seat);
+            self.register(socket, registration);
             Ok(())
         };
         let descriptor = self.socket(socket).descriptor;
-        self.note(TraceEntry::Adopted { conn: seat.conn, socket, descriptor, refused: result.err() });
+        self.note(TraceEntry::Adopted { conn: registration.conn, socket, descriptor, refused: result.err() });
         result
     }
 
@@ -60,7 +60,7 @@ impl World {
         self.run_due();
         let (conn, call) = (syscall.conn(), Call::of(&syscall));
         let outcome = if let Syscall::Connect { target, .. } = syscall {
-            self.dial(Seat { poller, conn }, target)
+            self.perform_connect(Registration { poller, conn }, target)
         } else {
             match self.check(poller, conn, call) {
                 Ok(socket) => self.answer(socket, syscall),
@@ -122,19 +122,19 @@ impl World {
 
     fn answer(&mut self, socket: SocketId, syscall: Syscall<'_>) -> Outcome {
         match (syscall, self.socket(socket)) {
-            (Syscall::Close { conn, reset }, &Socket { seat, .. }) => {
-                debug_assert!(seat.is_none_or(|seat| seat.conn == conn));
+            (Syscall::Close { conn, reset }, &Socket { registration, .. }) => {
+                debug_assert!(registration.is_none_or(|registration| registration.conn == conn));
                 if reset {
                     self.reset_on_close(socket);
                 }
-                match seat {
-                    Some(seat) => self.forget(seat, socket),
+                match registration {
+                    Some(registration) => self.forget(registration, socket),
                     None => self.destroy(socket),
                 }
                 Outcome::Done
             }
-            (Syscall::Accept { conn, .. }, &Socket { seat: Some(seat), .. }) => {
-                self.accept(socket, Seat { poller: seat.poller, conn })
+            (Syscall::Accept { conn, .. }, &Socket { registration: Some(registration), .. }) => {
+                self.accept(socket, Registration { poller: registration.poller, conn })
             }
             (Syscall::Recv { buffer, .. }, &Socket { what: What::Stream(end), .. }) => {
                 self.recv(socket, end, buffer)
@@ -201,9 +201,9 @@ impl World {
 
     /// Would block, whatever is there: no change will tell of it, so the socket is registered anew.
     fn stop_at_mark(&mut self, socket: SocketId) -> Outcome {
-        if let Some(seat) = self.socket(socket).seat {
+        if let Some(registration) = self.socket(socket).registration {
             let condition = condition(&self.sockets, &self.connections, socket);
-            let (now, engine) = (self.clock.now(), &mut self.pollers[seat.poller].engine);
+            let (now, engine) = (self.clock.now(), &mut self.pollers[registration.poller].engine);
             engine.register_anew(socket, Direction::Receive, condition, now, &mut self.dice);
         }
         Outcome::WouldBlock
@@ -257,19 +257,19 @@ impl World {
         }
     }
 
-    fn refuse(&mut self, socket: SocketId, direction: Direction, refusal: Refusal) -> Outcome {
+    fn refuse(&mut self, socket: SocketId, direction: Direction, refusal: NotMoved) -> Outcome {
         match refusal {
-            Refusal::Failed(error) => Outcome::Failed(error),
-            Refusal::WouldBlock => {
-                if let Some(seat) = self.socket(socket).seat {
-                    self.pollers[seat.poller].engine.on_would_block(socket, direction);
+            NotMoved::Failed(error) => Outcome::Failed(error),
+            NotMoved::WouldBlock => {
+                if let Some(registration) = self.socket(socket).registration {
+                    self.pollers[registration.poller].engine.on_would_block(socket, direction);
                 }
                 Outcome::WouldBlock
             }
         }
     }
 
-    fn accept(&mut self, listener: SocketId, seat: Seat) -> Outcome {
+    fn accept(&mut self, listener: SocketId, registration: Registration) -> Outcome {
         if self.dice.strikes(Fault::Interrupted) {
             return Outcome::Interrupted;
         }
@@ -291,7 +291,7 @@ impl World {
             self.hold(listener);
         }
         let Some(link) = self.pop_backlog(listener) else {
-            return self.refuse(listener, Direction::Receive, Refusal::WouldBlock);
+            return self.refuse(listener, Direction::Receive, NotMoved::WouldBlock);
         };
         let end = Endpoint { link, side: Side::Server };
         if self.dice.strikes(Fault::AcceptAborted) {
@@ -303,7 +303,7 @@ impl World {
             return Outcome::Exhausted(*self.dice.choice.pick(&[ENOMEM, ENOSPC]));
         }
         let socket = self.create(What::Stream(end)).expect("a descriptor is free");
-        self.seat(socket, seat);
+        self.register(socket, registration);
         Outcome::Done
     }
 

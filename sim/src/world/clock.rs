@@ -10,16 +10,16 @@ use crate::world::timing;
 
 /// What time it is. The time itself only goes forward; a reading of it may be off.
 #[derive(Debug)]
-pub(crate) struct Clock {
+pub(crate) struct SimClock {
     now: Instant,
 }
 
-impl Clock {
+impl SimClock {
     /// A while after the origin, so that there is something to step back into.
     const START: Instant = Instant::from_nanos(10_000_000_000);
 
-    pub(crate) fn new() -> Clock {
-        Clock { now: Clock::START }
+    pub(crate) fn new() -> SimClock {
+        SimClock { now: SimClock::START }
     }
 
     /// The time, as the network has it.
@@ -66,12 +66,12 @@ mod tests {
     #[test]
     fn time_stands_still_unless_a_fault_or_a_wait_moves_it() {
         let mut dice = Dice::new(Choice::seeded(1), Faults::NONE);
-        let mut clock = Clock::new();
+        let mut clock = SimClock::new();
         clock.tick(&mut dice);
-        assert_eq!(clock.read(&mut dice), Clock::START);
-        clock.advance_to(Clock::START + Duration::from_nanos(1));
+        assert_eq!(clock.read(&mut dice), SimClock::START);
+        clock.advance_to(SimClock::START + Duration::from_nanos(1));
         clock.advance_to(Instant::ZERO);
-        assert_eq!(clock.now(), Clock::START + Duration::from_nanos(1));
+        assert_eq!(clock.now(), SimClock::START + Duration::from_nanos(1));
     }
 
     #[test]
@@ -79,7 +79,7 @@ mod tests {
         let faults =
             Faults { clock_ticks: Odds::one_in(2), clock_backwards: Odds::one_in(2), ..Faults::NONE };
         let mut dice = Dice::new(Choice::seeded(2), faults);
-        let mut clock = Clock::new();
+        let mut clock = SimClock::new();
         let mut stepped_back = 0;
         for _ in 0..100 {
             let before = clock.now();

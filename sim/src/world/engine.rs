@@ -110,16 +110,16 @@ struct Registration {
 
 /// A readiness engine, with the sockets that are registered with it.
 #[derive(Debug)]
-pub(crate) struct Engine {
+pub(crate) struct SimEngine {
     kind: EngineKind,
     /// Indexed by socket.
     registrations: Vec<Option<Registration>>,
     owed: Vec<Owed>,
 }
 
-impl Engine {
-    pub(crate) fn new(kind: EngineKind) -> Engine {
-        Engine { kind, registrations: Vec::new(), owed: Vec::new() }
+impl SimEngine {
+    pub(crate) fn new(kind: EngineKind) -> SimEngine {
+        SimEngine { kind, registrations: Vec::new(), owed: Vec::new() }
     }
 
     /// Watches a socket, and owes an event for what is the case already.

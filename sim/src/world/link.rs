@@ -98,7 +98,7 @@ impl Condition {
 
 /// Why a call did nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum NotMoved {
     WouldBlock,
     Failed(SystemError),
 }
@@ -106,14 +106,14 @@ pub(crate) enum Refusal {
 /// What changed, for whom.
 pub(crate) type News = Vec<(Side, Change)>;
 
-/// Whether a connection that was dialled is there.
+/// Whether a connection that the system makes is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Handshake {
     /// The other has not answered.
     UnderWay,
     /// It has, and nobody has asked what.
     Answered,
-    /// The connection is there; for one that was not dialled, always.
+    /// The connection is there; for one that the system did not make, always.
     Made,
 }
 
@@ -206,7 +206,7 @@ impl Link {
     }
 
     /// Receives at `side`; 0 is the end of the stream.
-    pub(crate) fn receive(&mut self, side: Side, buffer: &mut [u8]) -> Result<usize, Refusal> {
+    pub(crate) fn receive(&mut self, side: Side, buffer: &mut [u8]) -> Result<usize, NotMoved> {
         let incoming = self.sent_by_mut(!side);
         if incoming.arrived() > 0 {
             return Ok(incoming.receive(buffer));
@@ -217,38 +217,38 @@ impl Link {
         }
         let end = self.end_mut(side);
         match end.error.take() {
-            Some(error) => Err(Refusal::Failed(error)),
+            Some(error) => Err(NotMoved::Failed(error)),
             None if end.dead || ended => Ok(0),
-            None => Err(Refusal::WouldBlock),
+            None => Err(NotMoved::WouldBlock),
         }
     }
 
     /// Sends from `side`; never 0.
-    pub(crate) fn send(&mut self, side: Side, bytes: &[u8]) -> Result<usize, Refusal> {
+    pub(crate) fn send(&mut self, side: Side, bytes: &[u8]) -> Result<usize, NotMoved> {
         self.sendable(side)?;
         match self.sent_by_mut(side).send(bytes) {
-            0 => Err(Refusal::WouldBlock),
+            0 => Err(NotMoved::WouldBlock),
             count => Ok(count),
         }
     }
 
     /// Sends only the first `count` bytes, for lack of memory, and nothing more until the next flow.
-    pub(crate) fn send_pressed(&mut self, side: Side, bytes: &[u8], count: usize) -> Result<usize, Refusal> {
+    pub(crate) fn send_pressed(&mut self, side: Side, bytes: &[u8], count: usize) -> Result<usize, NotMoved> {
         self.sendable(side)?;
         match self.sent_by_mut(side).send_pressed(bytes, count) {
-            0 => Err(Refusal::WouldBlock),
+            0 => Err(NotMoved::WouldBlock),
             count => Ok(count),
         }
     }
 
-    fn sendable(&mut self, side: Side) -> Result<(), Refusal> {
+    fn sendable(&mut self, side: Side) -> Result<(), NotMoved> {
         let over = self.is_dead(side) || self.sent_by(side).is_shut();
         if over && self.family == Family::Unix {
-            return Err(Refusal::Failed(EPIPE));
+            return Err(NotMoved::Failed(EPIPE));
         }
         match self.end_mut(side).error.take() {
-            Some(error) => Err(Refusal::Failed(error)),
-            None if over => Err(Refusal::Failed(EPIPE)),
+            Some(error) => Err(NotMoved::Failed(error)),
+            None if over => Err(NotMoved::Failed(EPIPE)),
             None => Ok(()),
         }
     }
@@ -370,19 +370,19 @@ mod tests {
         news
     }
 
-    fn receive(link: &mut Link, side: Side) -> Result<Vec<u8>, Refusal> {
+    fn receive(link: &mut Link, side: Side) -> Result<Vec<u8>, NotMoved> {
         let mut buffer = [0; 64];
         link.receive(side, &mut buffer).map(|count| buffer[..count].to_vec())
     }
 
-    fn failed<T>(error: SystemError) -> Result<T, Refusal> {
-        Err(Refusal::Failed(error))
+    fn failed<T>(error: SystemError) -> Result<T, NotMoved> {
+        Err(NotMoved::Failed(error))
     }
 
     #[test]
     fn bytes_then_the_end() {
         let mut link = link();
-        assert_eq!(receive(&mut link, Server), Err(Refusal::WouldBlock));
+        assert_eq!(receive(&mut link, Server), Err(NotMoved::WouldBlock));
         assert_eq!(link.send(Client, b"hello"), Ok(5));
         assert_eq!(flow(&mut link, Client), [(Server, Change::Arrival)]);
         let mut news = News::new();
@@ -503,7 +503,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_while_the_own_end_is_under_way_behind_the_others_is_a_reset_to_whoever_asks() {
+    fn a_reset_while_the_own_end_is_under_way_behind_the_others_is_a_reset_to_any_call() {
         let mut link = link();
         link.shut(Client, &mut News::new()).unwrap();
         flow(&mut link, Client);

@@ -7,7 +7,7 @@ pub(crate) mod agenda;
 pub(crate) mod calls;
 pub(crate) mod choice;
 pub(crate) mod clock;
-pub(crate) mod dial;
+pub(crate) mod connecting;
 pub(crate) mod dice;
 pub(crate) mod engine;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use aio_model::{Address, ConnId, Instant, Kind, Readiness, SystemError};
 
 use crate::world::choice::{Choice, Draw};
-use crate::world::dial::Answer;
+use crate::world::connecting::Answer;
 use crate::world::engine::{Direction, both_sides};
 use crate::world::errno::EMFILE;
 use crate::world::faults::{Fault, Faults};
@@ -58,7 +58,7 @@ impl Drop for SimSocket {
     fn drop(&mut self) {
         let mut world = self.net.world_mut();
         // Adopted sockets are their poller's to close.
-        if world.sockets[self.id.index()].as_ref().is_some_and(|socket| socket.seat.is_none()) {
+        if world.sockets[self.id.index()].as_ref().is_some_and(|socket| socket.registration.is_none()) {
             world.destroy(self.id);
         }
     }
@@ -230,7 +230,7 @@ impl Net {
         world.plan(at, act);
     }
 
-    /// The peers that connected by plan, or were dialled, since this was last asked.
+    /// The peers that connected by plan, or were connected to, since this was last asked.
     pub fn take_arrivals(&self) -> Vec<PeerId> {
         std::mem::take(&mut self.world_mut().arrivals)
     }

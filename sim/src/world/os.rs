@@ -8,7 +8,7 @@ use aio_model::{ConnId, Instant, Kind, Outcome, Readiness, Rearm, Syscall, Syste
 
 use crate::world::engine::EngineKind;
 use crate::world::net::{Net, SimSocket};
-use crate::world::socket::Seat;
+use crate::world::socket::Registration;
 
 /// A [`System`] that is a part of a simulated one. Several may share a [`Net`]: the shards of a service.
 ///
@@ -66,7 +66,7 @@ impl System for SimOs {
     }
 
     fn adopt(&mut self, conn: ConnId, socket: SimSocket) -> Result<(), (SystemError, SimSocket)> {
-        let adopted = self.net.world_mut().adopt(Seat { poller: self.poller, conn }, socket.id());
+        let adopted = self.net.world_mut().adopt(Registration { poller: self.poller, conn }, socket.id());
         adopted.map_err(|error| (error, socket))
     }
 

@@ -140,7 +140,7 @@ fn connections_are_accepted_in_order_with_what_they_sent() {
 }
 
 #[test]
-fn whoever_waits_at_a_closed_listener_is_reset() {
+fn a_peer_that_waits_at_a_closed_listener_is_reset() {
     let net = Net::calm();
     let socket = net.listen(2).unwrap();
     let peer = net.connect(socket.id()).unwrap();
@@ -150,7 +150,7 @@ fn whoever_waits_at_a_closed_listener_is_reset() {
 }
 
 #[test]
-fn descriptors_run_out_and_come_back() {
+fn descriptors_run_out_and_are_free_again() {
     let mut rig = Rig::new(Net::calm(), EngineKind::Epoll);
     rig.net.set_descriptors_max(2);
     let socket = rig.net.listen(9).unwrap();

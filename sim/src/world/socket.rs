@@ -49,7 +49,7 @@ impl fmt::Debug for Endpoint {
 
 /// Where a socket is registered, and under which name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Seat {
+pub(crate) struct Registration {
     /// Index of the poller.
     pub(crate) poller: usize,
     pub(crate) conn: ConnId,
@@ -61,7 +61,7 @@ pub(crate) struct Socket {
     pub(crate) descriptor: u32,
     pub(crate) what: What,
     /// Where it is registered, if it is.
-    pub(crate) seat: Option<Seat>,
+    pub(crate) registration: Option<Registration>,
 }
 
 /// What a socket is.

@@ -11,16 +11,16 @@ use aio_model::{Address, ConnId, Instant, Readiness, SystemError};
 
 use crate::world::agenda::Agenda;
 use crate::world::choice::Choice;
-use crate::world::clock::Clock;
-use crate::world::dial::Answer;
+use crate::world::clock::SimClock;
+use crate::world::connecting::Answer;
 use crate::world::dice::Dice;
-use crate::world::engine::{Direction, Engine, EngineKind};
+use crate::world::engine::{Direction, EngineKind, SimEngine};
 use crate::world::faults::{Fault, Faults};
 use crate::world::link::{Condition, Family, Link};
 use crate::world::names::{Known, Names};
 use crate::world::peer::{Act, PeerId};
 use crate::world::pipe::Capacity;
-use crate::world::socket::{Descriptors, Endpoint, Seat, Socket, SocketId, What};
+use crate::world::socket::{Descriptors, Endpoint, Registration, Socket, SocketId, What};
 use crate::world::trace::{Trace, TraceEntry};
 use crate::world::wrong_call::WrongCall;
 
@@ -63,7 +63,7 @@ pub(crate) struct Connection {
 /// One readiness engine, and who waits on it.
 #[derive(Debug)]
 pub(crate) struct Poller {
-    pub(crate) engine: Engine,
+    pub(crate) engine: SimEngine,
     pub(crate) names: Names,
     pub(crate) waker: Arc<AtomicBool>,
     /// A wait would never have returned.
@@ -76,7 +76,7 @@ pub(crate) struct Poller {
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) dice: Dice,
-    pub(crate) clock: Clock,
+    pub(crate) clock: SimClock,
     pub(crate) agenda: Agenda<Due>,
     /// Indexed by the serial number of the connection.
     pub(crate) connections: Vec<Connection>,
@@ -91,7 +91,7 @@ pub(crate) struct World {
     /// What addresses answer; the last word counts.
     pub(crate) hosts: Vec<(Address, Answer)>,
     pub(crate) answer_default: Answer,
-    /// Peers that came by plan, or that were dialled, and that nobody has asked about yet.
+    /// Peers that came by plan, or that were connected to, and that nobody has asked about yet.
     pub(crate) arrivals: Vec<PeerId>,
     pub(crate) counts: Counts,
     pub(crate) trace: Trace,
@@ -102,7 +102,7 @@ impl World {
     pub(crate) fn new(choice: Choice, faults: Faults) -> World {
         World {
             dice: Dice::new(choice, faults),
-            clock: Clock::new(),
+            clock: SimClock::new(),
             agenda: Agenda::new(),
             connections: Vec::new(),
             sockets: Vec::new(),
@@ -121,7 +121,7 @@ impl World {
 
     pub(crate) fn add_poller(&mut self, kind: EngineKind) -> usize {
         self.pollers.push(Poller {
-            engine: Engine::new(kind),
+            engine: SimEngine::new(kind),
             names: Names::default(),
             waker: Arc::new(AtomicBool::new(false)),
             slept_for_ever: false,
@@ -182,18 +182,18 @@ impl World {
         if let What::Stream(end) = what {
             self.connections[end.link as usize].holders[end.side as usize] = Some(socket);
         }
-        self.sockets.push(Some(Socket { descriptor, what, seat: None }));
+        self.sockets.push(Some(Socket { descriptor, what, registration: None }));
         Some(socket)
     }
 
     /// Registers a socket under a name.
-    pub(crate) fn seat(&mut self, socket: SocketId, seat: Seat) {
+    pub(crate) fn register(&mut self, socket: SocketId, registration: Registration) {
         let condition = condition(&self.sockets, &self.connections, socket);
-        let poller = &mut self.pollers[seat.poller];
-        poller.names.insert(seat.conn, socket);
+        let poller = &mut self.pollers[registration.poller];
+        poller.names.insert(registration.conn, socket);
         poller.engine.register(socket, condition, self.clock.now(), &mut self.dice);
         if let Some(socket) = &mut self.sockets[socket.index()] {
-            socket.seat = Some(seat);
+            socket.registration = Some(registration);
         }
     }
 
@@ -218,9 +218,9 @@ impl World {
     /// Whether an event that wakes this direction is on its way.
     pub(crate) fn edge_debt(&self, conn: ConnId, direction: Direction) -> bool {
         let Some(socket) = self.find(conn) else { return false };
-        let Some(seat) = self.socket(socket).seat else { return false };
+        let Some(registration) = self.socket(socket).registration else { return false };
         let condition = condition(&self.sockets, &self.connections, socket);
-        self.pollers[seat.poller].engine.owes(socket, direction, condition)
+        self.pollers[registration.poller].engine.owes(socket, direction, condition)
     }
 
     /// Nothing goes wrong from now on, and whatever was held up comes now.

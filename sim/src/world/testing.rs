@@ -53,7 +53,7 @@ impl Rig {
     }
 
     /// Asks again whether a connection is there.
-    pub(crate) fn dial_again(&mut self, conn: ConnId, connect: Connect) -> Outcome {
+    pub(crate) fn connect_again(&mut self, conn: ConnId, connect: Connect) -> Outcome {
         self.os.perform(Syscall::Connect { conn, target: &target(connect) })
     }
 
@@ -80,7 +80,7 @@ impl Rig {
 }
 
 /// Connects under a new id.
-pub(crate) fn dial(rig: &mut Rig, connect: Connect) -> (ConnId, Outcome) {
+pub(crate) fn connect(rig: &mut Rig, connect: Connect) -> (ConnId, Outcome) {
     let conn = rig.ids.open();
-    (conn, rig.dial_again(conn, connect))
+    (conn, rig.connect_again(conn, connect))
 }

@@ -113,7 +113,7 @@ pub enum TraceEntry {
         /// To which socket: a listener, or the other end itself.
         to: SocketId,
     },
-    /// A peer was dialled, and is at the other end of a connection now.
+    /// A peer was connected to, and is at the other end of a connection now.
     Answered {
         /// Which.
         peer: PeerId,

@@ -60,7 +60,7 @@ impl World {
         }
     }
 
-    /// What is on its way from `end`, or an answer to whom it has dialled, is there now.
+    /// What is on its way from `end`, or the answer to its connect, is there now.
     pub(crate) fn hurry(&mut self, end: Endpoint) {
         let now = self.clock.now();
         self.agenda.hurry(now, |due| match due {
@@ -98,8 +98,8 @@ impl World {
     /// Tells the engine that watches a socket, if one does, that it changed.
     pub(crate) fn announce(&mut self, socket: SocketId, change: Change) {
         self.note(TraceEntry::Changed { socket, change });
-        if let Some(seat) = self.socket(socket).seat {
-            let engine = &mut self.pollers[seat.poller].engine;
+        if let Some(registration) = self.socket(socket).registration {
+            let engine = &mut self.pollers[registration.poller].engine;
             engine.on_change(socket, change, self.clock.now(), &mut self.dice);
         }
     }

@@ -8,7 +8,7 @@ use aio_model::{ConnId, Instant, Readiness};
 use crate::world::clock::earlier;
 use crate::world::engine::flags;
 use crate::world::faults::Fault;
-use crate::world::socket::Seat;
+use crate::world::socket::Registration;
 use crate::world::state::{World, condition};
 use crate::world::timing;
 use crate::world::trace::TraceEntry;
@@ -96,7 +96,7 @@ impl World {
         events
             .into_iter()
             .filter_map(|(socket, readiness)| {
-                let Seat { conn, .. } = self.socket(socket).seat?;
+                let Registration { conn, .. } = self.socket(socket).registration?;
                 Some((conn, readiness))
             })
             .collect()

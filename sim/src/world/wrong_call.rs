@@ -51,7 +51,7 @@ pub enum WrongCall {
         /// The call.
         call: Call,
     },
-    /// A call on a connection that was dialled and is not known to be there.
+    /// A call on a connection that is being made and is not known to be there.
     BeforeConnected {
         /// Where.
         conn: ConnId,

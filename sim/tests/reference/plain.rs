@@ -12,7 +12,7 @@ use sim::reference::{self, ConnLook, Gauges, Id, LaneLook, Manner, OpLook, Work}
 use super::world::{Os, plain};
 
 pub(crate) fn plain_op(op: OpId) -> Id {
-    Id { realm: op.realm(), index: u32::try_from(op.number()).unwrap(), generation: 1 }
+    Id { proactor_id: op.realm(), index: u32::try_from(op.number()).unwrap(), generation: 1 }
 }
 
 /// An operation of the proactor's, of the same work.

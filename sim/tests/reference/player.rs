@@ -104,7 +104,7 @@ impl Player {
             lane_attempts_max: limit(lane_attempts),
         };
         let pools = pools.map(|(buffers_max, buffer_bytes)| PoolSize { buffers_max, buffer_bytes });
-        let plan = Plan { limits, pools: pools.to_vec(), rearm, realm: aio.own().realm() };
+        let plan = Plan { limits, pools: pools.to_vec(), rearm, proactor_id: aio.own().realm() };
         // Names that another proactor gave out, to be used like any other.
         let mut other: Proactor<u32, Os> = Proactor::on(os()).expect("the defaults are sound");
         let conns = vec![other.adopt(Kind::Stream).expect("there is room"), aio.own()];

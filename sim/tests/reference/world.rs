@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use aio_model::{
     ConnId, Instant, Kind, Outcome, Readiness, Rearm, Syscall, System, SystemError, SystemErrorKind, Wake,
 };
-use sim::reference::{Call, Id, World};
+use sim::reference::{Call, Id, SystemBelow};
 
 use super::step::{Answer, Passing};
 
@@ -42,7 +42,7 @@ const SHORTAGE: SystemError = SystemError::new(SystemErrorKind::OutOfMemory, 12)
 
 /// An id of the proactor's, in plain words.
 pub(crate) fn plain(conn: ConnId) -> Id {
-    Id { realm: conn.realm(), index: conn.index(), generation: conn.key().generation().get() }
+    Id { proactor_id: conn.realm(), index: conn.index(), generation: conn.key().generation().get() }
 }
 
 pub(crate) fn pass(clock: &mut Instant, passing: Passing) {
@@ -137,7 +137,7 @@ fn hinder(answer: Answer) -> Outcome {
 }
 
 /// Below the reference.
-impl World for Scripted {
+impl SystemBelow for Scripted {
     fn now(&self) -> Instant {
         self.clock
     }

@@ -44,8 +44,8 @@ impl Book {
         let more = next < CONNS_MAX;
         Some(match step {
             Step::Adopt => more.then_some(Deed::Adopt(next))?,
-            Step::Dial => more.then_some(Deed::Dial { conn: next, nobody: false })?,
-            Step::DialNobody => more.then_some(Deed::Dial { conn: next, nobody: true })?,
+            Step::Connect => more.then_some(Deed::Connect { conn: next, nobody: false })?,
+            Step::ConnectNobody => more.then_some(Deed::Connect { conn: next, nobody: true })?,
             Step::PeerConnect if !self.listens => Deed::Listen,
             Step::PeerConnect => more.then_some(Deed::PeerConnect(next))?,
             Step::PeerVanish { reset } => {
@@ -84,7 +84,7 @@ impl Book {
             Ours::UnderWay if matches!(step, Step::Close { .. } | Step::Abort { .. }) => {
                 return Some(Deed::Close(conn));
             }
-            Ours::UnderWay => return Some(Deed::DialAgain(conn)),
+            Ours::UnderWay => return Some(Deed::ConnectAgain(conn)),
             Ours::Open { shut } => shut,
             _ => false,
         };
@@ -141,13 +141,15 @@ impl Book {
             }
             (Deed::PeerConnect(_), _) => self.conns.push((Ours::Waiting, open.1)),
             (Deed::Accept(conn), Seen::Outcome(Outcome::Done)) => self.conns[*conn].0 = open.0,
-            (Deed::Adopt(_), _) | (Deed::Dial { .. }, Seen::Outcome(Outcome::Done)) => self.conns.push(open),
-            (Deed::Dial { .. }, Seen::Outcome(Outcome::WouldBlock)) => {
+            (Deed::Adopt(_), _) | (Deed::Connect { .. }, Seen::Outcome(Outcome::Done)) => {
+                self.conns.push(open);
+            }
+            (Deed::Connect { .. }, Seen::Outcome(Outcome::WouldBlock)) => {
                 self.conns.push((Ours::UnderWay, Theirs::Absent));
             }
-            (Deed::Dial { .. }, _) => self.conns.push((Ours::Closed, Theirs::Absent)),
-            (Deed::DialAgain(conn), Seen::Outcome(Outcome::Done)) => self.conns[*conn] = open,
-            (Deed::DialAgain(conn), Seen::Outcome(Outcome::Failed(_)))
+            (Deed::Connect { .. }, _) => self.conns.push((Ours::Closed, Theirs::Absent)),
+            (Deed::ConnectAgain(conn), Seen::Outcome(Outcome::Done)) => self.conns[*conn] = open,
+            (Deed::ConnectAgain(conn), Seen::Outcome(Outcome::Failed(_)))
             | (Deed::Close(conn) | Deed::Abort(conn), _) => {
                 self.conns[*conn].0 = Ours::Closed;
             }

@@ -50,13 +50,13 @@ impl<S: System> Caller<S> {
     }
 
     /// Begins a connection.
-    pub(crate) fn dial(&mut self, address: Address, nodelay: bool) -> (ConnId, Target, Outcome) {
+    pub(crate) fn connect(&mut self, address: Address, nodelay: bool) -> (ConnId, Target, Outcome) {
         let (conn, target) = (self.open(), target(Connect::to(address).nodelay(nodelay)));
-        let outcome = self.dial_again(conn, &target);
+        let outcome = self.connect_again(conn, &target);
         (conn, target, outcome)
     }
 
-    pub(crate) fn dial_again(&mut self, conn: ConnId, target: &Target) -> Outcome {
+    pub(crate) fn connect_again(&mut self, conn: ConnId, target: &Target) -> Outcome {
         self.system.perform(Syscall::Connect { conn, target })
     }
 

@@ -173,7 +173,7 @@ impl<'a> Follower<'a> {
             self.relieve(*conn);
         }
         match (deed, seen) {
-            (Deed::Accept(_) | Deed::Dial { .. } | Deed::DialAgain(_), &Seen::Outcome(outcome)) => {
+            (Deed::Accept(_) | Deed::Connect { .. } | Deed::ConnectAgain(_), &Seen::Outcome(outcome)) => {
                 self.make(deed, outcome)
             }
             (Deed::Recv(conn, pieces), &Seen::Outcome(outcome)) => self.recv(*conn, pieces, outcome),

@@ -43,14 +43,14 @@ pub enum Deed {
     /// A connected stream is adopted.
     Adopt(Number),
     /// A connect.
-    Dial {
+    Connect {
         /// What it will be known as.
         conn: Number,
         /// Nobody listens there.
         nobody: bool,
     },
     /// The same connect, asked again.
-    DialAgain(Number),
+    ConnectAgain(Number),
     /// A receive into buffers of these sizes.
     Recv(Number, Vec<usize>),
     /// What is at hand is thrown away.
@@ -94,8 +94,8 @@ impl Deed {
             Deed::PeerConnect(_) => "peer connects",
             Deed::Accept(_) => "accept",
             Deed::Adopt(_) => "adopt",
-            Deed::Dial { .. } => "connect",
-            Deed::DialAgain(_) => "connect, again",
+            Deed::Connect { .. } => "connect",
+            Deed::ConnectAgain(_) => "connect, again",
             Deed::Recv(_, pieces) if pieces.len() > 1 => "recv, vectored",
             Deed::Recv(..) => "recv",
             Deed::Discard(_) => "discard",

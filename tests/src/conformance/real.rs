@@ -130,8 +130,8 @@ impl Player<'_> {
                 Seen::Nothing
             }
             Deed::Accept(conn) => Seen::Outcome(self.accept(conn)),
-            Deed::Dial { nobody, .. } => Seen::Outcome(self.dial(nobody)?),
-            Deed::DialAgain(conn) => Seen::Outcome(self.dial_again(conn)?),
+            Deed::Connect { nobody, .. } => Seen::Outcome(self.connect(nobody)?),
+            Deed::ConnectAgain(conn) => Seen::Outcome(self.connect_again(conn)?),
             Deed::Recv(conn, ref pieces) => Seen::Outcome(self.recv(conn, pieces)),
             Deed::Discard(conn) => Seen::Outcome(self.discard(conn)),
             Deed::Send(conn, ref pieces) => Seen::Outcome(self.send(conn, pieces)),
@@ -256,28 +256,28 @@ impl Player<'_> {
         outcome
     }
 
-    fn dial(&mut self, nobody: bool) -> io::Result<Outcome> {
+    fn connect(&mut self, nobody: bool) -> io::Result<Outcome> {
         let host = if nobody { &self.hosts.nobody } else { self.host() };
         let address = host.address.clone();
-        let (id, target, outcome) = self.caller.dial(address, !self.script.nagle);
+        let (id, target, outcome) = self.caller.connect(address, !self.script.nagle);
         self.conns.push(Conn { target: Some(target), ..Conn::default() });
         let conn = self.conns.len() - 1;
         if matches!(outcome, Outcome::Done | Outcome::WouldBlock) {
             (self.conns[conn].id, self.conns[conn].readiness) = (Some(id), Some(self.readiness()));
         }
-        self.dialled(conn, outcome)
+        self.on_connect(conn, outcome)
     }
 
-    fn dial_again(&mut self, conn: Number) -> io::Result<Outcome> {
-        let target = self.conns[conn].target.clone().expect("it was dialled");
-        let outcome = self.caller.dial_again(self.id(conn), &target);
+    fn connect_again(&mut self, conn: Number) -> io::Result<Outcome> {
+        let target = self.conns[conn].target.clone().expect("it was connected to");
+        let outcome = self.caller.connect_again(self.id(conn), &target);
         if !matches!(outcome, Outcome::Done | Outcome::WouldBlock) {
             self.conns[conn].id = None;
         }
-        self.dialled(conn, outcome)
+        self.on_connect(conn, outcome)
     }
 
-    fn dialled(&mut self, conn: Number, outcome: Outcome) -> io::Result<Outcome> {
+    fn on_connect(&mut self, conn: Number, outcome: Outcome) -> io::Result<Outcome> {
         if let Some(readiness) = &mut self.conns[conn].readiness {
             readiness.on_outcome(Direction::Send, usize::MAX, outcome);
         }

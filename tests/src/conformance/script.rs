@@ -11,9 +11,9 @@ pub enum Step {
     /// A connected stream is adopted.
     Adopt,
     /// A connection is made to a peer that listens.
-    Dial,
+    Connect,
     /// A connection is made to where nobody listens.
-    DialNobody,
+    ConnectNobody,
     /// A peer connects to the listener; it is made if there is none.
     PeerConnect,
     /// A peer that waits to be accepted goes away.
@@ -177,7 +177,7 @@ impl Script {
         let count = choice.within(3..=STEPS_MAX);
         let weights: Vec<u32> =
             WEIGHTS.iter().map(|weight| weight * *choice.pick(&[4, 4, 1, 8, 0])).collect();
-        let first = choice.pick(&[Step::Adopt, Step::Dial, Step::PeerConnect]).clone();
+        let first = choice.pick(&[Step::Adopt, Step::Connect, Step::PeerConnect]).clone();
         let rest = (1..count).map(|_| draw(choice, &weights, narrow));
         let steps = std::iter::once(first).chain(rest).collect();
         Script { family, narrow, nagle, signals: false, steps }
@@ -224,8 +224,8 @@ fn draw(choice: &mut Choice, weights: &[u32], narrow: bool) -> Step {
     let at = choice.index(4);
     match kind {
         0 => Step::Adopt,
-        1 => Step::Dial,
-        2 => Step::DialNobody,
+        1 => Step::Connect,
+        2 => Step::ConnectNobody,
         3 => Step::PeerConnect,
         4 => Step::PeerVanish { reset: choice.below(2) == 1 },
         5 => Step::Accept,

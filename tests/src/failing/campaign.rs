@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
-use super::fault::{Call, FAULTS, Fault};
+use super::fault::{Call, CallFault, FAULTS};
 use super::judge::{Broken, Played, play};
 use super::programs::{FailureScenario, SCENARIOS};
 use super::system::Planned;
@@ -53,8 +53,8 @@ impl Calm {
     }
 
     /// The faults that it can have, each with the number of calls that may have it.
-    pub fn faults(&self) -> impl Iterator<Item = (Fault, u32)> + '_ {
-        let made = |fault: &Fault| self.played.made[fault.call as usize];
+    pub fn faults(&self) -> impl Iterator<Item = (CallFault, u32)> + '_ {
+        let made = |fault: &CallFault| self.played.made[fault.call as usize];
         FAULTS.iter().map(move |fault| (*fault, made(fault))).filter(|(_, made)| *made > 0)
     }
 
@@ -165,6 +165,6 @@ pub fn planned(name: &str) -> Option<Planned> {
     let (rest, nth) = name.rsplit_once(':')?;
     let (call, failure) = rest.split_once(':')?;
     let same =
-        |fault: &&Fault| format!("{:?}", fault.call) == call && format!("{:?}", fault.failure) == failure;
+        |fault: &&CallFault| format!("{:?}", fault.call) == call && format!("{:?}", fault.failure) == failure;
     Some(Planned::new(nth.parse().ok()?, *FAULTS.iter().find(same)?))
 }

@@ -65,7 +65,7 @@ impl Call {
 
 /// How a call fails.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Failure {
+pub enum CallFailure {
     /// With this error number.
     Errno(Errno),
     /// With this error number, and so do all calls of its kind for [`DROUGHT`].
@@ -82,16 +82,16 @@ pub enum Failure {
     Late,
 }
 
-impl fmt::Debug for Failure {
+impl fmt::Debug for CallFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::StepBack => f.write_str("a step back"),
-            Failure::Jump => f.write_str("an hour's jump"),
-            Failure::Short => f.write_str("a single byte"),
-            Failure::Spurious => f.write_str("events for nothing"),
-            Failure::Late => f.write_str("events too late"),
-            Failure::Drought(errno) => write!(f, "{:?} for a while", Failure::Errno(*errno)),
-            Failure::Errno(errno) => match NAMES.iter().find(|(named, _, _)| named == errno) {
+            CallFailure::StepBack => f.write_str("a step back"),
+            CallFailure::Jump => f.write_str("an hour's jump"),
+            CallFailure::Short => f.write_str("a single byte"),
+            CallFailure::Spurious => f.write_str("events for nothing"),
+            CallFailure::Late => f.write_str("events too late"),
+            CallFailure::Drought(errno) => write!(f, "{:?} for a while", CallFailure::Errno(*errno)),
+            CallFailure::Errno(errno) => match NAMES.iter().find(|(named, _, _)| named == errno) {
                 Some((_, name, _)) => f.write_str(name),
                 None => write!(f, "errno {}", errno.raw_os_error()),
             },
@@ -123,11 +123,11 @@ pub enum Effect {
 
 /// One way for one kind of call to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Fault {
+pub struct CallFault {
     /// What fails.
     pub call: Call,
     /// How.
-    pub failure: Failure,
+    pub failure: CallFailure,
     /// What is to come of it.
     pub effect: Effect,
 }
@@ -178,23 +178,23 @@ macro_rules! faults {
         /// Every call with every error number that it plausibly fails with, and what a call may do that is no
         /// error. The effects are the contract's (K4, K5, K7), written down without a look at how `aio-sys`
         /// sorts the numbers; that it sorts them so is what the failures from outside of the process show.
-        pub const FAULTS: &[Fault] = &[
-            $($($(Fault {
+        pub const FAULTS: &[CallFault] = &[
+            $($($(CallFault {
                 call: Call::$call,
-                failure: Failure::Errno(Errno::$errno),
+                failure: CallFailure::Errno(Errno::$errno),
                 effect: Effect::$effect,
             },)*)*)*
-            Fault { call: Call::Recv, failure: Failure::Drought(Errno::NOBUFS), effect: Effect::Passes },
-            Fault { call: Call::Discard, failure: Failure::Drought(Errno::NOBUFS), effect: Effect::Passes },
-            Fault { call: Call::Send, failure: Failure::Drought(Errno::NOBUFS), effect: Effect::Passes },
-            Fault { call: Call::Accept, failure: Failure::Drought(Errno::MFILE), effect: Effect::Passes },
-            Fault { call: Call::Connect, failure: Failure::Drought(Errno::AGAIN), effect: Effect::Passes },
-            Fault { call: Call::Recv, failure: Failure::Short, effect: Effect::Passes },
-            Fault { call: Call::Send, failure: Failure::Short, effect: Effect::Passes },
-            Fault { call: Call::Wait, failure: Failure::Spurious, effect: Effect::Passes },
-            Fault { call: Call::Wait, failure: Failure::Late, effect: Effect::Passes },
-            Fault { call: Call::Clock, failure: Failure::StepBack, effect: Effect::Passes },
-            Fault { call: Call::Clock, failure: Failure::Jump, effect: Effect::Expires },
+            CallFault { call: Call::Recv, failure: CallFailure::Drought(Errno::NOBUFS), effect: Effect::Passes },
+            CallFault { call: Call::Discard, failure: CallFailure::Drought(Errno::NOBUFS), effect: Effect::Passes },
+            CallFault { call: Call::Send, failure: CallFailure::Drought(Errno::NOBUFS), effect: Effect::Passes },
+            CallFault { call: Call::Accept, failure: CallFailure::Drought(Errno::MFILE), effect: Effect::Passes },
+            CallFault { call: Call::Connect, failure: CallFailure::Drought(Errno::AGAIN), effect: Effect::Passes },
+            CallFault { call: Call::Recv, failure: CallFailure::Short, effect: Effect::Passes },
+            CallFault { call: Call::Send, failure: CallFailure::Short, effect: Effect::Passes },
+            CallFault { call: Call::Wait, failure: CallFailure::Spurious, effect: Effect::Passes },
+            CallFault { call: Call::Wait, failure: CallFailure::Late, effect: Effect::Passes },
+            CallFault { call: Call::Clock, failure: CallFailure::StepBack, effect: Effect::Passes },
+            CallFault { call: Call::Clock, failure: CallFailure::Jump, effect: Effect::Expires },
         ];
     };
 }
@@ -251,11 +251,11 @@ pub fn error(errno: Errno) -> SystemError {
     SystemError::new(kind.unwrap_or(SystemErrorKind::Other), errno.raw_os_error())
 }
 
-impl Fault {
+impl CallFault {
     /// The error that a program is told of, if it is told of one.
     pub fn error(&self) -> Option<SystemError> {
         match self.failure {
-            Failure::Errno(errno) | Failure::Drought(errno) => Some(error(errno)),
+            CallFailure::Errno(errno) | CallFailure::Drought(errno) => Some(error(errno)),
             _ => None,
         }
     }
@@ -263,7 +263,7 @@ impl Fault {
     /// What the real system would tell the model: where there is more than one way to pass, the way of this
     /// call.
     pub fn outcome(&self) -> Outcome {
-        let (Failure::Errno(errno) | Failure::Drought(errno)) = self.failure else {
+        let (CallFailure::Errno(errno) | CallFailure::Drought(errno)) = self.failure else {
             return Outcome::Interrupted;
         };
         let error = error(errno);

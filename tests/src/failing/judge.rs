@@ -10,7 +10,7 @@ use super::peer::PeerEnding;
 use super::programs::FailureScenario;
 use super::stage::{LaneError, Stage};
 use super::system::{Failing, Injected, Planned, Treason};
-use crate::ledger::Kind;
+use crate::ledger::EntryKind;
 use crate::process::descriptors;
 use crate::turns::PATIENCE;
 
@@ -155,7 +155,7 @@ fn judge(
     played: &Played,
     calm: Option<&Played>,
 ) -> Result<(), Broken> {
-    let wrong = stage.peers().iter().position(super::peer::Peer::is_wrong);
+    let wrong = stage.peers().iter().position(super::peer::ScenarioPeer::is_wrong);
     ensure(Check::Bytes, wrong.is_none(), || format!("what the peer {wrong:?} heard"))?;
     let injected: Vec<Injected> = played.injected.iter().map(|injected| seen_at(stage, *injected)).collect();
     right_errors(stage, &injected)?;
@@ -195,10 +195,10 @@ fn seen_at(stage: &Stage, mut injected: Injected) -> Injected {
 /// The lane that a failure is to end.
 fn lane_error(injected: &Injected) -> Option<LaneError> {
     let kind = match injected.planned.fault.call {
-        Call::Recv | Call::RecvVectored => Kind::Receive,
-        Call::Send | Call::SendVectored | Call::Shutdown => Kind::Send,
-        Call::Accept => Kind::Accept,
-        Call::Connect | Call::ConnectFinish | Call::ConnectRegister => Kind::Connect,
+        Call::Recv | Call::RecvVectored => EntryKind::Receive,
+        Call::Send | Call::SendVectored | Call::Shutdown => EntryKind::Send,
+        Call::Accept => EntryKind::Accept,
+        Call::Connect | Call::ConnectFinish | Call::ConnectRegister => EntryKind::Connect,
         _ => return None,
     };
     let error = injected.planned.fault.error()?;
@@ -211,7 +211,7 @@ fn lane_error(injected: &Injected) -> Option<LaneError> {
 fn lane_error_of_discard(injected: &Injected) -> Option<LaneError> {
     let fault = injected.planned.fault;
     let told = fault.call == Call::Discard && injected.planned.expected == Effect::CutsShort;
-    Some(LaneError { conn: injected.conn?, kind: Kind::Send, error: fault.error()? }).filter(|_| told)
+    Some(LaneError { conn: injected.conn?, kind: EntryKind::Send, error: fault.error()? }).filter(|_| told)
 }
 
 fn right_errors(stage: &Stage, injected: &[Injected]) -> Result<(), Broken> {

@@ -36,7 +36,7 @@ pub enum PeerEnding {
 
 /// A peer, and how far it is.
 #[derive(Debug)]
-pub struct Peer {
+pub struct ScenarioPeer {
     socket: Socket,
     says: Bytes,
     hears: Bytes,
@@ -47,19 +47,28 @@ pub struct Peer {
     wrong: bool,
 }
 
-impl Peer {
+impl ScenarioPeer {
     /// The peer at this end, with the seeds of what it says and hears, and what it does.
     ///
     /// # Errors
     ///
     /// When the socket can not be made non-blocking.
-    pub fn new(socket: Socket, (says, hears): Seeds, steps: &[PeerStep]) -> io::Result<Peer> {
+    pub fn new(socket: Socket, (says, hears): Seeds, steps: &[PeerStep]) -> io::Result<ScenarioPeer> {
         socket.set_nonblocking(true)?;
         // A Unix socket refuses it. On TCP nothing is to wait for an acknowledgement, which takes 40 ms.
         let _ = socket.set_tcp_nodelay(true);
         let (says, hears) = (Bytes::new(says), Bytes::new(hears));
         let steps = steps.iter().copied().collect();
-        Ok(Peer { socket, says, hears, steps, heard: 0, unsaid: Vec::new(), broken: false, wrong: false })
+        Ok(ScenarioPeer {
+            socket,
+            says,
+            hears,
+            steps,
+            heard: 0,
+            unsaid: Vec::new(),
+            broken: false,
+            wrong: false,
+        })
     }
 
     /// The bytes it has heard.

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use aio::{Builder, Completion, ConnId, OpError, OpId, SubmitErrorKind, SystemError};
 use socket2::Socket;
 
-use super::peer::{Peer, PeerStep};
+use super::peer::{PeerStep, ScenarioPeer};
 use super::place::ServerPlace;
 use super::system::Failing;
-use crate::ledger::{Booked, Kind, Ledger};
+use crate::ledger::{Booked, EntryKind, Ledger};
 use crate::pair::Family;
 use crate::turns::PATIENCE;
 
@@ -33,7 +33,7 @@ const NAP: Duration = Duration::from_millis(2);
 pub struct Stage {
     /// The proactor, with its account of every operation.
     pub ledger: Ledger<usize, Failing>,
-    peers: Vec<Peer>,
+    peers: Vec<ScenarioPeer>,
     /// Where connections of the program arrive, and what the peers that they get do.
     callee: Option<Callee>,
     /// Listeners that never accept.
@@ -44,7 +44,7 @@ pub struct Stage {
     cues: u32,
     facts: Vec<String>,
     lingering: HashSet<ConnId>,
-    kinds: HashMap<OpId, Kind>,
+    kinds: HashMap<OpId, EntryKind>,
     errors: Vec<LaneError>,
     odd: Vec<String>,
     given_back: Vec<GivenBack>,
@@ -57,7 +57,7 @@ pub struct LaneError {
     /// Its connection.
     pub conn: ConnId,
     /// Its lane.
-    pub kind: Kind,
+    pub kind: EntryKind,
     /// The error.
     pub error: SystemError,
 }
@@ -151,7 +151,7 @@ impl Stage {
     pub fn call_in(&mut self, seeds: Seeds, steps: &[PeerStep]) {
         // It fails when the listener was not adopted, and has gone.
         if let Ok(socket) = self.places[0].connect() {
-            self.peers.push(Peer::new(socket, seeds, steps).expect("a peer"));
+            self.peers.push(ScenarioPeer::new(socket, seeds, steps).expect("a peer"));
         }
     }
 
@@ -162,7 +162,7 @@ impl Stage {
     /// When the system gives no pair.
     pub fn pair(&mut self, family: Family, buffers: Option<usize>, steps: &[PeerStep]) -> Option<ConnId> {
         let (ours, theirs) = family.sockets(buffers).expect("a pair");
-        self.peers.push(Peer::new(theirs, seeds(self.peers.len()), steps).expect("a peer"));
+        self.peers.push(ScenarioPeer::new(theirs, seeds(self.peers.len()), steps).expect("a peer"));
         self.adopt(ours)
     }
 
@@ -291,7 +291,7 @@ impl Stage {
     fn peers_go_on(&mut self) {
         if let Some(Callee { listener, seeds, steps }) = &self.callee {
             while let Ok((socket, _)) = listener.accept() {
-                self.peers.push(Peer::new(socket, *seeds, steps).expect("a peer"));
+                self.peers.push(ScenarioPeer::new(socket, *seeds, steps).expect("a peer"));
             }
         }
         self.peers.iter_mut().for_each(|peer| peer.go_on(self.cues));
@@ -343,7 +343,7 @@ impl Stage {
     }
 
     /// The peers.
-    pub fn peers(&self) -> &[Peer] {
+    pub fn peers(&self) -> &[ScenarioPeer] {
         &self.peers
     }
 

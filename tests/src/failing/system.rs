@@ -9,7 +9,7 @@ use std::time::Duration;
 use aio::system::{Kind, Outcome, Readiness, Rearm, Syscall, System};
 use aio::{ConnId, Instant, Os, Socket, SystemError};
 
-use super::fault::{Call, DROUGHT, Effect, Failure, Fault};
+use super::fault::{Call, CallFailure, CallFault, DROUGHT, Effect};
 
 /// The call that is to fail: the n-th of its kind, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,14 +17,14 @@ pub struct Planned {
     /// Which one.
     pub nth: u32,
     /// How.
-    pub fault: Fault,
+    pub fault: CallFault,
     /// What is expected to come of it: the fault's effect, unless the judge is on trial.
     pub expected: Effect,
 }
 
 impl Planned {
     /// The n-th call of the fault's kind fails so.
-    pub fn new(nth: u32, fault: Fault) -> Planned {
+    pub fn new(nth: u32, fault: CallFault) -> Planned {
         Planned { nth, fault, expected: fault.effect }
     }
 }
@@ -76,7 +76,7 @@ pub struct Failing {
     /// Connections that are under way.
     connecting: HashSet<ConnId>,
     /// What all calls of a kind fail with, and until when.
-    drought: Option<(Fault, std::time::Instant)>,
+    drought: Option<(CallFault, std::time::Instant)>,
     /// How far the clock has jumped.
     ahead: Duration,
     treason: Option<Treason>,
@@ -133,7 +133,7 @@ impl Failing {
     }
 
     /// Counts a call, and says how it is to fail, if it is.
-    fn strike(&mut self, call: Call, conn: Option<ConnId>) -> Option<Fault> {
+    fn strike(&mut self, call: Call, conn: Option<ConnId>) -> Option<CallFault> {
         if let Some((dry, end)) = self.drought.filter(|(dry, _)| dry.call == call) {
             if std::time::Instant::now() < end {
                 return Some(dry);
@@ -144,7 +144,7 @@ impl Failing {
         let nth = self.made[call as usize];
         let planned = *self.plan.iter().find(|planned| planned.fault.call == call && planned.nth == nth)?;
         self.injected.push(Injected { planned, conn });
-        if matches!(planned.fault.failure, Failure::Drought(_)) {
+        if matches!(planned.fault.failure, CallFailure::Drought(_)) {
             self.drought = Some((planned.fault, std::time::Instant::now() + DROUGHT));
         }
         Some(planned.fault)
@@ -167,7 +167,7 @@ impl Failing {
     }
 
     /// Fails a call without making it.
-    fn fail(&mut self, call: Call, conn: ConnId, fault: Fault) -> Outcome {
+    fn fail(&mut self, call: Call, conn: ConnId, fault: CallFault) -> Outcome {
         let outcome = fault.outcome();
         if outcome == Outcome::WouldBlock && self.treason != Some(Treason::NoEventAfterEagain) {
             let direction = match call {
@@ -258,8 +258,8 @@ impl Failing {
 
     fn read_clock(&mut self, now: Instant) -> Instant {
         match self.strike(Call::Clock, None).map(|fault| fault.failure) {
-            Some(Failure::StepBack) => return Instant::ZERO,
-            Some(Failure::Jump) => self.ahead += Duration::from_secs(3600),
+            Some(CallFailure::StepBack) => return Instant::ZERO,
+            Some(CallFailure::Jump) => self.ahead += Duration::from_secs(3600),
             _ => {}
         }
         now + self.ahead
@@ -310,7 +310,7 @@ impl System for Failing {
             other => (other.conn(), other.conn()),
         };
         match self.strike(kind, Some(about)) {
-            Some(fault) if fault.failure == Failure::Short => return self.short(call),
+            Some(fault) if fault.failure == CallFailure::Short => return self.short(call),
             Some(fault) => return self.fail(kind, about, fault),
             None => {}
         }
@@ -333,9 +333,9 @@ impl System for Failing {
     ) -> Result<Instant, SystemError> {
         let fault = self.strike(Call::Wait, None);
         match fault.map(|fault| (fault.failure, fault.effect)) {
-            Some((Failure::Errno(_), Effect::Passes)) => return Ok(self.now()),
-            Some((Failure::Errno(errno), _)) => return Err(super::fault::error(errno)),
-            Some((Failure::Spurious, _)) => {
+            Some((CallFailure::Errno(_), Effect::Passes)) => return Ok(self.now()),
+            Some((CallFailure::Errno(errno), _)) => return Err(super::fault::error(errno)),
+            Some((CallFailure::Spurious, _)) => {
                 let known: Vec<ConnId> = self.known.iter().copied().collect();
                 known.into_iter().for_each(|conn| self.owe(conn, Readiness::READABLE | Readiness::WRITABLE));
             }
@@ -352,7 +352,7 @@ impl System for Failing {
         for (conn, readiness) in self.owed.drain(..) {
             on_ready(conn, readiness);
         }
-        let late = fault.is_some_and(|fault| fault.failure == Failure::Late);
+        let late = fault.is_some_and(|fault| fault.failure == CallFailure::Late);
         let Failing { os, ends, owed, known, .. } = self;
         let now = os.wait(until, events_max, |conn, readiness| {
             known.insert(conn);

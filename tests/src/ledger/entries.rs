@@ -10,7 +10,7 @@ use aio::{
 
 /// What an operation is, as far as its completion tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum EntryKind {
     /// A receive.
     Receive,
     /// A send, or the shutdown that comes after it.
@@ -23,20 +23,21 @@ pub enum Kind {
     Unqueued,
 }
 
-impl Kind {
-    const ALL: [Kind; 5] = [Kind::Receive, Kind::Send, Kind::Accept, Kind::Connect, Kind::Unqueued];
+impl EntryKind {
+    const ALL: [EntryKind; 5] =
+        [EntryKind::Receive, EntryKind::Send, EntryKind::Accept, EntryKind::Connect, EntryKind::Unqueued];
 }
 
 /// An operation whose kind is known.
 pub trait Booked<C>: Operation<C> {
     /// Its kind.
-    const KIND: Kind;
+    const KIND: EntryKind;
 }
 
 macro_rules! booked {
     ($($operation:ty => $kind:ident),* $(,)?) => {
         $(impl<C: Clone> Booked<C> for $operation {
-            const KIND: Kind = Kind::$kind;
+            const KIND: EntryKind = EntryKind::$kind;
         })*
     };
 }
@@ -80,7 +81,7 @@ impl Held {
 pub(crate) struct LedgerEntry<C> {
     pub(crate) conn: ConnId,
     pub(crate) context: C,
-    pub(crate) kind: Kind,
+    pub(crate) kind: EntryKind,
     pub(crate) held: Held,
 }
 
@@ -89,7 +90,7 @@ pub(crate) struct LedgerEntry<C> {
 pub(crate) struct Entries<C> {
     entries: HashMap<OpId, LedgerEntry<C>>,
     /// Those of each kind on each connection, in the order of their submission; none is empty.
-    lanes: HashMap<(ConnId, Kind), VecDeque<OpId>>,
+    lanes: HashMap<(ConnId, EntryKind), VecDeque<OpId>>,
     pub(crate) opened: u64,
     pub(crate) ended: u64,
     pub(crate) bytes_received: u64,
@@ -131,9 +132,9 @@ impl<C: Copy + PartialEq + Debug> Entries<C> {
         };
         let matching = matches(entry, done);
         match entry.kind {
-            Kind::Receive => self.bytes_received += done.bytes,
-            Kind::Send => self.bytes_sent += done.bytes,
-            Kind::Accept | Kind::Connect | Kind::Unqueued => {}
+            EntryKind::Receive => self.bytes_received += done.bytes,
+            EntryKind::Send => self.bytes_sent += done.bytes,
+            EntryKind::Accept | EntryKind::Connect | EntryKind::Unqueued => {}
         }
         let order = if done.more { Ok(()) } else { self.strike(done) };
         matching.and(order)
@@ -150,9 +151,9 @@ impl<C: Copy + PartialEq + Debug> Entries<C> {
             self.lanes.remove(&(conn, kind));
         }
         let may_overtake = matches!(done.result, Err(OpError::Deadline | OpError::Cancelled))
-            || matches!(kind, Kind::Connect | Kind::Unqueued);
+            || matches!(kind, EntryKind::Connect | EntryKind::Unqueued);
         ensure(place == 0 || may_overtake, "it has overtaken others")?;
-        let is_last = || Kind::ALL.iter().all(|kind| !self.lanes.contains_key(&(done.conn, *kind)));
+        let is_last = || EntryKind::ALL.iter().all(|kind| !self.lanes.contains_key(&(done.conn, *kind)));
         ensure(done.result != Ok(Done::Closed) || is_last(), "closed before all others have ended")
     }
 }
@@ -161,16 +162,16 @@ impl<C: Copy + PartialEq + Debug> Entries<C> {
 fn matches<C: PartialEq>(entry: &LedgerEntry<C>, done: &Completion<C>) -> Result<(), String> {
     let LedgerEntry { conn, context, kind, held } = entry;
     ensure(done.context == *context, "its context is another one's")?;
-    ensure(done.conn == *conn || *kind == Kind::Connect, "its connection is another one")?;
+    ensure(done.conn == *conn || *kind == EntryKind::Connect, "its connection is another one")?;
     match (kind, done.result) {
-        (Kind::Receive, Ok(Done::Received { end_of_stream })) => {
+        (EntryKind::Receive, Ok(Done::Received { end_of_stream })) => {
             ensure(end_of_stream == (done.bytes == 0), "end of stream and bytes do not agree")
         }
-        (Kind::Send, Ok(Done::Sent)) => ensure(done.bytes > 0, "nothing was sent"),
-        (Kind::Send, Ok(Done::ShutDown) | Err(OpError::Tainted))
-        | (Kind::Accept, _)
-        | (Kind::Connect, Ok(Done::Connected))
-        | (Kind::Unqueued, Ok(Done::Closed | Done::Elapsed | Done::Posted)) => {
+        (EntryKind::Send, Ok(Done::Sent)) => ensure(done.bytes > 0, "nothing was sent"),
+        (EntryKind::Send, Ok(Done::ShutDown) | Err(OpError::Tainted))
+        | (EntryKind::Accept, _)
+        | (EntryKind::Connect, Ok(Done::Connected))
+        | (EntryKind::Unqueued, Ok(Done::Closed | Done::Elapsed | Done::Posted)) => {
             ensure(done.bytes == 0, "it has bytes")
         }
         (_, Err(_)) => Ok(()),
@@ -178,10 +179,10 @@ fn matches<C: PartialEq>(entry: &LedgerEntry<C>, done: &Completion<C>) -> Result
     }?;
     let buffer = Held::of(&done.buffer);
     let same = match (kind, held, &done.buffer) {
-        (Kind::Receive, Held::None, Buffer::Lease(lease)) => {
+        (EntryKind::Receive, Held::None, Buffer::Lease(lease)) => {
             lease.len() as u64 == done.bytes && done.bytes > 0
         }
-        (Kind::Receive, Held::None, Buffer::None) => done.bytes == 0,
+        (EntryKind::Receive, Held::None, Buffer::None) => done.bytes == 0,
         _ => buffer == *held,
     };
     if same { Ok(()) } else { Err(format!("its buffer is {buffer:?}, and was {held:?}")) }
@@ -200,7 +201,7 @@ mod tests {
         op: OpId,
         conn: ConnId,
         context: u8,
-        kind: Kind,
+        kind: EntryKind,
     ) -> Result<(), String> {
         entries.open(op, LedgerEntry { conn, context, kind, held: Held::None })
     }
@@ -214,7 +215,7 @@ mod tests {
     #[test]
     fn one_completion_ends_an_entry() {
         let (mut entries, done) = (Entries::default(), posted());
-        open(&mut entries, done.op, done.conn, 0, Kind::Unqueued).unwrap();
+        open(&mut entries, done.op, done.conn, 0, EntryKind::Unqueued).unwrap();
         assert_eq!(entries.open_now(), 1);
         assert_eq!(entries.complete(&done), Ok(()));
         assert_eq!((entries.open_now(), entries.opened, entries.ended), (0, 1, 1));
@@ -224,11 +225,11 @@ mod tests {
     fn a_completion_of_nothing_a_second_one_and_a_second_operation_are_wrong() {
         let (mut entries, done) = (Entries::default(), posted());
         assert!(entries.complete(&done).is_err());
-        open(&mut entries, done.op, done.conn, 0, Kind::Unqueued).unwrap();
+        open(&mut entries, done.op, done.conn, 0, EntryKind::Unqueued).unwrap();
         assert_eq!(entries.complete(&done), Ok(()));
         assert!(entries.complete(&done).is_err());
-        open(&mut entries, done.op, done.conn, 0, Kind::Unqueued).unwrap();
-        assert!(open(&mut entries, done.op, done.conn, 0, Kind::Unqueued).is_err());
+        open(&mut entries, done.op, done.conn, 0, EntryKind::Unqueued).unwrap();
+        assert!(open(&mut entries, done.op, done.conn, 0, EntryKind::Unqueued).is_err());
     }
 
     #[test]
@@ -236,10 +237,10 @@ mod tests {
         let done = posted();
         let mut other = aio_model::testing::Ids::default();
         for (conn, context, kind, held) in [
-            (other.open(), 0, Kind::Unqueued, Held::None),
-            (done.conn, 1, Kind::Unqueued, Held::None),
-            (done.conn, 0, Kind::Send, Held::None),
-            (done.conn, 0, Kind::Unqueued, Held::Parts(0)),
+            (other.open(), 0, EntryKind::Unqueued, Held::None),
+            (done.conn, 1, EntryKind::Unqueued, Held::None),
+            (done.conn, 0, EntryKind::Send, Held::None),
+            (done.conn, 0, EntryKind::Unqueued, Held::Parts(0)),
         ] {
             let mut entries = Entries::default();
             entries.open(done.op, LedgerEntry { conn, context, kind, held }).unwrap();
@@ -255,10 +256,10 @@ mod tests {
         let conn = aio.adopt(ours).unwrap();
         for context in 0..2 {
             let op = aio.submit(conn, Recv::pooled().within(Duration::MAX), context).unwrap();
-            open(&mut entries, op, conn, context, Kind::Receive).unwrap();
+            open(&mut entries, op, conn, context, EntryKind::Receive).unwrap();
         }
         let op = aio.submit(conn, Close::now(), 2).unwrap();
-        open(&mut entries, op, conn, 2, Kind::Unqueued).unwrap();
+        open(&mut entries, op, conn, 2, EntryKind::Unqueued).unwrap();
         let ends = crate::turns::complete(&mut aio, 3);
         assert_eq!(ends[2].result, Ok(Done::Closed));
         let right: Vec<bool> = ends.iter().rev().map(|done| entries.complete(done).is_ok()).collect();

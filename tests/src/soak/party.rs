@@ -22,7 +22,7 @@ use super::conn::{Crowd, Next, RECEIVE, SEND, SoakConn};
 use super::control::{Control, SoakPhase};
 use super::head::Head;
 use super::{Sabotage, Side};
-use crate::ledger::{Entries, Held, Kind, LedgerEntry};
+use crate::ledger::{Entries, EntryKind, Held, LedgerEntry};
 
 /// How often a party looks around.
 const TICK: Duration = Duration::from_millis(20);
@@ -46,13 +46,13 @@ pub(super) enum Ctx {
 
 impl Ctx {
     /// What an operation with this context is.
-    fn kind(self) -> Kind {
+    fn kind(self) -> EntryKind {
         match self {
-            Ctx::Accept => Kind::Accept,
-            Ctx::Connect => Kind::Connect,
-            Ctx::Head | Ctx::Receive => Kind::Receive,
-            Ctx::Send | Ctx::Shutdown => Kind::Send,
-            Ctx::Tick | Ctx::Pause(..) | Ctx::Close => Kind::Unqueued,
+            Ctx::Accept => EntryKind::Accept,
+            Ctx::Connect => EntryKind::Connect,
+            Ctx::Head | Ctx::Receive => EntryKind::Receive,
+            Ctx::Send | Ctx::Shutdown => EntryKind::Send,
+            Ctx::Tick | Ctx::Pause(..) | Ctx::Close => EntryKind::Unqueued,
         }
     }
 }

@@ -72,7 +72,7 @@ fn a_peer_that_closes_before_the_last_small_packet_comes_resets_nothing_yet() {
 #[test]
 fn what_comes_to_where_it_is_unwelcome_may_come_late() {
     let steps = [
-        Step::Dial,
+        Step::Connect,
         // Asks whether the connection is there.
         recv(1),
         write(3),

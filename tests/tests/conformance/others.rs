@@ -54,7 +54,7 @@ fn a_reset_is_told_to_whichever_call_comes_first() {
 }
 
 #[test]
-fn what_had_arrived_before_the_reset_is_received_whoever_was_told() {
+fn what_had_arrived_before_the_reset_is_received_whichever_call_was_told() {
     for first in [send(), ask()] {
         let steps = [Step::Adopt, write(3), Step::PeerReset { at: 0 }, Step::Wait, first, recv(8), recv(8)];
         let history = scene(Family::Tcp, false, &steps);
@@ -95,7 +95,7 @@ fn an_error_that_another_has_taken_is_an_error_to_events_no_more() {
 }
 
 #[test]
-fn a_reset_while_both_ends_are_under_way_is_left_to_whoever_asks() {
+fn a_reset_while_both_ends_are_under_way_is_left_to_the_first_call() {
     // This end waits behind what the peer does not read.
     let steps = [
         Step::Adopt,

@@ -126,7 +126,7 @@ fn a_reset_does_not_reach_what_has_ended_both_ways() {
 #[test]
 fn a_refused_connect_is_an_event_and_then_an_error() {
     for family in Family::ALL {
-        let history = scene(family, false, &[Step::DialNobody, Step::Wait, recv(1)]);
+        let history = scene(family, false, &[Step::ConnectNobody, Step::Wait, recv(1)]);
         let mut answers = answers(&history, "connect");
         if answers == [Outcome::WouldBlock] {
             assert!(told(&history, 0, FIRST).wakes_send(), "{history}");

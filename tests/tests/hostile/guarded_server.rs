@@ -209,7 +209,7 @@ pub(crate) fn behave(address: SocketAddr, requests: u64) -> JoinHandle<()> {
 }
 
 #[test]
-fn the_door_answers_those_who_behave() {
+fn the_server_answers_those_who_behave() {
     let server = GuardedServer::open();
     let peers: Vec<_> = (0..4).map(|_| behave(server.address, 25)).collect();
     peers.into_iter().for_each(|peer| peer.join().unwrap());

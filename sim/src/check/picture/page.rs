@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use aio_model::{ConnId, Kind};
 use serde::Serialize;
 
-use super::record::{Op, PROACTOR, Recording, Sort, Step};
+use super::record::{Op, PROACTOR, RecordedStep, Recording, Sort};
 use super::rules::rule;
-use super::views::{ConnView, Gauges, Head, LaneView, View};
-use super::words::{Ending, Mark, Whose};
+use super::views::{ConnView, GaugesView, LaneView, RunView, View};
+use super::words::{Mark, ResultClass, Whose};
 use crate::judge::plan::Plan;
 use crate::judge::workload::Action;
 use crate::world::faults::Fault;
@@ -112,7 +112,7 @@ struct OpData<'a> {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     open: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    ending: Option<Ending>,
+    ending: Option<ResultClass>,
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<&'a str>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -132,7 +132,7 @@ struct StepData<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     ops: &'a [u64],
     #[serde(skip_serializing_if = "Option::is_none")]
-    gauges: Option<&'a Gauges>,
+    gauges: Option<&'a GaugesView>,
     /// The connections that changed, and what of them did; nothing: it is gone.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     conns: BTreeMap<String, Option<ConnChange<'a>>>,
@@ -159,7 +159,7 @@ struct MarkData<'a> {
 #[derive(Serialize)]
 struct ConnChange<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    head: Option<&'a Head>,
+    head: Option<&'a RunView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     receive: Option<&'a LaneView>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -251,7 +251,7 @@ fn op_data<'a>(recording: &Recording, context: u64, op: &'a Op, last: usize) -> 
     }
 }
 
-fn step_data<'a>(recording: &Recording, step: &'a Step, before: Option<&'a View>) -> StepData<'a> {
+fn step_data<'a>(recording: &Recording, step: &'a RecordedStep, before: Option<&'a View>) -> StepData<'a> {
     let view = &step.view;
     StepData {
         n: step.number,
@@ -287,7 +287,7 @@ fn mark_text<'a>(recording: &Recording, mark: &'a Mark) -> Cow<'a, str> {
 }
 
 /// A step that is told by one of its marks says what that one says.
-fn step_text<'a>(recording: &Recording, step: &'a Step) -> Cow<'a, str> {
+fn step_text<'a>(recording: &Recording, step: &'a RecordedStep) -> Cow<'a, str> {
     let told = step.marks.iter().find(|mark| mark.text == step.text);
     told.map_or(step.text.as_str().into(), |mark| mark_text(recording, mark))
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use aio_model::{Completion, ConnId, Kind, Violation};
 
 use super::views::View;
-use super::words::{Ending, Mark, Whose, marks, result, task};
+use super::words::{Mark, ResultClass, Whose, marks, result, task};
 use crate::judge::context::Context;
 use crate::judge::episode::{Episode, Report, Setup};
 use crate::judge::observer::{Observer, Scene};
@@ -31,7 +31,7 @@ pub struct Recording {
     /// How often each fault struck.
     pub(crate) struck: Vec<(Fault, u64)>,
     /// The steps that were kept, the last ones.
-    pub(crate) steps: VecDeque<Step>,
+    pub(crate) steps: VecDeque<RecordedStep>,
     /// How many were taken before those.
     pub(crate) dropped: usize,
     pub(crate) ops: BTreeMap<u64, Op>,
@@ -71,7 +71,7 @@ pub(crate) enum Sort {
 
 /// One step, and what there was to see after it.
 #[derive(Debug)]
-pub(crate) struct Step {
+pub(crate) struct RecordedStep {
     /// How many steps the simulator had counted.
     pub(crate) number: u64,
     pub(crate) at_ms: f64,
@@ -97,7 +97,7 @@ pub(crate) struct Op {
     /// When its final completion was taken.
     pub(crate) taken: Option<usize>,
     /// What became of it: as the completion says, or until that was taken as the contract has it.
-    pub(crate) result: Option<(Ending, String)>,
+    pub(crate) result: Option<(ResultClass, String)>,
     /// Its deadline, whenever that changed, in milliseconds.
     pub(crate) due: Vec<(usize, Option<u64>)>,
     /// The bytes that it had moved, whenever that changed.
@@ -163,7 +163,7 @@ impl Recorder {
         // Exact for a hundred days, and nobody reads nanoseconds after that.
         #[expect(clippy::cast_precision_loss, reason = "a time for people")]
         let at_ms = scene.net.now().as_nanos() as f64 / 1e6;
-        let step = Step { number: scene.steps, at_ms, sort, text, marks, ops: Vec::new(), view };
+        let step = RecordedStep { number: scene.steps, at_ms, sort, text, marks, ops: Vec::new(), view };
         self.recording.steps.push_back(step);
         if self.recording.steps.len() > self.steps_max {
             self.recording.steps.pop_front();
@@ -266,7 +266,7 @@ impl Observer for Recorder {
 
     #[cold]
     fn completed(&mut self, done: &Completion<Context>) {
-        let said = (Ending::of(&done.result), result(&done.result));
+        let said = (ResultClass::of(&done.result), result(&done.result));
         let on = if done.conn == self.recording.own { String::new() } else { format!(" on {}", done.conn) };
         let (op, bytes, more) =
             (done.context.number(), done.bytes, if done.more { ", and goes on" } else { "" });
@@ -292,7 +292,7 @@ impl Observer for Recorder {
         if let Some(last) = self.recording.steps.back() {
             let (number, at_ms, view) = (last.number, last.at_ms, last.view.clone());
             let (marks, text) = (marks(entries), "a panic".to_owned());
-            let step = Step { number, at_ms, sort: Sort::Check, text, marks, ops: Vec::new(), view };
+            let step = RecordedStep { number, at_ms, sort: Sort::Check, text, marks, ops: Vec::new(), view };
             self.recording.steps.push_back(step);
         }
         self.settle(oracle);
@@ -333,7 +333,7 @@ impl Op {
         }
         if let (None, Some(verdict)) = (self.ended, account.verdict) {
             self.ended = Some(at);
-            self.result.get_or_insert((Ending::of(verdict), result(verdict)));
+            self.result.get_or_insert((ResultClass::of(verdict), result(verdict)));
             changed = true;
         }
         changed

@@ -15,7 +15,7 @@ use crate::world::net::Net;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct View {
     /// How much there is of everything.
-    pub(crate) gauges: Gauges,
+    pub(crate) gauges: GaugesView,
     /// Each connection that anybody knows of.
     pub(crate) conns: BTreeMap<ConnId, ConnView>,
     /// The model in its own words.
@@ -24,7 +24,7 @@ pub(crate) struct View {
 
 /// How much there is of everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Gauges {
+pub(crate) struct GaugesView {
     connections: u32,
     credits: u32,
     queued: u32,
@@ -42,14 +42,14 @@ pub(crate) struct Gauges {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ConnView {
     /// What is not of a lane.
-    pub(crate) head: Head,
+    pub(crate) head: RunView,
     /// The receive lane, and the send lane.
     pub(crate) lanes: [LaneView; 2],
 }
 
 /// What is not of a lane.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Head {
+pub(crate) struct RunView {
     /// The phase that the model says it is in.
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<String>,
@@ -125,7 +125,7 @@ impl View {
         let model = scene.model;
         let sound = model.check().is_ok();
         let mut view = View {
-            gauges: Gauges::of(scene),
+            gauges: GaugesView::of(scene),
             conns: BTreeMap::new(),
             model: if sound { without_ages(&format!("{model:#?}")) } else { format!("{model:?}") },
         };
@@ -162,10 +162,10 @@ fn without_ages(text: &str) -> String {
     text.lines().map(line).collect()
 }
 
-impl Gauges {
-    fn of(scene: &Scene<'_>) -> Gauges {
+impl GaugesView {
+    fn of(scene: &Scene<'_>) -> GaugesView {
         let stats = scene.model.stats();
-        Gauges {
+        GaugesView {
             connections: stats.connections,
             credits: stats.credits,
             queued: stats.queued.total(),
@@ -184,7 +184,7 @@ impl Gauges {
 impl ConnView {
     fn of(id: ConnId, info: &ConnInfo, net: &Net) -> ConnView {
         let peer = net.peer_of(id).map(|peer| net.peer_state(peer));
-        let head = Head {
+        let head = RunView {
             model: Some(format!("{:?}", info.phase)),
             contract: None,
             pool: (info.pool != PoolId::DEFAULT).then(|| format!("{:?}", info.pool)),

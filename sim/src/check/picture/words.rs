@@ -38,7 +38,7 @@ pub(crate) struct Mark {
 /// How an operation ended: what its bar is coloured by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Ending {
+pub(crate) enum ResultClass {
     Ok,
     Deadline,
     Cancelled,
@@ -47,15 +47,15 @@ pub(crate) enum Ending {
     Error,
 }
 
-impl Ending {
-    pub(crate) fn of(result: &Result<Done, OpError>) -> Ending {
+impl ResultClass {
+    pub(crate) fn of(result: &Result<Done, OpError>) -> ResultClass {
         match result {
-            Ok(_) => Ending::Ok,
-            Err(OpError::Deadline) => Ending::Deadline,
-            Err(OpError::Cancelled) => Ending::Cancelled,
-            Err(OpError::Closed(_)) => Ending::Closed,
-            Err(OpError::Tainted) => Ending::Tainted,
-            Err(_) => Ending::Error,
+            Ok(_) => ResultClass::Ok,
+            Err(OpError::Deadline) => ResultClass::Deadline,
+            Err(OpError::Cancelled) => ResultClass::Cancelled,
+            Err(OpError::Closed(_)) => ResultClass::Closed,
+            Err(OpError::Tainted) => ResultClass::Tainted,
+            Err(_) => ResultClass::Error,
         }
     }
 }

@@ -470,7 +470,7 @@ impl Oracle {
         self.descriptor_closed();
     }
 
-    /// A descriptor is free: whoever pauses for want of one pauses no more (K5).
+    /// A descriptor is free: lanes that pause for want of one pause no more (K5).
     pub(super) fn descriptor_closed(&mut self) {
         let lanes = self.conns.iter_mut().flat_map(|(_, conn)| &mut conn.lanes);
         for lane in lanes.filter(|lane| lane.wants_descriptor && lane.pause.is_some()) {

@@ -8,8 +8,8 @@ mod calls;
 mod completions;
 mod episodes;
 mod expiry;
+mod lifecycle;
 mod seen;
-mod winding;
 
 use std::num::NonZeroU32;
 use std::time::Duration;

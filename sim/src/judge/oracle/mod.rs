@@ -2,7 +2,7 @@
 //!
 //! It is a second, naive account of every connection and operation, fed only by what crosses the borders:
 //! what the user submits, the system calls and their outcomes, the events, and the completions. It shares no
-//! code with the model. `calls` judges the system's border, `completions` the user's, `winding` how
+//! code with the model. `calls` judges the system's border, `completions` the user's, `lifecycle` how
 //! connections begin and end, `expiry` what deadlines do, `rest` what must be true whenever nothing is under
 //! way. A rule of the contract that is broken is reported under its name.
 
@@ -11,12 +11,12 @@ mod calls;
 mod canaries;
 mod completions;
 mod expiry;
+mod lifecycle;
 mod look;
 mod rest;
 mod rows;
 mod seen;
 mod shares;
-mod winding;
 
 pub use completions::{Refused, Submission};
 pub(crate) use look::{LaneAccount, OpAccount};
@@ -86,8 +86,8 @@ struct TurnCounts {
     expiring: Option<expiry::Expiring>,
     /// What is armed before anything else in the step under way comes there among what is armed.
     armed_first: u64,
-    /// There was room for a connection from the beginning of the turn, and none was opened in it: whoever
-    /// accepts had no other to lose the place to.
+    /// There was room for a connection from the beginning of the turn, and none was opened in it: an accept
+    /// had no other to lose the place to.
     place_free: bool,
     by_lane: Rows<(ConnId, usize), u32>,
     /// Connects that were yet to be tried when the round of attempts began, and have not ended since.

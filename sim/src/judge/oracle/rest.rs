@@ -23,7 +23,7 @@ impl Oracle {
         });
     }
 
-    /// The counts and clocks agree, and whoever can go on will.
+    /// The counts and clocks agree, and every lane that can go on will.
     pub fn on_rest<C>(&mut self, model: &Model<C>, net: &Net, leases: usize) {
         let (clock, now) = (model.now(), self.now);
         self.ensure(clock == now, "T3", "clock-clamped", || {

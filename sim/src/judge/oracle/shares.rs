@@ -5,7 +5,7 @@ use aio_model::ConnId;
 use super::{Conn, Oracle, Phase, RECEIVE, SEND, Short, Task};
 
 impl Oracle {
-    /// The wait is over, and the round of attempts begins: whoever can go on now is due its share of it.
+    /// The wait is over, and the round of attempts begins: each lane that can go on now is due its share.
     pub fn on_round(&mut self, outstanding: u32) {
         let refused = self.refusals.iter().zip(0..).filter(|((until, _), _)| until.is_some());
         let memory = refused.fold(0, |memory, (_, pool)| memory | 1 << pool);
@@ -41,8 +41,8 @@ impl Oracle {
         short.buffers = short.buffers.max(outstanding);
     }
 
-    /// No attempt is left to be made: whoever was due one has had it, or the turn has no more. Of those who
-    /// were served, only the last may have been cut off in the middle of its share.
+    /// No attempt is left to be made: each lane that was due one has had it, or the turn has no more. Of
+    /// those that were served, only the last may have been cut off in the middle of its share.
     pub fn on_round_over(&mut self) {
         let (short, budget) = (self.turn.short, self.limits.lane_attempts_max.get());
         let exhausted = self.turn.calls >= self.limits.turn_attempts_max.get();

@@ -3,7 +3,7 @@
 
 use aio_model::{Kind, LaneEnd, OpError, Outcome, Rearm, SystemError, SystemErrorKind};
 
-use super::turn::{Call, World};
+use super::turn::{Call, SystemBelow};
 use super::{Buffer, Completion, Done, Fin, Id, LaneName, Op, Phase, Reference, Rule, Work};
 
 /// What an operation ends with in a lane that has ended: the end of a stream is a success, unless more was
@@ -57,7 +57,7 @@ impl Reference {
         open && head.is_some_and(|work| matches!(work, Work::Accept { .. }) && self.lacks_place(work))
     }
 
-    pub(super) fn attempt(&mut self, name: LaneName, world: &mut impl World) {
+    pub(super) fn attempt(&mut self, name: LaneName, world: &mut impl SystemBelow) {
         let conn = self.conns[&name.conn].id;
         match self.lane(name).ops.front().map(|head| head.work) {
             None => self.attempt_close_step(name, conn, world),
@@ -75,7 +75,7 @@ impl Reference {
         self.settle(name.conn);
     }
 
-    fn receive(&mut self, name: LaneName, conn: Id, exact: bool, world: &mut impl World) {
+    fn receive(&mut self, name: LaneName, conn: Id, exact: bool, world: &mut impl SystemBelow) {
         let head = &self.lane(name).ops[0];
         let (filled, parts, left) = (head.bytes, head.buffer.is_parts(), head.buffer.space() - head.bytes);
         let space = head.buffer.in_one_call(filled, Buffer::space);
@@ -105,7 +105,7 @@ impl Reference {
         }
     }
 
-    fn send(&mut self, name: LaneName, conn: Id, start: usize, end: usize, world: &mut impl World) {
+    fn send(&mut self, name: LaneName, conn: Id, start: usize, end: usize, world: &mut impl SystemBelow) {
         let head = &self.lane(name).ops[0];
         // C4: it goes on where it stopped.
         let from = if self.keeps(Rule::C4) { start + head.bytes } else { start };
@@ -124,7 +124,7 @@ impl Reference {
         }
     }
 
-    fn accept(&mut self, name: LaneName, listener: Id, many: bool, world: &mut impl World) {
+    fn accept(&mut self, name: LaneName, listener: Id, many: bool, world: &mut impl SystemBelow) {
         let conn = self.open(Kind::Stream, self.conns[&name.conn].pool);
         match world.perform(Call::Accept { listener, conn }).0 {
             Outcome::Done => {
@@ -154,7 +154,7 @@ impl Reference {
         self.hand_over(Completion { context, conn, op: id, buffer, bytes: 0, result, more: true });
     }
 
-    fn connect(&mut self, name: LaneName, conn: Id, world: &mut impl World) {
+    fn connect(&mut self, name: LaneName, conn: Id, world: &mut impl SystemBelow) {
         let outcome = world.perform(Call::Connect { conn }).0;
         let had_descriptor = self.conns[&name.conn].phase == Phase::Connecting { known: true };
         let phase = match outcome {
@@ -188,7 +188,7 @@ impl Reference {
     }
 
     /// The calls of a connection that ends, which are of no operation.
-    fn attempt_close_step(&mut self, name: LaneName, conn: Id, world: &mut impl World) {
+    fn attempt_close_step(&mut self, name: LaneName, conn: Id, world: &mut impl SystemBelow) {
         match self.conns[&name.conn].phase {
             Phase::Lingering { reason, linger, fin: fin @ (Fin::Due | Fin::Tried) } => {
                 let outcome = world.perform(Call::ShutdownWrite { conn }).0;

@@ -105,7 +105,7 @@ impl Reference {
         let send = conn.lane(Direction::Send);
         let broken = matches!(send.end, Some(LaneEnd::Fault(_)));
         conn.kind == Kind::Stream
-            && (broken || send.tainted || send.ops.iter().any(|op| self.is_cut_short(op)))
+            && (broken || send.tainted || send.ops.iter().any(|op| self.is_partly_sent(op)))
     }
 
     /// The connections that a program which goes away now leaves to be reset.

@@ -11,7 +11,7 @@ use crate::world::engine::Direction;
 impl Reference {
     /// What stands for the proactor itself.
     pub fn own(&self) -> Id {
-        Id { realm: self.plan.realm, index: u32::MAX, generation: 1 }
+        Id { proactor_id: self.plan.proactor_id, index: u32::MAX, generation: 1 }
     }
 
     /// A socket is to be adopted: whether the system will is known.
@@ -37,7 +37,7 @@ impl Reference {
 
     /// A new connection, in a place.
     pub(super) fn open(&mut self, kind: Kind, pool: PoolId) -> Id {
-        let id = self.conn_places.take(self.plan.realm);
+        let id = self.conn_places.take(self.plan.proactor_id);
         self.conns.insert(id.index, Conn::new(id, kind, pool, self.now));
         id
     }
@@ -63,7 +63,7 @@ impl Reference {
         let deadline = self.resolve(deadline, clock);
         self.accepted += 1;
         self.credits += 1;
-        let id = Id { realm: self.plan.realm, index: self.accepted, generation: 1 };
+        let id = Id { proactor_id: self.plan.proactor_id, index: self.accepted, generation: 1 };
         self.hold_all(None);
         if let Work::RecvPooled { pool: pool @ None } = &mut work {
             *pool = Some(self.conns[&conn.index].pool);
@@ -166,9 +166,9 @@ impl Reference {
         if empty && self.keeps(Rule::K7) { Err(SubmitErrorKind::EmptyBuffer) } else { Ok(()) }
     }
 
-    /// A connection that the user may name: one that is being made is nobody's yet (K1).
+    /// A connection that the user may name: one that is being made has no owner yet (K1).
     pub(super) fn users_conn(&self, conn: Id) -> Result<&Conn, IdError> {
-        if conn.realm != self.plan.realm {
+        if conn.proactor_id != self.plan.proactor_id {
             return Err(IdError::Foreign);
         }
         let found = self.conns.get(&conn.index).filter(|found| found.id == conn);
@@ -183,7 +183,7 @@ impl Reference {
 
     /// Whether an operation is queued and may be taken back or changed.
     fn is_queued(&self, op: Id) -> Result<(), OpIdError> {
-        if op.realm != self.plan.realm {
+        if op.proactor_id != self.plan.proactor_id {
             return Err(OpIdError::Foreign);
         }
         if self.conns.values().any(|conn| conn.closer.as_ref().is_some_and(|closer| closer.id == op)) {
@@ -217,7 +217,7 @@ impl Reference {
         self.users_conn(conn)?;
         let both = LaneName::both(conn.index);
         let count = both.iter().map(|lane| self.lane(*lane).ops.len()).sum();
-        let cut = self.lane(both[1]).ops.front().is_some_and(|op| self.is_cut_short(op));
+        let cut = self.lane(both[1]).ops.front().is_some_and(|op| self.is_partly_sent(op));
         both.into_iter().for_each(|lane| self.complete_all(lane, |_| Err(OpError::Cancelled)));
         self.lane_mut(both[1]).tainted |= cut && self.keeps(Rule::C5);
         self.settle(conn.index);
@@ -225,7 +225,7 @@ impl Reference {
     }
 
     /// Whether an operation, if it ended now, would leave a part of its bytes in the stream.
-    pub(super) fn is_cut_short(&self, op: &Op) -> bool {
+    pub(super) fn is_partly_sent(&self, op: &Op) -> bool {
         matches!(op.work, Work::Send { .. }) && op.bytes > 0
     }
 

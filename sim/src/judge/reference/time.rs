@@ -2,7 +2,7 @@
 
 use aio_model::{CloseReason, Deadline, Instant, LanePlace, OpError};
 
-use super::turn::World;
+use super::turn::SystemBelow;
 use super::{Buffer, Done, Id, LaneName, Phase, Reference, Rule, Work};
 
 /// Something falls due.
@@ -126,7 +126,7 @@ impl Reference {
 
     /// Ends what has fallen due, one after the other: as much of it as the attempts have left of their calls,
     /// or half a turn's if that is more (K6). What is left then is for the next turns, which do not sleep.
-    pub(super) fn expire(&mut self, left: u32, world: &mut impl World) {
+    pub(super) fn expire(&mut self, left: u32, world: &mut impl SystemBelow) {
         let now_ms = self.now.as_nanos() / MS;
         let room = left.max(self.plan.limits.turn_attempts_max.get().div_ceil(2));
         let room = if self.keeps(Rule::K6) { room } else { u32::MAX };
@@ -141,7 +141,7 @@ impl Reference {
         self.agenda().first().filter(|(alarm, _)| alarm.at_ms <= now_ms).map(|(_, due)| *due)
     }
 
-    fn expire_one(&mut self, due: Due, world: &mut impl World) {
+    fn expire_one(&mut self, due: Due, world: &mut impl SystemBelow) {
         match due {
             Due::Op(op) => {
                 let in_lane = self.find_in_lane(op);
@@ -166,18 +166,18 @@ impl Reference {
                 self.attempt_last_of(conn, world);
                 // K2: what has been taken by that puts it off.
                 if self.conns[&conn].ends.is_none() {
-                    self.cut_short(conn);
+                    self.on_close_timeout(conn);
                 }
             }
             Due::Close(conn) => {
                 self.conn_mut(conn).closer.iter_mut().for_each(|closer| closer.deadline = None);
                 self.attempt_last_of(conn, world);
-                self.cut_short(conn);
+                self.on_close_timeout(conn);
             }
         }
     }
 
-    fn attempt_last_of(&mut self, conn: u32, world: &mut impl World) {
+    fn attempt_last_of(&mut self, conn: u32, world: &mut impl SystemBelow) {
         match self.conns[&conn].phase {
             Phase::Flushing { .. } => self.attempt_last(LaneName::send(conn), world),
             Phase::Lingering { .. } => self.attempt_last(LaneName::receive(conn), world),
@@ -185,7 +185,7 @@ impl Reference {
         }
     }
 
-    fn cut_short(&mut self, conn: u32) {
+    fn on_close_timeout(&mut self, conn: u32) {
         if let Phase::Flushing { reason, .. } | Phase::Lingering { reason, .. } = self.conns[&conn].phase {
             self.abort(conn, reason);
         }
@@ -193,7 +193,7 @@ impl Reference {
 
     /// T2: what is next in a lane is tried once more before its deadline ends it, for nobody may have looked;
     /// even while the lane pauses, but not if it waits for a buffer or a place.
-    fn attempt_last(&mut self, name: LaneName, world: &mut impl World) {
+    fn attempt_last(&mut self, name: LaneName, world: &mut impl SystemBelow) {
         if matches!(self.place(name), LanePlace::Parked | LanePlace::Held) || !self.keeps(Rule::T2) {
             return;
         }
@@ -223,7 +223,7 @@ impl Reference {
         }
         let (name, at) = self.find_in_lane(op).expect("it is queued");
         let op = self.lane_mut(name).ops.remove(at).expect("it is there");
-        let (connect, cut) = (op.work == Work::Connect, self.is_cut_short(&op));
+        let (connect, cut) = (op.work == Work::Connect, self.is_partly_sent(&op));
         self.complete(op, Err(error));
         if connect {
             return self.abort(name.conn, CloseReason::Requested);

@@ -8,7 +8,7 @@ use aio_model::{Instant, Outcome, Readiness, SystemError};
 use super::{Completion, Id, Reference, Rule};
 
 /// The system below.
-pub trait World {
+pub trait SystemBelow {
     /// What time it is.
     fn now(&self) -> Instant;
 
@@ -49,7 +49,7 @@ impl Reference {
     /// When the system can not wait; nothing else has happened.
     pub fn turn(
         &mut self,
-        world: &mut impl World,
+        world: &mut impl SystemBelow,
         timeout: Option<Duration>,
         room: usize,
     ) -> Result<(Vec<Completion>, bool), SystemError> {
@@ -77,9 +77,9 @@ impl Reference {
         Ok((batch, goes_on))
     }
 
-    /// Whoever has something to do does not wait, and asks for events every other turn only. Everybody else
-    /// sleeps until something falls due.
-    fn wait(&mut self, world: &mut impl World, until: Option<Instant>) -> Result<(), SystemError> {
+    /// With something to do it does not wait, and asks for events every other turn only. Otherwise it sleeps
+    /// until something falls due.
+    fn wait(&mut self, world: &mut impl SystemBelow, until: Option<Instant>) -> Result<(), SystemError> {
         let busy = !self.line.is_empty() || !self.ended.is_empty() || self.overdue || self.is_drained();
         if busy && self.asked {
             self.asked = false;
@@ -112,9 +112,9 @@ impl Reference {
         self.settle(id.index);
     }
 
-    /// K6: whoever stands in line is served once, with so many calls at most, and all together with so many.
+    /// K6: each lane in line is served once, with so many calls at most, and all together with so many.
     /// Then it goes to the back. Says how many calls are left.
-    fn attempt_all(&mut self, world: &mut impl World) -> u32 {
+    fn attempt_all(&mut self, world: &mut impl SystemBelow) -> u32 {
         let mut left = self.plan.limits.turn_attempts_max.get();
         let share = if self.keeps(Rule::K6) { self.plan.limits.lane_attempts_max.get() } else { u32::MAX };
         self.up = self.line.iter().copied().collect();

@@ -37,14 +37,14 @@ pub struct Plan {
     /// When the system reports readiness again.
     pub rearm: Rearm,
     /// What its ids are told from others by.
-    pub realm: u32,
+    pub proactor_id: u32,
 }
 
 /// Names a connection or an operation: a place, and the how many-th it is that has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Id {
     /// Whose it is.
-    pub realm: u32,
+    pub proactor_id: u32,
     /// The place.
     pub index: u32,
     /// Counted from 1.
@@ -61,7 +61,7 @@ pub(super) struct Places {
 
 /// What an operation has to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the words are those of the nouns of `aio_model`")]
+#[expect(missing_docs, reason = "the names are those of the operations of `aio_model`")]
 pub enum Work {
     Recv {
         exact: bool,
@@ -148,14 +148,14 @@ pub enum Done {
 
 impl Places {
     /// K1: a place that is taken again has another name.
-    pub(super) fn take(&mut self, realm: u32) -> Id {
+    pub(super) fn take(&mut self, proactor_id: u32) -> Id {
         let index = self.vacant.pop().unwrap_or_else(|| {
             self.taken.push(0);
             u32::try_from(self.taken.len() - 1).expect("few places")
         });
         let generation = &mut self.taken[index as usize];
         *generation += 1;
-        Id { realm, index, generation: *generation }
+        Id { proactor_id, index, generation: *generation }
     }
 
     pub(super) fn leave(&mut self, index: u32) {

@@ -12,7 +12,7 @@ mod step;
 
 use super::Verdict;
 use player::{Meddle, Player};
-use step::Script;
+use step::FuzzScript;
 
 pub use observe::{Machine, Observed, observe};
 
@@ -28,7 +28,7 @@ pub fn script(bytes: &[u8]) -> Verdict {
 }
 
 fn play(meddle: Meddle, bytes: &[u8]) -> Verdict {
-    let Ok(script) = Script::from_bytes(bytes) else { return Ok(()) };
+    let Ok(script) = FuzzScript::from_bytes(bytes) else { return Ok(()) };
     let mut player = Player::new(&script.setup, meddle);
     for (nth, step) in script.steps.iter().enumerate() {
         let blame = |what| format!("{what}\nafter step {nth} of {script:#?}");

@@ -4,10 +4,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use aio_model::{Connect, Syscall, System};
 
-use crate::world::dial::Answer;
+use crate::world::connecting::Answer;
 use crate::world::engine::EngineKind;
 use crate::world::link::Side;
-use crate::world::testing::{Rig, dial};
+use crate::world::testing::{Rig, connect};
 
 /// Lets a system that was used well be used wrongly, and expects that check to say so.
 #[track_caller]
@@ -65,7 +65,7 @@ fn a_send_to_a_host_that_has_not_answered() {
     let (mut rig, ..) = Rig::connected(EngineKind::Epoll);
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
     rig.net.host(address, Answer::Silent);
-    let (conn, _) = dial(&mut rig, Connect::to(address));
+    let (conn, _) = connect(&mut rig, Connect::to(address));
     canary("border-connected", rig, |rig| rig.send(conn, b"x"));
 }
 

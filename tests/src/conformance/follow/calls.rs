@@ -25,34 +25,34 @@ impl Follower<'_> {
                 }
                 same(seen, answer)
             }
-            Deed::Dial { nobody: is_nobody, .. } => {
+            Deed::Connect { nobody: is_nobody, .. } => {
                 if seen == Outcome::WouldBlock {
                     self.steer(&[Fault::ConnectDelayed], &[]);
                 }
                 let address = if is_nobody { nobody() } else { somebody() };
-                let (id, target, answer) = self.caller.dial(address, true);
+                let (id, target, answer) = self.caller.connect(address, true);
                 let known = matches!(answer, Outcome::Done | Outcome::WouldBlock);
                 let conn = Conn { target: Some(target), ..Conn::new(known.then_some(id), None) };
                 self.conns.push(conn);
-                self.dialled(self.conns.len() - 1, seen, answer)
+                self.on_connect(self.conns.len() - 1, seen, answer)
             }
-            Deed::DialAgain(conn) => {
+            Deed::ConnectAgain(conn) => {
                 let id = self.id(conn);
                 if seen != Outcome::WouldBlock {
                     self.relieve(conn);
                 }
-                let target = self.conns[conn].target.clone().expect("it was dialled");
-                let answer = self.caller.dial_again(id, &target);
+                let target = self.conns[conn].target.clone().expect("it was connected to");
+                let answer = self.caller.connect_again(id, &target);
                 if !matches!(answer, Outcome::Done | Outcome::WouldBlock) {
                     self.conns[conn].id = None;
                 }
-                self.dialled(conn, seen, answer)
+                self.on_connect(conn, seen, answer)
             }
             _ => unreachable!("{deed:?} makes no connection"),
         }
     }
 
-    fn dialled(&mut self, conn: Number, seen: Outcome, answer: Outcome) -> Followed {
+    fn on_connect(&mut self, conn: Number, seen: Outcome, answer: Outcome) -> Followed {
         self.conns[conn].peer = self.conns[conn].id.and_then(|id| self.net.peer_of(id));
         same(seen, answer)
     }

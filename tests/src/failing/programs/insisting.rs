@@ -8,7 +8,7 @@ use super::{Program, Stage, is_end};
 use crate::bytes::Bytes;
 use crate::failing::peer::PeerStep::{FallSilent, Hear, HearEnd, Say};
 use crate::failing::stage::seeds;
-use crate::ledger::Kind;
+use crate::ledger::EntryKind;
 use crate::pair::Family;
 
 const RECV: usize = 100;
@@ -22,7 +22,7 @@ const PIECE: usize = 100;
 /// Two receives and two sends, and a receive of the end.
 struct Insists {
     heard: Bytes,
-    failed: HashSet<Kind>,
+    failed: HashSet<EntryKind>,
 }
 
 /// Whatever fails for good is asked for once more, and must fail with the same error, although the socket is
@@ -44,12 +44,12 @@ pub(super) fn begin(stage: &mut Stage) -> Box<dyn Program> {
 impl Insists {
     /// The lane of an operation has failed, and this is the first that is heard of it: once more.
     fn insist(&mut self, stage: &mut Stage, done: &Completion<usize>) {
-        let kind = if done.context == SEND { Kind::Send } else { Kind::Receive };
+        let kind = if done.context == SEND { EntryKind::Send } else { EntryKind::Receive };
         if !self.failed.insert(kind) {
             return;
         }
         match kind {
-            Kind::Send => stage.submit(done.conn, Send::new(vec![0; PIECE]), AGAIN),
+            EntryKind::Send => stage.submit(done.conn, Send::new(vec![0; PIECE]), AGAIN),
             _ => stage.submit(done.conn, Recv::into(vec![0; PIECE]), AGAIN),
         };
     }

@@ -4,7 +4,7 @@ use aio_model::{Outcome, SystemError, SystemErrorKind};
 use arbitrary::Arbitrary;
 
 #[derive(Debug, Clone, Copy, Arbitrary)]
-pub(super) enum Answer {
+pub(super) enum ScriptAnswer {
     /// It happened, to all bytes.
     All,
     /// That many bytes, modulo how many were lent.
@@ -30,17 +30,17 @@ const REFUSED: SystemError = SystemError::from_kind(SystemErrorKind::PermissionD
 const NO_DESCRIPTOR: SystemError = SystemError::from_kind(SystemErrorKind::DescriptorsExhausted);
 const SHORT: SystemError = SystemError::from_kind(SystemErrorKind::OutOfMemory);
 
-impl Answer {
+impl ScriptAnswer {
     /// The outcome of a transfer of at most `lent` bytes.
     pub(super) fn to_transfer(self, lent: usize) -> Outcome {
         let some = |count: u8| 1 + usize::from(count) % lent.max(1);
         match self {
-            Answer::All => Outcome::Transferred(lent),
-            Answer::Some(count) => Outcome::Transferred(some(count)),
-            Answer::Partial(count) => Outcome::Partial(some(count)),
-            Answer::Zero => Outcome::Transferred(0),
-            Answer::TooMany => Outcome::Transferred(lent + 1),
-            Answer::Wrong => Outcome::Done,
+            ScriptAnswer::All => Outcome::Transferred(lent),
+            ScriptAnswer::Some(count) => Outcome::Transferred(some(count)),
+            ScriptAnswer::Partial(count) => Outcome::Partial(some(count)),
+            ScriptAnswer::Zero => Outcome::Transferred(0),
+            ScriptAnswer::TooMany => Outcome::Transferred(lent + 1),
+            ScriptAnswer::Wrong => Outcome::Done,
             other => other.to_hindrance(),
         }
     }
@@ -48,9 +48,11 @@ impl Answer {
     /// The outcome of a call that happens or does not.
     pub(super) fn to_control(self) -> Outcome {
         match self {
-            Answer::All | Answer::Some(_) | Answer::Partial(_) | Answer::Zero => Outcome::Done,
-            Answer::TooMany => Outcome::Partial(1),
-            Answer::Wrong => Outcome::Transferred(1),
+            ScriptAnswer::All | ScriptAnswer::Some(_) | ScriptAnswer::Partial(_) | ScriptAnswer::Zero => {
+                Outcome::Done
+            }
+            ScriptAnswer::TooMany => Outcome::Partial(1),
+            ScriptAnswer::Wrong => Outcome::Transferred(1),
             other => other.to_hindrance(),
         }
     }
@@ -58,17 +60,17 @@ impl Answer {
     /// The outcome of an accept.
     pub(super) fn to_accept(self) -> Outcome {
         match self {
-            Answer::Refused => Outcome::Refused(REFUSED),
-            Answer::Exhausted => Outcome::Exhausted(NO_DESCRIPTOR),
+            ScriptAnswer::Refused => Outcome::Refused(REFUSED),
+            ScriptAnswer::Exhausted => Outcome::Exhausted(NO_DESCRIPTOR),
             other => other.to_control(),
         }
     }
 
     fn to_hindrance(self) -> Outcome {
         match self {
-            Answer::WouldBlock => Outcome::WouldBlock,
-            Answer::Interrupted => Outcome::Interrupted,
-            Answer::Exhausted => Outcome::Exhausted(SHORT),
+            ScriptAnswer::WouldBlock => Outcome::WouldBlock,
+            ScriptAnswer::Interrupted => Outcome::Interrupted,
+            ScriptAnswer::Exhausted => Outcome::Exhausted(SHORT),
             _ => Outcome::Failed(RESET),
         }
     }

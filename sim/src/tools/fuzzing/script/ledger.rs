@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use aio_model::{Completion, ConnId, Done, Instant, OpError, Outcome, SLICES_MAX, Syscall};
 
-use super::answer::Answer;
-use super::promise::{Kind, Promise};
+use super::answer::ScriptAnswer;
+use super::promise::{Promise, PromiseKind};
 use crate::tools::fuzzing::Verdict;
 
 #[derive(Default)]
-pub(super) struct Ledger {
+pub(super) struct ScriptLedger {
     /// The operations whose last completion has not been taken, by their contexts.
     pub(super) promises: BTreeMap<u32, Promise>,
     /// Every connection there ever was, in the order in which they were opened.
@@ -39,7 +39,7 @@ struct Account {
     /// What came was thrown away, until that failed: the sends are told.
     discard_failed: bool,
     closed: bool,
-    /// It is under way, and nobody's yet.
+    /// It is under way: the user does not know its id yet.
     connecting: bool,
     /// The completion of its close was taken.
     over: bool,
@@ -74,7 +74,7 @@ const DISCARD_BYTES: usize = 100;
 const RECEIVE: usize = 0;
 const SEND: usize = 1;
 
-impl Ledger {
+impl ScriptLedger {
     pub(super) fn opened(&mut self, conn: ConnId) {
         self.names.push(conn);
         self.conns.insert(conn, Account::default());
@@ -101,14 +101,14 @@ impl Ledger {
     }
 
     /// Answers a call, and notes what it did.
-    pub(super) fn perform(&mut self, call: Syscall<'_>, answer: Answer) -> Outcome {
+    pub(super) fn perform(&mut self, call: Syscall<'_>, answer: ScriptAnswer) -> Outcome {
         let (conn, name) = (call.conn(), name(&call));
         let outcome = self.answer(call, answer);
         self.last_call = Some((conn, name, outcome));
         outcome
     }
 
-    fn answer(&mut self, call: Syscall<'_>, answer: Answer) -> Outcome {
+    fn answer(&mut self, call: Syscall<'_>, answer: ScriptAnswer) -> Outcome {
         let conn = call.conn();
         if let Syscall::Connect { .. } = call {
             return self.connect(conn, answer);
@@ -171,12 +171,13 @@ impl Ledger {
 
     /// Whether a connection is to be closed, or everything.
     fn is_to_end(&self, conn: ConnId) -> bool {
-        let closes = |promise: &Promise| promise.conn == conn && matches!(promise.kind, Kind::Close { .. });
+        let closes =
+            |promise: &Promise| promise.conn == conn && matches!(promise.kind, PromiseKind::Close { .. });
         self.shut_down || self.promises.values().any(closes)
     }
 
     /// A connection is known once it is there or under way, and forgotten when it fails.
-    fn connect(&mut self, conn: ConnId, answer: Answer) -> Outcome {
+    fn connect(&mut self, conn: ConnId, answer: ScriptAnswer) -> Outcome {
         if self.conns.get(&conn).is_some_and(|account| !account.connecting) {
             self.broken = Some(format!("{conn} is to connect, and is there"));
         }
@@ -222,7 +223,7 @@ impl Ledger {
         ensure!(!account.over, "{context} completes after the close of {conn}");
         let count = usize::try_from(*bytes).unwrap_or(usize::MAX);
         match &kind {
-            Kind::Receive { .. } => {
+            PromiseKind::Receive { .. } => {
                 let told: Vec<u8> = completion.buffer.chunks().flatten().copied().take(count).collect();
                 account.received.take(&told, count)?;
                 let ends = matches!(
@@ -234,7 +235,7 @@ impl Ledger {
                     "{context} ended with {result:?} after a send had failed"
                 );
             }
-            Kind::Send(range) => {
+            PromiseKind::Send(range) => {
                 account.sent.take(&range[..count], count)?;
                 let tainted = account.tainted.is_some_and(|tainted| resumes <= tainted);
                 let reason = tainted || !matches!(result, Err(OpError::Tainted));
@@ -244,25 +245,27 @@ impl Ledger {
                     account.tainted = Some(resumes);
                 }
             }
-            Kind::Accept { .. } => {
+            PromiseKind::Accept { .. } => {
                 if let Ok(Done::Accepted(new)) = result {
                     let first = account.accepted.pop_front();
                     ensure!(first == Some(*new), "{conn} accepted {first:?}, the completion says {new}");
                 }
             }
-            Kind::Close { aborts } => {
+            PromiseKind::Close { aborts } => {
                 ensure!(account.closed, "{conn} is said to be closed, and is not");
                 (account.over, account.aborts) = (true, *aborts);
             }
-            Kind::Shutdown => {
+            PromiseKind::Shutdown => {
                 let shut = account.ended[SEND] || result.is_err();
                 ensure!(shut, "{conn} is said to be shut down, and is not");
             }
-            Kind::Connect => ensure!(!account.connecting || result.is_err(), "{conn} is said to be there"),
-            Kind::Sleep | Kind::Post => {}
+            PromiseKind::Connect => {
+                ensure!(!account.connecting || result.is_err(), "{conn} is said to be there");
+            }
+            PromiseKind::Sleep | PromiseKind::Post => {}
         }
         if let Err(OpError::System(_) | OpError::UnexpectedEof) = result {
-            let sends = matches!(kind, Kind::Send(_) | Kind::Shutdown);
+            let sends = matches!(kind, PromiseKind::Send(_) | PromiseKind::Shutdown);
             account.broken |= sends;
             let ended = account.ended[usize::from(sends)] || (sends && account.discard_failed);
             ensure!(ended, "{context} ended with {result:?}, which nobody said");
@@ -297,7 +300,7 @@ impl Ledger {
 
 impl Account {
     /// The direction, the outcome, and whether more calls may follow.
-    fn receive(&mut self, buffer: &mut [u8], answer: Answer) -> (usize, Outcome, bool) {
+    fn receive(&mut self, buffer: &mut [u8], answer: ScriptAnswer) -> (usize, Outcome, bool) {
         let outcome = answer.to_transfer(buffer.len());
         self.peer_ended |= outcome == Outcome::Transferred(0) && !self.told;
         let moved = match outcome {
@@ -311,7 +314,7 @@ impl Account {
         (RECEIVE, outcome, moved > 0 || hinders(outcome))
     }
 
-    fn send(&mut self, bytes: &[u8], answer: Answer) -> (usize, Outcome, bool) {
+    fn send(&mut self, bytes: &[u8], answer: ScriptAnswer) -> (usize, Outcome, bool) {
         let outcome = answer.to_transfer(bytes.len());
         self.told |= matches!(outcome, Outcome::Failed(_));
         let moved = match outcome {

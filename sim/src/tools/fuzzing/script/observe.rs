@@ -10,7 +10,7 @@ use aio_model::{ConnId, ConnInfo, Kind, OpInfo, Outcome};
 
 use super::draw;
 use super::player::Player;
-use super::step::{Step, What};
+use super::step::{ScriptOp, ScriptStep};
 use crate::world::choice::Choice;
 
 /// A state machine of the model.
@@ -68,7 +68,7 @@ pub fn observe(scripts: u64) -> Observed {
 
 impl Observed {
     /// Takes a step, and writes down what it changed.
-    fn step(&mut self, player: &mut Player, step: &Step, before: &States) -> States {
+    fn step(&mut self, player: &mut Player, step: &ScriptStep, before: &States) -> States {
         player.forget_call();
         // Whether the model is right is judged elsewhere.
         let _ = player.step(step);
@@ -159,58 +159,62 @@ fn states(player: &Player) -> States {
 }
 
 /// What the step was, as far as the subject is concerned.
-fn cause(player: &Player, step: &Step, subject: Subject, transition: (&str, &str)) -> String {
+fn cause(player: &Player, step: &ScriptStep, subject: Subject, transition: (&str, &str)) -> String {
     let elsewhere = player.last_call().is_some_and(|(conn, ..)| conn != subject.conn);
     match transition {
         (_, "Parked") => return "its pool has no buffer".into(),
         (_, "Held") => return "no connection or credit is free".into(),
         ("Parked" | "Awaited", "Running" | "Lent") if elsewhere => return "a lease comes home".into(),
-        ("Held", _) if elsewhere || matches!(step, Step::Take | Step::Open { .. }) => {
+        ("Held", _) if elsewhere || matches!(step, ScriptStep::Take | ScriptStep::Open { .. }) => {
             return "a connection or credit becomes free".into();
         }
         _ => {}
     }
     let what = match (step, player.last_call()) {
-        (Step::Attempt(_), Some((_, call, outcome))) => {
+        (ScriptStep::Attempt(_), Some((_, call, outcome))) => {
             let elsewhere = if elsewhere { "elsewhere, " } else { "" };
             return format!("{elsewhere}{call}: {}", outcome_name(call, outcome));
         }
-        (Step::Attempt(_), None) => "attempt",
-        (Step::Submit { what, .. }, _) => submitted(what),
-        (Step::Event { .. }, _) => "event",
-        (Step::Expire, _) => "its time has come",
-        (Step::Take, _) => "its completion is taken",
-        (Step::Open { adopted: true, .. }, _) => "`adopt`",
-        (Step::Open { .. }, _) => "`adopt`, refused by the system",
-        (Step::Cancel(_), _) => "`cancel`",
-        (Step::CancelAll(_), _) => "`cancel_all`",
-        (Step::SetDeadline { .. }, _) => "`set_deadline`",
-        (Step::Resume(_), _) => "`resume`",
-        (Step::Close { .. }, _) => "`close`",
-        (Step::GiveBack(_), _) => "a lease comes home",
-        (Step::ShutDown { flush_ms: None, .. }, _) => "`shut_down`",
-        (Step::ShutDown { .. }, _) => "`shut_down_by`",
-        (Step::Round | Step::Turn { .. } | Step::Time { .. } | Step::Drop(_), _) => "?",
+        (ScriptStep::Attempt(_), None) => "attempt",
+        (ScriptStep::Submit { what, .. }, _) => submitted(what),
+        (ScriptStep::Event { .. }, _) => "event",
+        (ScriptStep::Expire, _) => "its time has come",
+        (ScriptStep::Take, _) => "its completion is taken",
+        (ScriptStep::Open { adopted: true, .. }, _) => "`adopt`",
+        (ScriptStep::Open { .. }, _) => "`adopt`, refused by the system",
+        (ScriptStep::Cancel(_), _) => "`cancel`",
+        (ScriptStep::CancelAll(_), _) => "`cancel_all`",
+        (ScriptStep::SetDeadline { .. }, _) => "`set_deadline`",
+        (ScriptStep::Resume(_), _) => "`resume`",
+        (ScriptStep::Close { .. }, _) => "`close`",
+        (ScriptStep::GiveBack(_), _) => "a lease comes home",
+        (ScriptStep::ShutDown { flush_ms: None, .. }, _) => "`shut_down`",
+        (ScriptStep::ShutDown { .. }, _) => "`shut_down_by`",
+        (ScriptStep::Round | ScriptStep::Turn { .. } | ScriptStep::Time { .. } | ScriptStep::Drop(_), _) => {
+            "?"
+        }
     };
     what.into()
 }
 
-fn submitted(what: &What) -> &'static str {
+fn submitted(what: &ScriptOp) -> &'static str {
     match what {
-        What::Recv(_) | What::RecvShared | What::Scatter { exact: false, .. } => "submit: `Recv::into`",
-        What::RecvExact(_) | What::RecvLease(_) | What::Scatter { .. } => "submit: `Recv::exact`",
-        What::RecvPooled(_) => "submit: `Recv::pooled`",
-        What::Send { .. } | What::Gather { .. } | What::SendLease(_) => "submit: `Send`",
-        What::AcceptOne => "submit: `Accept::one`",
-        What::AcceptMany => "submit: `Accept::many`",
-        What::Connect | What::ConnectThere => "submit: `Connect`",
-        What::Shutdown => "submit: `Shutdown`",
-        What::CloseNow => "submit: `Close::now`",
-        What::CloseAbort => "submit: `Close::abort`",
-        What::CloseFlush => "submit: `Close::flush`",
-        What::CloseLinger(_) => "submit: `Close::linger`",
-        What::Sleep | What::SleepThere => "submit: `Sleep`",
-        What::Post(_) | What::PostThere => "submit: `Post`",
+        ScriptOp::Recv(_) | ScriptOp::RecvShared | ScriptOp::Scatter { exact: false, .. } => {
+            "submit: `Recv::into`"
+        }
+        ScriptOp::RecvExact(_) | ScriptOp::RecvLease(_) | ScriptOp::Scatter { .. } => "submit: `Recv::exact`",
+        ScriptOp::RecvPooled(_) => "submit: `Recv::pooled`",
+        ScriptOp::Send { .. } | ScriptOp::Gather { .. } | ScriptOp::SendLease(_) => "submit: `Send`",
+        ScriptOp::AcceptOne => "submit: `Accept::one`",
+        ScriptOp::AcceptMany => "submit: `Accept::many`",
+        ScriptOp::Connect | ScriptOp::ConnectThere => "submit: `Connect`",
+        ScriptOp::Shutdown => "submit: `Shutdown`",
+        ScriptOp::CloseNow => "submit: `Close::now`",
+        ScriptOp::CloseAbort => "submit: `Close::abort`",
+        ScriptOp::CloseFlush => "submit: `Close::flush`",
+        ScriptOp::CloseLinger(_) => "submit: `Close::linger`",
+        ScriptOp::Sleep | ScriptOp::SleepThere => "submit: `Sleep`",
+        ScriptOp::Post(_) | ScriptOp::PostThere => "submit: `Post`",
     }
 }
 

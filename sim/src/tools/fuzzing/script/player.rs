@@ -10,10 +10,10 @@ use aio_model::{
     Limits, Model, OpId, Outcome, PoolSize, Post, Readiness, Rearm,
 };
 
-use super::answer::Answer;
-use super::ledger::Ledger;
-use super::promise::{Kind, Promise};
-use super::step::{Due, Pick, Setup, Step, What};
+use super::answer::ScriptAnswer;
+use super::ledger::ScriptLedger;
+use super::promise::{Promise, PromiseKind};
+use super::step::{Pick, ScriptDue, ScriptOp, ScriptSetup, ScriptStep};
 use crate::judge::workload::resolve;
 use crate::tools::fuzzing::Verdict;
 
@@ -23,7 +23,7 @@ pub(super) type Meddle = fn(&mut Completion<u32>) -> usize;
 pub(super) struct Player {
     model: Model<u32>,
     shelf: Arc<Shelf>,
-    ledger: Ledger,
+    ledger: ScriptLedger,
     clock: Instant,
     /// Every operation there ever was.
     ops: Vec<OpId>,
@@ -31,14 +31,14 @@ pub(super) struct Player {
     held: Vec<Lease>,
     buffers_max: u32,
     /// What the last call was to be answered: the last attempts of what expires are, too.
-    answer: Answer,
+    answer: ScriptAnswer,
     /// The context of the next operation.
     pub(super) serial: u32,
     meddle: Meddle,
 }
 
 impl Player {
-    pub(super) fn new(setup: &Setup, meddle: Meddle) -> Player {
+    pub(super) fn new(setup: &ScriptSetup, meddle: Meddle) -> Player {
         let shelf = Arc::new(Shelf::default());
         let home = shelf.home();
         let at_most = |value: u8, max: u32| NonZeroU32::MIN.saturating_add(u32::from(value) % max);
@@ -60,12 +60,12 @@ impl Player {
         let mut player = Player {
             model: Model::new(config, &home),
             shelf,
-            ledger: Ledger::default(),
+            ledger: ScriptLedger::default(),
             clock: Instant::ZERO,
             ops: vec![],
             held: vec![],
             buffers_max: pools.iter().map(|pool| pool.buffers_max).sum(),
-            answer: Answer::WouldBlock,
+            answer: ScriptAnswer::WouldBlock,
             serial: 0,
             meddle,
         };
@@ -98,24 +98,24 @@ impl Player {
     /// Whether an operation is a pooled receive.
     pub(super) fn is_pooled(&self, op: OpId) -> bool {
         let promise = self.ledger.promises.values().find(|promise| promise.op == op);
-        promise.is_some_and(|promise| matches!(promise.kind, Kind::Receive { pooled: true, .. }))
+        promise.is_some_and(|promise| matches!(promise.kind, PromiseKind::Receive { pooled: true, .. }))
     }
 
-    pub(super) fn step(&mut self, step: &Step) -> Verdict {
+    pub(super) fn step(&mut self, step: &ScriptStep) -> Verdict {
         match step {
-            Step::Attempt(answer) => {
+            ScriptStep::Attempt(answer) => {
                 self.attempt(*answer);
             }
-            Step::Submit { conn, what, due } => return self.submit(*conn, what, *due),
-            Step::Event { conn, bits } => {
+            ScriptStep::Submit { conn, what, due } => return self.submit(*conn, what, *due),
+            ScriptStep::Event { conn, bits } => {
                 let all = [Readiness::READABLE, Readiness::WRITABLE, Readiness::READ_CLOSED];
                 let all = all.into_iter().chain([Readiness::WRITE_CLOSED, Readiness::ERROR]).enumerate();
                 let set = all.filter(|(bit, _)| bits >> bit & 1 == 1).map(|(_, one)| one);
                 let readiness = set.fold(Readiness::NONE, |set, one| set | one);
                 self.conn(*conn).inspect(|conn| self.model.on_ready(*conn, readiness));
             }
-            Step::Round => self.model.begin_round(),
-            Step::Turn { answers, ms } => {
+            ScriptStep::Round => self.model.begin_round(),
+            ScriptStep::Turn { answers, ms } => {
                 self.pass((*ms).into(), false);
                 self.model.begin_round();
                 for answer in answers {
@@ -123,11 +123,11 @@ impl Player {
                 }
                 self.expire();
             }
-            Step::Time { ms, back } => self.pass(*ms, *back),
-            Step::Expire => return self.expire_all(),
-            Step::Take => return self.take().map(drop),
-            Step::Open { listener, adopted } => self.open(*listener, *adopted),
-            Step::Cancel(op) => {
+            ScriptStep::Time { ms, back } => self.pass(*ms, *back),
+            ScriptStep::Expire => return self.expire_all(),
+            ScriptStep::Take => return self.take().map(drop),
+            ScriptStep::Open { listener, adopted } => self.open(*listener, *adopted),
+            ScriptStep::Cancel(op) => {
                 if let Some(op) = self.op(*op)
                     && self.model.cancel(op).is_ok()
                 {
@@ -137,9 +137,9 @@ impl Player {
                     promise.cancelled = true;
                 }
             }
-            Step::SetDeadline { op, due } => self.set_deadline(*op, *due),
-            Step::CancelAll(conn) => drop(self.conn(*conn).map(|conn| self.model.cancel_all(conn))),
-            Step::Resume(conn) => {
+            ScriptStep::SetDeadline { op, due } => self.set_deadline(*op, *due),
+            ScriptStep::CancelAll(conn) => drop(self.conn(*conn).map(|conn| self.model.cancel_all(conn))),
+            ScriptStep::Resume(conn) => {
                 // What is to be closed is closed as was decided.
                 let closing = |info: ConnInfo| info.phase == ConnPhase::Closing;
                 let conn = self.conn(*conn);
@@ -147,22 +147,22 @@ impl Player {
                 let resumed = conn.filter(|conn| self.model.resume(*conn).is_ok() && !late);
                 resumed.inspect(|conn| self.ledger.resumed(*conn));
             }
-            Step::Close { conn, sure } => {
+            ScriptStep::Close { conn, sure } => {
                 let conn = self.conn(*conn).filter(|_| sure.is_sure());
                 let _ = conn.map(|conn| self.model.close(conn));
             }
-            Step::Drop(nth) => drop(self.lease(*nth)),
-            Step::GiveBack(nth) => {
+            ScriptStep::Drop(nth) => drop(self.lease(*nth)),
+            ScriptStep::GiveBack(nth) => {
                 self.give_back(*nth);
             }
-            Step::ShutDown { flush_ms, sure } if sure.is_sure() => {
+            ScriptStep::ShutDown { flush_ms, sure } if sure.is_sure() => {
                 self.ledger.shut_down = true;
                 match flush_ms.map(|ms| Deadline::Within(Duration::from_millis(ms.into()))) {
                     Some(deadline) => self.model.shut_down_by(deadline, || self.clock),
                     None => self.model.shut_down(),
                 }
             }
-            Step::ShutDown { .. } => {}
+            ScriptStep::ShutDown { .. } => {}
         }
         Ok(())
     }
@@ -187,7 +187,7 @@ impl Player {
         while !self.model.is_drained() {
             self.model.begin_round();
             let mut progress = false;
-            while self.attempt(Answer::All) {
+            while self.attempt(ScriptAnswer::All) {
                 progress = true;
             }
             while self.take()? {
@@ -204,7 +204,7 @@ impl Player {
         self.ledger.end()
     }
 
-    fn attempt(&mut self, answer: Answer) -> bool {
+    fn attempt(&mut self, answer: ScriptAnswer) -> bool {
         self.answer = answer;
         self.model.attempt(|call| self.ledger.perform(call, answer))
     }
@@ -267,7 +267,7 @@ impl Player {
         }
     }
 
-    fn set_deadline(&mut self, op: Pick, due: Due) {
+    fn set_deadline(&mut self, op: Pick, due: ScriptDue) {
         let Some(op) = self.op(op) else { return };
         let deadline = deadline(due);
         if self.model.set_deadline(op, deadline, || self.clock).is_ok() {
@@ -277,16 +277,16 @@ impl Player {
         }
     }
 
-    fn submit(&mut self, conn: Pick, what: &What, due: Due) -> Verdict {
-        let own = matches!(what, What::Sleep | What::Post(_) | What::Connect);
+    fn submit(&mut self, conn: Pick, what: &ScriptOp, due: ScriptDue) -> Verdict {
+        let own = matches!(what, ScriptOp::Sleep | ScriptOp::Post(_) | ScriptOp::Connect);
         let Some(conn) = self.conn(conn).filter(|_| !own).or(own.then_some(self.model.own())) else {
             return Ok(());
         };
         let (request, kind) = self.request(what);
-        let sleeps = matches!(kind, Kind::Sleep);
+        let sleeps = matches!(kind, PromiseKind::Sleep);
         let deadline = deadline(due).or(sleeps.then_some(Deadline::At(Instant::MAX)));
         let request = match deadline {
-            Some(deadline) if !matches!(kind, Kind::Post) => request.with_deadline(deadline),
+            Some(deadline) if !matches!(kind, PromiseKind::Post) => request.with_deadline(deadline),
             _ => request,
         };
         let handed: Vec<u8> = request.buffer().chunks().flatten().copied().collect();
@@ -326,7 +326,7 @@ impl Player {
         nth_of(nth, self.held.len()).map(|nth| self.held.swap_remove(nth))
     }
 
-    /// Lets a dropped lease come home, if there is one.
+    /// Returns a dropped lease, if there is one.
     fn give_back(&mut self, Pick(nth): Pick) -> bool {
         let Some(nth) = nth_of(nth, self.shelf.len()) else { return false };
         self.model.give_back(self.shelf.take(nth));
@@ -339,11 +339,11 @@ fn nth_of(nth: u8, len: usize) -> Option<usize> {
     usize::from(nth).checked_rem(len).map(|back| len - 1 - back)
 }
 
-fn deadline(due: Due) -> Option<Deadline> {
+fn deadline(due: ScriptDue) -> Option<Deadline> {
     match due {
-        Due::Never => None,
-        Due::Within(ms) => Some(Deadline::Within(Duration::from_millis(ms.into()))),
+        ScriptDue::Never => None,
+        ScriptDue::Within(ms) => Some(Deadline::Within(Duration::from_millis(ms.into()))),
         // In tenths of a millisecond: most are between two ticks.
-        Due::At(at) => Some(Deadline::At(Instant::from_nanos(u64::from(at) * 100_000))),
+        ScriptDue::At(at) => Some(Deadline::At(Instant::from_nanos(u64::from(at) * 100_000))),
     }
 }

@@ -7,7 +7,7 @@ use crate::tools::fuzzing::Verdict;
 pub(super) struct Promise {
     pub(super) conn: ConnId,
     pub(super) op: OpId,
-    pub(super) kind: Kind,
+    pub(super) kind: PromiseKind,
     pub(super) due: Instant,
     /// A cancel of this operation succeeded.
     pub(super) cancelled: bool,
@@ -16,7 +16,7 @@ pub(super) struct Promise {
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Kind {
+pub(super) enum PromiseKind {
     Receive {
         exact: bool,
         pooled: bool,
@@ -41,31 +41,36 @@ impl Promise {
     /// Whether the result is one that this operation may end with, having moved that many bytes.
     pub(super) fn judge(&self, completion: &Completion<u32>, now: Instant) -> Verdict {
         let Completion { conn, op, bytes, result, more, buffer, .. } = completion;
-        let named = *op == self.op && (*conn == self.conn || matches!(self.kind, Kind::Connect));
+        let named = *op == self.op && (*conn == self.conn || matches!(self.kind, PromiseKind::Connect));
         ensure!(named, "{:?} completes as {conn} {op}", self.kind);
-        let repeats = matches!((&self.kind, result), (Kind::Accept { many: true }, Ok(Done::Accepted(_))));
+        let repeats =
+            matches!((&self.kind, result), (PromiseKind::Accept { many: true }, Ok(Done::Accepted(_))));
         ensure!(!more || repeats, "{:?} is to go on after {result:?}", self.kind);
         let fits = match (&self.kind, result) {
-            (Kind::Receive { exact: true, room, .. }, Ok(Done::Received { end_of_stream: false })) => {
+            (PromiseKind::Receive { exact: true, room, .. }, Ok(Done::Received { end_of_stream: false })) => {
                 *bytes == *room as u64
             }
-            (Kind::Receive { .. }, Ok(Done::Received { end_of_stream: false })) => *bytes > 0,
-            (Kind::Receive { exact: false, .. }, Ok(Done::Received { end_of_stream: true })) => *bytes == 0,
-            (Kind::Receive { exact: true, room, .. }, Err(OpError::UnexpectedEof)) => *bytes < *room as u64,
-            (Kind::Send(range), Ok(Done::Sent)) => *bytes == range.len() as u64,
-            (Kind::Send(_), Err(OpError::Tainted)) => *bytes == 0,
-            (Kind::Send(range), Err(_)) => *bytes < range.len() as u64,
-            (Kind::Accept { .. }, Ok(Done::Accepted(_)))
-            | (Kind::Connect, Ok(Done::Connected))
-            | (Kind::Shutdown, Ok(Done::ShutDown))
-            | (Kind::Close { .. }, Ok(Done::Closed))
-            | (Kind::Sleep, Ok(Done::Elapsed))
-            | (Kind::Post, Ok(Done::Posted)) => *bytes == 0,
+            (PromiseKind::Receive { .. }, Ok(Done::Received { end_of_stream: false })) => *bytes > 0,
+            (PromiseKind::Receive { exact: false, .. }, Ok(Done::Received { end_of_stream: true })) => {
+                *bytes == 0
+            }
+            (PromiseKind::Receive { exact: true, room, .. }, Err(OpError::UnexpectedEof)) => {
+                *bytes < *room as u64
+            }
+            (PromiseKind::Send(range), Ok(Done::Sent)) => *bytes == range.len() as u64,
+            (PromiseKind::Send(_), Err(OpError::Tainted)) => *bytes == 0,
+            (PromiseKind::Send(range), Err(_)) => *bytes < range.len() as u64,
+            (PromiseKind::Accept { .. }, Ok(Done::Accepted(_)))
+            | (PromiseKind::Connect, Ok(Done::Connected))
+            | (PromiseKind::Shutdown, Ok(Done::ShutDown))
+            | (PromiseKind::Close { .. }, Ok(Done::Closed))
+            | (PromiseKind::Sleep, Ok(Done::Elapsed))
+            | (PromiseKind::Post, Ok(Done::Posted)) => *bytes == 0,
             // Nothing moves the bytes of an exact receive back out of its buffer, whatever it ends with.
-            (Kind::Receive { exact: true, room, .. }, Err(_)) => *bytes < *room as u64,
-            (Kind::Post | Kind::Close { .. }, Err(_)) | (_, Ok(_)) => false,
-            (Kind::Sleep, Err(OpError::Deadline)) | (_, Err(OpError::UnexpectedEof)) => false,
-            (Kind::Shutdown, Err(OpError::Tainted)) => *bytes == 0,
+            (PromiseKind::Receive { exact: true, room, .. }, Err(_)) => *bytes < *room as u64,
+            (PromiseKind::Post | PromiseKind::Close { .. }, Err(_)) | (_, Ok(_)) => false,
+            (PromiseKind::Sleep, Err(OpError::Deadline)) | (_, Err(OpError::UnexpectedEof)) => false,
+            (PromiseKind::Shutdown, Err(OpError::Tainted)) => *bytes == 0,
             (_, Err(OpError::Tainted)) => false,
             (_, Err(_)) => *bytes == 0,
         };
@@ -78,7 +83,7 @@ impl Promise {
         // What an accept had accepted before it was cancelled still comes.
         let obeys = !self.cancelled || *more || matches!(result, Err(OpError::Cancelled));
         ensure!(obeys, "{:?} was cancelled, and ended with {result:?}", self.kind);
-        if let Kind::Receive { pooled: true, .. } = self.kind {
+        if let PromiseKind::Receive { pooled: true, .. } = self.kind {
             let holds = matches!(buffer, Buffer::Lease(_));
             ensure!(holds == (*bytes > 0), "a pooled receive of {bytes} bytes comes with {buffer:?}");
         }

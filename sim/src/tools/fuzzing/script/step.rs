@@ -2,22 +2,22 @@
 
 use arbitrary::{Arbitrary, Unstructured};
 
-use super::answer::Answer;
+use super::answer::ScriptAnswer;
 
 #[derive(Debug)]
-pub(super) struct Script {
-    pub(super) setup: Setup,
-    pub(super) steps: Vec<Step>,
+pub(super) struct FuzzScript {
+    pub(super) setup: ScriptSetup,
+    pub(super) steps: Vec<ScriptStep>,
 }
 
-impl Script {
+impl FuzzScript {
     /// As many steps as there are bytes for. (A derived vector asks after each element whether there is
     /// another, and is short unless the bytes were bred for it.)
-    pub(super) fn from_bytes(bytes: &[u8]) -> arbitrary::Result<Script> {
+    pub(super) fn from_bytes(bytes: &[u8]) -> arbitrary::Result<FuzzScript> {
         let mut source = Unstructured::new(bytes);
-        let mut script = Script { setup: Setup::arbitrary(&mut source)?, steps: vec![] };
+        let mut script = FuzzScript { setup: ScriptSetup::arbitrary(&mut source)?, steps: vec![] };
         while !source.is_empty() {
-            script.steps.push(Step::arbitrary(&mut source)?);
+            script.steps.push(ScriptStep::arbitrary(&mut source)?);
         }
         Ok(script)
     }
@@ -25,7 +25,7 @@ impl Script {
 
 /// Limits, all of them small: each is taken modulo what makes sense.
 #[derive(Debug, Arbitrary)]
-pub(super) struct Setup {
+pub(super) struct ScriptSetup {
     pub(super) connections: u8,
     pub(super) ops: u8,
     pub(super) lane_ops: u8,
@@ -53,14 +53,14 @@ impl Sure {
 }
 
 #[derive(Debug, Arbitrary)]
-pub(super) enum Step {
+pub(super) enum ScriptStep {
     /// The system makes calls: the answers to the next ones.
-    Attempt(Answer),
+    Attempt(ScriptAnswer),
     /// The user submits something.
     Submit {
         conn: Pick,
-        what: What,
-        due: Due,
+        what: ScriptOp,
+        due: ScriptDue,
     },
     /// An event says something: the lower bits are those of the readiness.
     Event {
@@ -71,7 +71,7 @@ pub(super) enum Step {
     Round,
     /// A whole turn.
     Turn {
-        answers: [Answer; 3],
+        answers: [ScriptAnswer; 3],
         ms: u8,
     },
     /// Time passes, or seems to go back.
@@ -91,7 +91,7 @@ pub(super) enum Step {
     CancelAll(Pick),
     SetDeadline {
         op: Pick,
-        due: Due,
+        due: ScriptDue,
     },
     Resume(Pick),
     Close {
@@ -100,7 +100,7 @@ pub(super) enum Step {
     },
     /// The user drops a lease.
     Drop(Pick),
-    /// A dropped lease comes home.
+    /// A dropped lease is returned.
     GiveBack(Pick),
     ShutDown {
         flush_ms: Option<u8>,
@@ -109,7 +109,7 @@ pub(super) enum Step {
 }
 
 #[derive(Debug, Arbitrary)]
-pub(super) enum What {
+pub(super) enum ScriptOp {
     Recv(u8),
     RecvExact(u8),
     RecvPooled(u8),
@@ -154,7 +154,7 @@ pub(super) enum What {
 }
 
 #[derive(Debug, Clone, Copy, Arbitrary)]
-pub(super) enum Due {
+pub(super) enum ScriptDue {
     Never,
     Within(u8),
     At(u16),

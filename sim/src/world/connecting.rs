@@ -1,4 +1,4 @@
-//! Dialling: how the system under test makes connections, and who answers.
+//! How the system under test makes connections, and who answers.
 
 use aio_model::{Address, Outcome, SystemError, Target};
 
@@ -10,7 +10,7 @@ use crate::world::faults::Fault;
 use crate::world::link::{Change, Handshake, Side};
 use crate::world::names::Known;
 use crate::world::peer::PeerId;
-use crate::world::socket::{Endpoint, Seat, SocketId, What};
+use crate::world::socket::{Endpoint, Registration, SocketId, What};
 use crate::world::state::{Due, World};
 use crate::world::timing;
 use crate::world::trace::TraceEntry;
@@ -39,18 +39,18 @@ impl World {
     }
 
     /// Connects, or tells how far it has come.
-    pub(crate) fn dial(&mut self, seat: Seat, target: &Target) -> Outcome {
-        match self.pollers[seat.poller].names.look_up(seat.conn) {
-            Known::Open(socket) => self.ask(seat, socket),
-            Known::Never => self.begin(seat, target).unwrap_or_else(Outcome::Failed),
+    pub(crate) fn perform_connect(&mut self, registration: Registration, target: &Target) -> Outcome {
+        match self.pollers[registration.poller].names.look_up(registration.conn) {
+            Known::Open(socket) => self.ask(registration, socket),
+            Known::Never => self.begin(registration, target).unwrap_or_else(Outcome::Failed),
             Known::Closed => {
-                self.violate(WrongCall::NameTaken { conn: seat.conn });
+                self.violate(WrongCall::NameTaken { conn: registration.conn });
                 Outcome::Failed(EINVAL)
             }
         }
     }
 
-    fn begin(&mut self, seat: Seat, target: &Target) -> Result<Outcome, SystemError> {
+    fn begin(&mut self, registration: Registration, target: &Target) -> Result<Outcome, SystemError> {
         if self.dice.strikes(Fault::Interrupted) {
             return Ok(Outcome::Interrupted);
         }
@@ -81,7 +81,7 @@ impl World {
             self.link_mut(end).handshake = Handshake::UnderWay;
         }
         let socket = self.create(What::Stream(end)).ok_or(EMFILE)?;
-        self.seat(socket, seat);
+        self.register(socket, registration);
         if !takes_time {
             self.establish(end, answer);
             return Ok(Outcome::Done);
@@ -142,17 +142,17 @@ impl World {
     }
 
     /// How far a connection has come.
-    fn ask(&mut self, seat: Seat, socket: SocketId) -> Outcome {
+    fn ask(&mut self, registration: Registration, socket: SocketId) -> Outcome {
         let end = self.socket(socket).stream().filter(|end| self.link(*end).handshake != Handshake::Made);
         let Some(end) = end else {
-            self.violate(WrongCall::NameTaken { conn: seat.conn });
+            self.violate(WrongCall::NameTaken { conn: registration.conn });
             return Outcome::Failed(EINVAL);
         };
         if self.dice.strikes(Fault::Interrupted) {
             return Outcome::Interrupted;
         }
         if self.link(end).handshake == Handshake::UnderWay {
-            self.pollers[seat.poller].engine.on_would_block(socket, Direction::Send);
+            self.pollers[registration.poller].engine.on_would_block(socket, Direction::Send);
             return Outcome::WouldBlock;
         }
         match self.link_mut(end).take_error(end.side) {
@@ -161,15 +161,15 @@ impl World {
                 Outcome::Done
             }
             Some(error) => {
-                self.forget(seat, socket);
+                self.forget(registration, socket);
                 Outcome::Failed(error)
             }
         }
     }
 
     /// Closes a socket, and forgets its name.
-    pub(crate) fn forget(&mut self, seat: Seat, socket: SocketId) {
-        let Seat { poller, conn } = seat;
+    pub(crate) fn forget(&mut self, registration: Registration, socket: SocketId) {
+        let Registration { poller, conn } = registration;
         self.pollers[poller].engine.deregister(socket);
         self.pollers[poller].names.remove(conn);
         self.destroy(socket);
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
     use crate::world::engine::EngineKind;
     use crate::world::net::Net;
-    use crate::world::testing::{Rig, dial};
+    use crate::world::testing::{Rig, connect};
 
     fn address() -> Address {
         SocketAddr::from(([10, 0, 0, 1], 80)).into()
@@ -196,7 +196,7 @@ mod tests {
     fn who_answers_at_once_is_connected_at_once() {
         let mut rig = Rig::new(Net::calm(), EngineKind::Epoll);
         rig.net.host(address(), Answer::Accepts);
-        let (conn, outcome) = dial(&mut rig, Connect::to(address()));
+        let (conn, outcome) = connect(&mut rig, Connect::to(address()));
         assert_eq!(outcome, Outcome::Done);
         let [peer] = rig.net.take_arrivals()[..] else { panic!("one peer") };
         assert_eq!(rig.net.peer_write(peer, b"hi"), 2);
@@ -208,9 +208,9 @@ mod tests {
     #[test]
     fn nobody_listens_unless_somebody_does() {
         let mut rig = Rig::new(Net::calm(), EngineKind::Epoll);
-        assert_eq!(dial(&mut rig, Connect::to(address())).1, Outcome::Failed(ECONNREFUSED));
+        assert_eq!(connect(&mut rig, Connect::to(address())).1, Outcome::Failed(ECONNREFUSED));
         rig.net.host(address(), Answer::Unreachable);
-        assert_eq!(dial(&mut rig, Connect::to(address())).1, Outcome::Failed(EHOSTUNREACH));
+        assert_eq!(connect(&mut rig, Connect::to(address())).1, Outcome::Failed(EHOSTUNREACH));
         assert_eq!(rig.net.descriptors(), 0);
     }
 
@@ -219,16 +219,16 @@ mod tests {
         for engine in EngineKind::ALL {
             let mut rig = Rig::new(Net::calm(), *engine);
             rig.net.host(address(), Answer::Silent);
-            let connect = Connect::to(address());
+            let asked = Connect::to(address());
             let began = rig.net.now();
-            let (conn, outcome) = dial(&mut rig, connect.clone());
+            let (conn, outcome) = connect(&mut rig, asked.clone());
             assert_eq!(outcome, Outcome::WouldBlock);
             assert_eq!(rig.poll(), [], "{engine:?}: nothing is the case yet");
-            assert_eq!(rig.dial_again(conn, connect.clone()), Outcome::WouldBlock);
+            assert_eq!(rig.connect_again(conn, asked.clone()), Outcome::WouldBlock);
             let (now, events) = rig.wait(None);
             assert_eq!(now, began + timing::SILENCE);
             assert!(events.iter().any(|(_, readiness)| readiness.wakes_send()), "{engine:?}: {events:?}");
-            assert_eq!(rig.dial_again(conn, connect), Outcome::Failed(ETIMEDOUT));
+            assert_eq!(rig.connect_again(conn, asked), Outcome::Failed(ETIMEDOUT));
             assert_eq!((rig.net.descriptors(), rig.net.violations_count()), (0, 0));
         }
     }
@@ -241,26 +241,30 @@ mod tests {
             faults.set(Fault::ConnectDelayed, crate::world::choice::Odds::ALWAYS);
             rig.net.set_faults(faults);
             rig.net.host(address(), Answer::Accepts);
-            let (conn, outcome) = dial(&mut rig, Connect::to(address()));
+            let (conn, outcome) = connect(&mut rig, Connect::to(address()));
             assert_eq!((outcome, rig.net.take_arrivals().len()), (Outcome::WouldBlock, 0));
             let began = rig.net.now();
             let (now, events) = rig.wait(Some(began + Duration::from_secs(9)));
             assert!(now <= began + timing::LATENCY_MAX);
             assert_eq!(events, [(conn, Readiness::WRITABLE)], "{engine:?}");
-            assert_eq!(rig.dial_again(conn, Connect::to(address())), Outcome::Done);
+            assert_eq!(rig.connect_again(conn, Connect::to(address())), Outcome::Done);
             assert_eq!(rig.net.take_arrivals().len(), 1);
         }
     }
 
     #[test]
-    fn a_listener_of_the_same_world_can_be_dialled() {
+    fn a_listener_of_the_same_world_can_be_connected_to() {
         let mut rig = Rig::new(Net::calm(), EngineKind::Epoll);
         let socket = rig.net.listen(1).unwrap();
         rig.net.host(address(), Answer::Listener(socket.id()));
         let listener = rig.adopt(socket);
-        let (client, outcome) = dial(&mut rig, Connect::to(address()));
+        let (client, outcome) = connect(&mut rig, Connect::to(address()));
         assert_eq!(outcome, Outcome::Done);
-        assert_eq!(dial(&mut rig, Connect::to(address())).1, Outcome::Exhausted(EAGAIN), "its queue is full");
+        assert_eq!(
+            connect(&mut rig, Connect::to(address())).1,
+            Outcome::Exhausted(EAGAIN),
+            "its queue is full"
+        );
         let (server, outcome) = rig.accept(listener);
         assert_eq!(outcome, Outcome::Done);
         assert_eq!(rig.send(client, b"hello"), Outcome::Transferred(5));
@@ -271,7 +275,7 @@ mod tests {
     fn what_is_not_connected_yet_is_not_to_be_used() {
         let mut rig = Rig::new(Net::calm(), EngineKind::Epoll);
         rig.net.host(address(), Answer::Silent);
-        let (conn, _) = dial(&mut rig, Connect::to(address()));
+        let (conn, _) = connect(&mut rig, Connect::to(address()));
         rig.send(conn, b"x");
         let violation = rig.net.violations().pop();
         assert!(matches!(violation, Some(WrongCall::BeforeConnected { .. })), "{violation:?}");
