@@ -37,7 +37,7 @@ pub fn instructions(program: &Path, peer: &str, rounds: Rounds) -> io::Result<f6
     per_echo(rounds, |rounds| {
         let valgrind = ["--tool=callgrind", "--callgrind-out-file=/dev/null", "--collect-atstart=no"];
         // What is counted is a turn of the server, with all that it calls; `inline(never)` keeps its name.
-        let turns = "--toggle-collect=aio_bench::peers::*::Echo::turn";
+        let turns = "--toggle-collect=aio_bench::peers::*Echo::turn";
         let run = run("valgrind", valgrind.into_iter().chain([turns]), program, peer, rounds)?;
         let collected = number_after(&String::from_utf8_lossy(&run.stderr), "Collected :");
         collected.filter(|&count| count > 0).ok_or_else(|| puzzled("callgrind", &run))
