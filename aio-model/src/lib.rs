@@ -44,6 +44,7 @@ mod system;
 pub mod testing;
 mod time;
 pub mod timers;
+mod together;
 mod transfer;
 mod turn;
 

@@ -20,6 +20,10 @@ pub struct Limits {
     pub turn_attempts_max: NonZeroU32,
     /// System calls for one lane in one turn; then it goes to the back of the queue.
     pub lane_attempts_max: NonZeroU32,
+    /// Bytes for one lane in one turn: with the call that reaches it, it goes to the back of the queue. Sends
+    /// that are queued one behind the other go out in one call, as many as have so many bytes together; at 1,
+    /// each goes out by itself.
+    pub lane_transfer_max: NonZeroU32,
 }
 
 const fn count(n: u32) -> NonZeroU32 {
@@ -31,7 +35,7 @@ const fn count(n: u32) -> NonZeroU32 {
 
 impl Limits {
     /// A million connections with two operations each, turns of 32 events and a thousand calls, sixteen of
-    /// them for one lane.
+    /// them and 256 KiB for one lane.
     pub const DEFAULT: Limits = Limits {
         connections_max: count(1 << 20),
         // A receive and a send for each connection at its limit.
@@ -42,6 +46,8 @@ impl Limits {
         // About 5 ms at 5 µs a call: what a deadline may be late by under full load.
         turn_attempts_max: count(1024),
         lane_attempts_max: count(16),
+        // About as much as a socket takes at once.
+        lane_transfer_max: count(256 * 1024),
     };
 
     /// Every limit at 1.
@@ -52,6 +58,7 @@ impl Limits {
         turn_events_max: count(1),
         turn_attempts_max: count(1),
         lane_attempts_max: count(1),
+        lane_transfer_max: count(1),
     };
 }
 

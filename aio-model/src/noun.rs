@@ -113,6 +113,9 @@ impl<C> Operation<C> for Recv {
 /// all, the lane is *tainted*: the sends behind this one end with [`Tainted`](crate::OpError::Tainted), until
 /// the lane is resumed.
 ///
+/// Sends that are queued on a connection go out together, in one call for as many as fit into
+/// [`lane_transfer_max`](crate::Limits::lane_transfer_max) bytes; each completes by itself.
+///
 /// If it took none, by the time of the deadline or a cancel, it is as if the send had not been there: those
 /// behind it go on, as they also would behind one that was never submitted. So what makes sense only
 /// together, such as a header and its body, belongs into one send, of [`Parts`](crate::Parts) if it lies in

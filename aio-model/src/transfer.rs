@@ -1,6 +1,6 @@
 //! A transfer: the buffer of an operation, which part of it is to be moved, and how much of that has been.
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, Slices};
 use crate::id::ConnId;
 use crate::system::{Outcome, Perform, Syscall};
 
@@ -94,6 +94,15 @@ impl Transfer {
         }
         let lent = left.min(CALL_BYTES_MAX);
         (lent, perform.perform(Syscall::Send { conn, bytes: &self.buffer.as_slice()[from..from + lent] }))
+    }
+
+    /// What is left, as much of it as one call takes.
+    pub(crate) fn lend(&mut self) -> Slices<'_> {
+        let (from, left) = (self.start + self.moved, self.left());
+        match &mut self.buffer {
+            Buffer::Parts(parts) => parts.lend(from, self.end, CALL_BYTES_MAX),
+            whole => Slices::of_whole(whole, from, left.min(CALL_BYTES_MAX)),
+        }
     }
 
     /// Has the system receive into the space that is left, as much of it as one call takes. Returns how much

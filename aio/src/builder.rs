@@ -30,6 +30,7 @@ pub struct Builder {
     turn_events_max: u32,
     turn_attempts_max: u32,
     lane_attempts_max: u32,
+    lane_transfer_max: u32,
     pools: Vec<PoolSize>,
     spin: Spin,
 }
@@ -88,6 +89,9 @@ limits! {
     /// System calls for one direction of one connection in one turn; 16 unless set. What is left is done in
     /// the next turn, after the others' share.
     lane_attempts_max,
+    /// Bytes for one direction of one connection in one turn, and so for the sends that go out in one call;
+    /// 262,144 unless set. At 1 each send goes out by itself.
+    lane_transfer_max,
 }
 
 impl Builder {

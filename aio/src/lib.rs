@@ -13,6 +13,7 @@
 //! * **Order.** First in, first out, in each direction of a connection; only a deadline or a cancel lets an
 //!   operation end before an earlier one.
 //! * **Bytes.** Those received form a gap-free prefix of what the peer sent; sends never interleave.
+//!   Sends that are queued go out together, in as few calls as it takes, and each completes by itself.
 //! * **Taint.** A send that ended with a part of its bytes ends those behind it with [`OpError::Tainted`],
 //!   and new ones are refused, until [`Proactor::resume`] or a close. If it ended with an error of the
 //!   system, the others end with that error instead: there is nothing to resume.

@@ -9,8 +9,11 @@ use bytes::Bytes;
 use crate::lease::Lease;
 
 mod parts;
+mod slices;
 
-pub use parts::{Parts, SLICES_MAX, Slices, SlicesMut};
+pub use parts::{Parts, SLICES_MAX, SlicesMut};
+pub use slices::Slices;
+pub(crate) use slices::{SlicePosition, SlicesBehind};
 
 /// The bytes of an operation. It moves: user → operation → completion → user, and nobody else keeps any of
 /// it.

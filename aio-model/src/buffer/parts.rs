@@ -6,6 +6,7 @@ use core::fmt;
 use core::ops::Range;
 
 use super::Buffer;
+use super::slices::Slices;
 
 /// As many slices as every kernel takes in one call (`IOV_MAX` of Linux, the BSDs and macOS).
 pub const SLICES_MAX: usize = 1024;
@@ -100,13 +101,14 @@ impl Parts {
 
     /// Bytes `start..end`, as much of them as one call of at most `bytes_max` may take.
     pub(crate) fn lend(&mut self, start: usize, end: usize, bytes_max: usize) -> Slices<'_> {
-        let Cut { parts, skip, len } = self.cut(start, end.saturating_sub(start).min(bytes_max), Buffer::len);
-        Slices { parts: &self.inner.buffers[parts], skip, len }
+        let Cut { parts, skip, len, count } =
+            self.cut(start, end.saturating_sub(start).min(bytes_max), Buffer::len);
+        Slices::of_parts(&self.inner.buffers[parts], skip, len, count)
     }
 
     /// The space from byte `start` on, as much of it as one call of at most `bytes_max` may fill.
     pub(crate) fn lend_space(&mut self, start: usize, bytes_max: usize) -> SlicesMut<'_> {
-        let Cut { parts, skip, len } = self.cut(start, bytes_max, Buffer::capacity);
+        let Cut { parts, skip, len, .. } = self.cut(start, bytes_max, Buffer::capacity);
         SlicesMut { parts: &mut self.inner.buffers[parts], skip, len }
     }
 
@@ -132,15 +134,17 @@ impl Parts {
             count += usize::from(here > 0);
             last += 1;
         }
-        Cut { parts: first..last, skip, len }
+        Cut { parts: first..last, skip, len, count }
     }
 }
 
-/// What a call is lent of the parts: all of these, but for the first `skip` bytes, and up to `len`.
+/// What a call is lent of the parts: all of these, but for the first `skip` bytes, and up to `len`, in so
+/// many slices.
 struct Cut {
     parts: Range<usize>,
     skip: usize,
     len: usize,
+    count: usize,
 }
 
 /// Parts of parts become parts.
@@ -173,47 +177,6 @@ impl From<Vec<Buffer>> for Parts {
 impl fmt::Debug for Parts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Parts({} of {} bytes)", self.inner.buffers.len(), self.len_bytes())
-    }
-}
-
-/// What one vectored send is lent: at least one byte and at most 2³⁰, in at most [`SLICES_MAX`] slices, none
-/// of them empty.
-#[derive(Clone, Copy)]
-pub struct Slices<'a> {
-    parts: &'a [Buffer],
-    /// Bytes of the first part that were sent before.
-    skip: usize,
-    /// Bytes in all.
-    len: usize,
-}
-
-impl<'a> Slices<'a> {
-    /// The slices, in order.
-    pub fn iter(self) -> impl Iterator<Item = &'a [u8]> {
-        let (mut skip, mut left) = (self.skip, self.len);
-        let slices = self.parts.iter().map(move |part| {
-            let slice = &part.as_slice()[core::mem::take(&mut skip)..];
-            let slice = &slice[..slice.len().min(left)];
-            left -= slice.len();
-            slice
-        });
-        slices.filter(|slice| !slice.is_empty())
-    }
-
-    /// How many bytes they have together.
-    pub fn len(self) -> usize {
-        self.len
-    }
-
-    /// Never.
-    pub fn is_empty(self) -> bool {
-        false
-    }
-}
-
-impl fmt::Debug for Slices<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Slices({} bytes)", self.len)
     }
 }
 
@@ -288,7 +251,7 @@ mod tests {
         let parts = core::iter::repeat_with(empty).take(100_000);
         let mut parts: Parts = [Buffer::from("a")].into_iter().chain(parts).collect();
         parts.extend([Buffer::from("b")]);
-        assert!(parts.lend(0, 2, usize::MAX).parts.len() <= PARTS_MAX);
+        assert!(parts.lend(0, 2, usize::MAX).parts() <= PARTS_MAX);
         assert_eq!(lend(&mut parts, 0, 2, usize::MAX), [b"a".to_vec()]);
         assert_eq!(lend(&mut parts, 1, 2, usize::MAX), [b"b".to_vec()]);
     }

@@ -13,6 +13,7 @@ use crate::model::Model;
 use crate::op::{LaneOp, Op};
 use crate::queue::QueueEntry;
 use crate::system::{Outcome, Perform, Syscall};
+use crate::together::send_together;
 use crate::transfer::{CALL_BYTES_MAX, Transfer};
 
 impl<C> Model<C> {
@@ -145,7 +146,7 @@ impl<C> Model<C> {
     /// A lane is served: with a budget of its own, if it was not the one that was served before.
     fn serve(&mut self, entry: QueueEntry) {
         self.lanes.on_served(entry);
-        self.round.serve(entry.ticket, self.limits.lane_attempts_max.get());
+        self.round.serve(entry.ticket, &self.limits);
     }
 
     /// An attempt was made, and its outcome applied. The lane stays at the front while it has work, and
@@ -208,9 +209,16 @@ impl<C> Model<C> {
         }
     }
 
+    /// Sends what is at the head of a lane, and those behind it that can go out together with it.
     pub(super) fn send(&mut self, id: LaneId, perform: impl Perform) {
+        let bytes_max = self.limits.lane_transfer_max.get() as usize;
         let (conn, state) = self.lanes.call(id);
-        let (lent, outcome) = state.send.send(conn, perform);
+        let extra = state.extra.as_deref().map(|[extra]| extra);
+        let behind = extra.map(|extra| &extra.behind[id.direction() as usize]);
+        let (lent, outcome) = match behind.filter(|behind| !behind.is_empty()) {
+            Some(behind) => send_together(&mut state.send, behind, bytes_max, conn, perform),
+            None => state.send.send(conn, perform),
+        };
         self.sent(id, lent, outcome);
     }
 
@@ -218,14 +226,9 @@ impl<C> Model<C> {
     fn sent(&mut self, id: LaneId, lent: usize, outcome: Outcome) {
         match (Moved::sent(outcome, lent), outcome) {
             (Some(moved), _) => {
-                let (_, state) = self.lanes.call(id);
-                state.send.advance(moved.count);
-                let left = state.send.left();
                 self.metrics.on_sent(moved.count);
                 self.on_transfer(id, moved);
-                if left == 0 {
-                    self.end(id, Position::Head, Ok(Done::Sent));
-                }
+                self.end_sent(id, moved.count);
             }
             // No kernel answers so; waiting for an event after it could be for ever.
             (None, Outcome::Transferred(0)) => {
@@ -234,6 +237,22 @@ impl<C> Model<C> {
             (None, other) => self.on_no_progress(id, other),
         }
         self.on_send_lane_changed(id.conn());
+    }
+
+    /// So many bytes were sent: of the operation at the head, and then of those behind it. Each that is done
+    /// ends.
+    fn end_sent(&mut self, id: LaneId, mut count: usize) {
+        while count > 0 {
+            let (_, state) = self.lanes.call(id);
+            let left = state.send.left();
+            let here = left.min(count);
+            state.send.advance(here);
+            if here < left {
+                return;
+            }
+            count -= here;
+            self.end(id, Position::Head, Ok(Done::Sent));
+        }
     }
 
     /// The calls of a connection that ends, which are of no operation.

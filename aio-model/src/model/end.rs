@@ -117,6 +117,7 @@ impl<C> Model<C> {
     /// Bytes went through.
     pub(super) fn on_transfer(&mut self, id: LaneId, moved: Moved) {
         let rearm = self.rearm;
+        self.round.count_bytes(moved.count);
         self.lanes.change(id, &mut self.deadlines, |lane| lane.on_transfer(moved, rearm));
         if id.direction() == Direction::Send {
             self.on_peer_took(id.conn());

@@ -1,5 +1,7 @@
 //! How much of the current turn is left (K6).
 
+use crate::limits::Limits;
+
 /// The budget of a turn, and of the lane that is being served.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Round {
@@ -9,6 +11,8 @@ pub(super) struct Round {
     attempts: u32,
     /// Attempts for the lane that is being served.
     lane_attempts: u32,
+    /// Bytes for it.
+    lane_bytes: usize,
     /// How much of what has expired may end, whatever the attempts leave of theirs.
     expiries_min: u32,
     /// How much of it has ended.
@@ -18,8 +22,15 @@ pub(super) struct Round {
 }
 
 impl Round {
-    pub(super) const OVER: Round =
-        Round { serving: None, attempts: 0, lane_attempts: 0, expiries_min: 0, expiries: 0, overdue: false };
+    pub(super) const OVER: Round = Round {
+        serving: None,
+        attempts: 0,
+        lane_attempts: 0,
+        lane_bytes: 0,
+        expiries_min: 0,
+        expiries: 0,
+        overdue: false,
+    };
 
     /// A turn begins, of so many attempts.
     pub(super) fn begin(&mut self, attempts: u32) {
@@ -39,11 +50,18 @@ impl Round {
     /// The lane with that ticket is served: with a budget of its own, if it was not the one that was served
     /// before. Whoever was at the front before may have left it because of an outcome or because of the user:
     /// what was left of its budget is not this one's.
-    pub(super) fn serve(&mut self, ticket: u32, lane_attempts: u32) {
+    pub(super) fn serve(&mut self, ticket: u32, limits: &Limits) {
         if self.serving != Some(ticket) {
             self.serving = Some(ticket);
-            self.lane_attempts = lane_attempts;
+            self.lane_attempts = limits.lane_attempts_max.get();
+            self.lane_bytes = limits.lane_transfer_max.get() as usize;
         }
+    }
+
+    /// Counts bytes that went through in the lane that is being served.
+    #[inline(always)]
+    pub(super) fn count_bytes(&mut self, count: usize) {
+        self.lane_bytes = self.lane_bytes.saturating_sub(count);
     }
 
     /// Counts an attempt. Returns whether the turn's budget or the lane's is used up.
@@ -51,7 +69,7 @@ impl Round {
     pub(super) fn count(&mut self) -> bool {
         self.attempts -= 1;
         self.lane_attempts -= 1;
-        self.lane_attempts == 0 || self.attempts == 0
+        self.lane_attempts == 0 || self.lane_bytes == 0 || self.attempts == 0
     }
 
     /// Counts an attempt after which its lane has left the run queue.

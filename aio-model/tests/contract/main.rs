@@ -12,4 +12,5 @@ mod operations;
 mod reentrancy;
 mod rules;
 mod shortages;
+mod together;
 mod told_once;

@@ -48,6 +48,7 @@ pub(crate) struct Plan {
 
 /// More than any episode needs.
 const PLENTY: u64 = 64;
+const BYTES_PLENTY: NonZeroU32 = NonZeroU32::MIN.saturating_add(1 << 18);
 
 impl Plan {
     /// Draws a plan. `engine` is drawn too, if it is left open; `actions` is how many there may be.
@@ -197,7 +198,21 @@ fn draw_limits(choice: &mut Choice) -> Limits {
     };
     let [connections_max, ops_max, lane_ops_max, turn_attempts_max, lane_attempts_max] =
         [(); 5].map(|()| limit());
-    // No choice of its own for the events of a wait.
+    // No choices of their own for the events of a wait, and for the bytes of a lane.
     let turn_events_max = lane_attempts_max;
-    Limits { connections_max, ops_max, lane_ops_max, turn_events_max, turn_attempts_max, lane_attempts_max }
+    let lane_transfer_max = bytes_of(turn_attempts_max);
+    Limits {
+        connections_max,
+        ops_max,
+        lane_ops_max,
+        turn_events_max,
+        turn_attempts_max,
+        lane_attempts_max,
+        lane_transfer_max,
+    }
+}
+
+/// A limit of bytes that is small where another limit is: 1, a few, or plenty.
+fn bytes_of(limit: NonZeroU32) -> NonZeroU32 {
+    if u64::from(limit.get()) < PLENTY { limit.saturating_pow(3) } else { BYTES_PLENTY }
 }

@@ -36,6 +36,8 @@ const END_WITH_BYTES: usize = 2;
 const REFUSE: usize = 3;
 /// What a user does to an operation, and where its lane stands.
 const TOUCH: usize = 4;
+/// Sends that go out in one call, and how far that comes.
+const TOGETHER: usize = 5;
 
 const TASKS: &[&str] = &[
     "recv",
@@ -65,7 +67,7 @@ const RESULTS: &[&str] = &[
     "error",
 ];
 
-const GROUPS: [Group; 5] = [
+const GROUPS: [Group; 6] = [
     Group {
         name: "call",
         rows: &[
@@ -116,6 +118,11 @@ const GROUPS: [Group; 5] = [
         name: "touch",
         rows: &["cancel", "set deadline", "close"],
         columns: &["idle", "running", "parked", "held", "backing off", "behind another"],
+    },
+    Group {
+        name: "together",
+        rows: &["two sends", "more sends"],
+        columns: &["all", "into the first", "between two", "into a later one", "nothing"],
     },
 ];
 
@@ -226,6 +233,27 @@ impl Probes {
             _ => 5,
         };
         self.hit(TOUCH, verb, column);
+    }
+
+    /// Sends with so many bytes left went out in one call.
+    pub(crate) fn sent_together(&mut self, sends: &[usize], outcome: Outcome) {
+        let row = match sends.len() {
+            0 | 1 => return,
+            2 => 0,
+            _ => 1,
+        };
+        let ends = sends.iter().scan(0, |end, len| {
+            *end += len;
+            Some(*end)
+        });
+        let column = match outcome {
+            Outcome::Transferred(count) if count == sends.iter().sum::<usize>() => 0,
+            Outcome::Transferred(count) if count < sends[0] => 1,
+            Outcome::Transferred(count) if ends.into_iter().any(|end| end == count) => 2,
+            Outcome::Transferred(_) => 3,
+            _ => 4,
+        };
+        self.hit(TOGETHER, row, column);
     }
 
     /// A call was answered, by its row in the table.

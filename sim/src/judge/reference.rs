@@ -63,6 +63,8 @@ pub struct Reference {
     line: VecDeque<LaneName>,
     /// Those of them that are yet to be served in this turn.
     up: Vec<LaneName>,
+    /// The bytes that went through in the lane which is being served.
+    moved: usize,
     /// The accepting lanes that wait for a connection's place or a credit.
     held: VecDeque<LaneName>,
     /// The lanes that pause for want of a descriptor; and those of them that had one since the others came to
@@ -204,6 +206,7 @@ impl Reference {
             accepted: 0,
             line: VecDeque::new(),
             up: vec![],
+            moved: 0,
             held: VecDeque::new(),
             short: VecDeque::new(),
             short_served: VecDeque::new(),

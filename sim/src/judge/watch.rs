@@ -101,7 +101,8 @@ impl System for Watched<'_> {
                 let outcome = self.os.perform(call);
                 let bytes = pieces::join(slices.iter());
                 self.probes.answered(4, bytes.len(), outcome);
-                self.oracle.on_send(conn, &bytes, outcome);
+                let sends = self.oracle.on_send(conn, &bytes, outcome);
+                self.probes.sent_together(&sends, outcome);
                 outcome
             }
             Syscall::Accept { listener, conn } => {

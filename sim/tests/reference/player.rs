@@ -73,15 +73,16 @@ impl Player {
     }
 
     fn new(setup: &Setup, without: Option<Rule>) -> Player {
-        let Setup { connections, ops, lane_ops, turn_events, turn_attempts, lane_attempts, pools, .. } =
-            *setup;
+        let Setup { connections, ops, lane_ops, turn_events, turn_attempts, .. } = *setup;
+        let Setup { lane_attempts, lane_transfer, pools, .. } = *setup;
         let mut builder = Proactor::<u32>::builder()
             .connections_max(connections)
             .ops_max(ops)
             .lane_ops_max(lane_ops)
             .turn_events_max(turn_events)
             .turn_attempts_max(turn_attempts)
-            .lane_attempts_max(lane_attempts);
+            .lane_attempts_max(lane_attempts)
+            .lane_transfer_max(lane_transfer);
         for (buffers_max, buffer_bytes) in pools {
             builder = builder.pool(buffers_max, buffer_bytes);
         }
@@ -102,6 +103,7 @@ impl Player {
             turn_events_max: limit(turn_events),
             turn_attempts_max: limit(turn_attempts),
             lane_attempts_max: limit(lane_attempts),
+            lane_transfer_max: limit(lane_transfer),
         };
         let pools = pools.map(|(buffers_max, buffer_bytes)| PoolSize { buffers_max, buffer_bytes });
         let plan = Plan { limits, pools: pools.to_vec(), rearm, proactor_id: aio.own().realm() };

@@ -31,6 +31,7 @@ pub(crate) struct Setup {
     pub(crate) turn_events: u32,
     pub(crate) turn_attempts: u32,
     pub(crate) lane_attempts: u32,
+    pub(crate) lane_transfer: u32,
     /// How many buffers of how many bytes.
     pub(crate) pools: [(u32, usize); 2],
     pub(crate) rearms_on_would_block: bool,
@@ -201,10 +202,12 @@ pub(crate) fn script(steps_max: usize) -> impl Strategy<Value = Script> {
 
 fn setup() -> impl Strategy<Value = Setup> {
     let pool = || (1..3_u32, 1..9_usize);
-    let limits = (2..7_u32, 1..24_u32, 1..6_u32, 1..9_u32, 1..9_u32, 1..5_u32);
+    let bytes = prop_oneof![1 => Just(1_u32), 3 => 2..40_u32, 2 => Just(1 << 20)];
+    let limits = (2..7_u32, 1..24_u32, 1..6_u32, 1..9_u32, 1..9_u32, 1..5_u32, bytes);
     (limits, [pool(), pool()], any::<bool>(), 0..5_usize, any::<bool>()).prop_map(
         |(limits, pools, rearms_on_would_block, streams, listens)| {
-            let (connections, ops, lane_ops, turn_events, turn_attempts, lane_attempts) = limits;
+            let (connections, ops, lane_ops, turn_events, turn_attempts, lane_attempts, lane_transfer) =
+                limits;
             Setup {
                 connections,
                 ops,
@@ -212,6 +215,7 @@ fn setup() -> impl Strategy<Value = Setup> {
                 turn_events,
                 turn_attempts,
                 lane_attempts,
+                lane_transfer,
                 pools,
                 rearms_on_would_block,
                 streams,

@@ -221,6 +221,7 @@ fn plan_data(plan: &Plan, struck: &[(Fault, u64)]) -> PlanData {
             ("events in a wait", limits.turn_events_max.get()),
             ("calls in a turn", limits.turn_attempts_max.get()),
             ("calls of a lane in a turn", limits.lane_attempts_max.get()),
+            ("bytes of a lane in a turn", limits.lane_transfer_max.get()),
         ],
         pools: plan.pools.iter().map(|pool| (pool.buffers_max, pool.buffer_bytes)).collect(),
         descriptors: plan.descriptors_max,

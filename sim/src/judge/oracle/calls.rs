@@ -166,10 +166,16 @@ impl Oracle {
     /// which the bounds of what has expired are for.
     pub(super) fn count_call(&mut self, conn: ConnId, lane: usize, call: &str) -> bool {
         let last = self.is_last_attempt(conn, lane);
-        let calls = self.turn.by_lane.get(&(conn, lane)).copied().unwrap_or(0) + u32::from(!last);
+        let mut share = self.turn.by_lane.get(&(conn, lane)).copied().unwrap_or_default();
+        let (calls, moved) = (share.calls + u32::from(!last), share.bytes);
+        share.calls = calls;
         self.turn.calls += u32::from(!last);
         self.counted.attempts += 1;
-        self.turn.by_lane.insert((conn, lane), calls);
+        self.turn.by_lane.insert((conn, lane), share);
+        let bytes_max = u64::from(self.limits.lane_transfer_max.get());
+        self.ensure(last || moved < bytes_max, "K6", "lane-bytes", || {
+            format!("{call} for a lane that has had {moved} bytes in this turn; {bytes_max} are its share")
+        });
         let budget = self.limits.lane_attempts_max.get();
         self.ensure(calls <= budget, "K6", "lane-budget", || {
             format!("{call} is call {calls} for one lane in a turn; {budget} are allowed")
@@ -279,8 +285,8 @@ impl Oracle {
         }
     }
 
-    /// Bytes moved: they count for the operation, and a short transfer may prove that the lane is drained.
-    fn transferred(&mut self, conn: ConnId, lane: usize, serial: u64, count: usize, lent: usize) -> u64 {
+    /// Bytes moved, and a short transfer may prove that the lane is drained.
+    fn transferred(&mut self, conn: ConnId, lane: usize, count: usize, lent: usize) {
         let drains = self.rearm == Rearm::OnArrival;
         if let Some(state) = self.lane(conn, lane) {
             state.ready = !(drains && count < lent && !state.end_hinted);
@@ -292,11 +298,16 @@ impl Oracle {
             RECEIVE => self.counted.bytes_received += count as u64,
             _ => self.counted.bytes_sent += count as u64,
         }
-        let op = self.ops.get_mut(&serial);
-        op.map_or(0, |op| {
+        if let Some(lane) = self.turn.by_lane.get_mut(&(conn, lane)) {
+            lane.bytes += count as u64;
+        }
+    }
+
+    /// Bytes moved for an operation.
+    fn moved(&mut self, serial: u64, count: usize) {
+        if let Some(op) = self.ops.get_mut(&serial) {
             op.moved += count as u64;
-            op.moved
-        })
+        }
     }
 
     /// A receive of up to `lent` bytes was answered.
@@ -325,7 +336,8 @@ impl Oracle {
             Outcome::Transferred(count) | Outcome::Partial(count) => {
                 // A partial receive proves nothing: as if it had been whole.
                 let lent = if outcome == Outcome::Partial(count) { count } else { lent };
-                self.transferred(conn, RECEIVE, serial, count, lent);
+                self.transferred(conn, RECEIVE, count, lent);
+                self.moved(serial, count);
                 if task != Task::RecvExact || count == left {
                     self.end(serial, Ok(Done::Received { end_of_stream: false }));
                 }
@@ -334,30 +346,68 @@ impl Oracle {
         }
     }
 
-    /// A send of `bytes` was answered.
-    pub fn on_send(&mut self, conn: ConnId, bytes: &[u8], outcome: Outcome) {
-        let Some((serial, task)) = self.called(conn, SEND, "a send") else { return };
-        let Task::Send { start, end } = task else {
+    /// A send of `bytes` was answered. Returns how many bytes were left of each of the sends that went out
+    /// with it.
+    pub fn on_send(&mut self, conn: ConnId, bytes: &[u8], outcome: Outcome) -> Vec<usize> {
+        let Some((_, task)) = self.called(conn, SEND, "a send") else { return vec![] };
+        let Task::Send { .. } = task else {
             self.breaks("C3", "send-in-turn", || format!("a send on {conn}, whose turn is {task:?}"));
-            return;
+            return vec![];
         };
-        let Some(op) = self.ops.get(&serial) else { return };
-        let rest = &op.submitted[start + super::completions::index(op.moved)..end];
-        let as_submitted = rest == bytes;
+        let together = self.sent_together(conn);
+        let due: Vec<&[u8]> = together.iter().map(|(serial, _)| self.rest(*serial)).collect();
+        let as_submitted = due.concat() == bytes;
         self.ensure(as_submitted, "C4", "send-bytes", || {
             format!("{conn} sends other bytes than those whose turn it is")
         });
         match outcome {
             Outcome::Transferred(count) => {
-                let moved = self.transferred(conn, SEND, serial, count, bytes.len());
+                self.transferred(conn, SEND, count, bytes.len());
                 self.put_off(conn, self.now);
-                if moved == (end - start) as u64 {
+                let mut left = count;
+                for &(serial, rest) in &together {
+                    self.moved(serial, rest.min(left));
+                    if rest > left {
+                        break;
+                    }
+                    left -= rest;
                     self.end(serial, Ok(Done::Sent));
                 }
             }
             other => self.on_no_progress(conn, SEND, other),
         }
         self.flushed(conn);
+        together.into_iter().map(|(_, rest)| rest).collect()
+    }
+
+    /// The sends that go out in the next call of a lane, and how many bytes are left of each: the first one,
+    /// and of those behind it as many as have all their bytes among those of a lane's share (C4). What does
+    /// not fit is not begun: it can still be taken back without a taint.
+    fn sent_together(&self, conn: ConnId) -> Vec<(u64, usize)> {
+        let Some(state) = self.conns.get(&conn) else { return vec![] };
+        let bytes_max = self.limits.lane_transfer_max.get() as usize;
+        let sends = state.lanes[SEND].queue.iter().copied();
+        let sends = sends.take_while(|serial| matches!(self.ops[serial].task, Task::Send { .. }));
+        let mut bytes = 0;
+        let mut together = vec![];
+        for serial in sends {
+            let rest = self.rest(serial).len();
+            bytes += rest;
+            if !together.is_empty() && bytes > bytes_max {
+                break;
+            }
+            together.push((serial, rest));
+        }
+        together
+    }
+
+    /// What is left to be sent of a send.
+    fn rest(&self, serial: u64) -> &[u8] {
+        let op = &self.ops[&serial];
+        match op.task {
+            Task::Send { start, end } => &op.submitted[start + super::completions::index(op.moved)..end],
+            _ => &[],
+        }
     }
 
     /// An accept, as `new`, was answered.

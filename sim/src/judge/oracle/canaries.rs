@@ -25,7 +25,7 @@ use crate::judge::context::Context;
 
 /// Tells an oracle that has heard nothing wrong something that is, and expects that check to say so.
 #[track_caller]
-fn canary(check: &str, mut story: Story, sabotage: impl FnOnce(&mut Story)) {
+fn canary<R>(check: &str, mut story: Story, sabotage: impl FnOnce(&mut Story) -> R) {
     assert_eq!(story.oracle.broken(), None, "nothing is wrong yet");
     sabotage(&mut story);
     assert_eq!(story.oracle.broken().map(|broken| broken.check), Some(check), "{:?}", story.oracle.broken());

@@ -89,13 +89,20 @@ struct TurnCounts {
     /// There was room for a connection from the beginning of the turn, and none was opened in it: an accept
     /// had no other to lose the place to.
     place_free: bool,
-    by_lane: Rows<(ConnId, usize), u32>,
+    by_lane: Rows<(ConnId, usize), Share>,
     /// Connects that were yet to be tried when the round of attempts began, and have not ended since.
     untried: Vec<u64>,
     /// Of places, of credits, or of buffers there was none left, at some time since then.
     short: Short,
     /// To whom buffers were lent, of which pool, and since which turn they had waited.
     lent: Vec<(ConnId, usize, u64)>,
+}
+
+/// What a lane has had of a turn.
+#[derive(Debug, Clone, Copy, Default)]
+struct Share {
+    calls: u32,
+    bytes: u64,
 }
 
 /// What there was none of.

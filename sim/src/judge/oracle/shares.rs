@@ -45,13 +45,19 @@ impl Oracle {
     /// those that were served, only the last may have been cut off in the middle of its share.
     pub fn on_round_over(&mut self) {
         let (short, budget) = (self.turn.short, self.limits.lane_attempts_max.get());
+        let bytes_max = u64::from(self.limits.lane_transfer_max.get());
         let exhausted = self.turn.calls >= self.limits.turn_attempts_max.get();
         let mut cut_off = 0;
         let mut slighted = None;
         for (id, conn) in self.conns.iter() {
             for index in [RECEIVE, SEND] {
-                let calls = self.turn.by_lane.get(&(*id, index)).copied().unwrap_or(0);
-                if calls >= budget || !self.is_still_due(conn, index, short) || (calls == 0 && exhausted) {
+                let share = self.turn.by_lane.get(&(*id, index)).copied().unwrap_or_default();
+                let calls = share.calls;
+                if calls >= budget
+                    || share.bytes >= bytes_max
+                    || !self.is_still_due(conn, index, short)
+                    || (calls == 0 && exhausted)
+                {
                     continue;
                 }
                 cut_off += 1;

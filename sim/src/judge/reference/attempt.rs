@@ -1,7 +1,7 @@
 //! One attempt: what the operation at the head of a lane asks the system for, and what it makes of the
 //! answer.
 
-use aio_model::{Kind, LaneEnd, OpError, Outcome, Rearm, SystemError, SystemErrorKind};
+use aio_model::{Kind, LaneEnd, OpError, Outcome, Rearm, SLICES_MAX, SystemError, SystemErrorKind};
 
 use super::turn::{Call, SystemBelow};
 use super::{Buffer, Completion, Done, Fin, Id, LaneName, Op, Phase, Reference, Rule, Work};
@@ -85,6 +85,7 @@ impl Reference {
             Outcome::Transferred(count) | Outcome::Partial(count) if (1..=space).contains(&count) => {
                 self.lane_mut(name).ops[0].buffer.put(filled, &received);
                 self.transferred(name, count, outcome == Outcome::Transferred(count) && count < space);
+                self.lane_mut(name).ops[0].bytes += count;
                 if !exact || count == left {
                     self.complete_head(name, Ok(Done::Received { end_of_stream: false }));
                 }
@@ -112,15 +113,51 @@ impl Reference {
         let (parts, left) = (head.buffer.is_parts(), end - start - head.bytes);
         let len = head.buffer.in_one_call(from, |part| part.bytes().len()).min(end - from);
         let bytes = head.buffer.bytes()[from..from + len].to_vec();
+        let first = head.buffer.in_slices(from, len);
+        let behind = if len == left { self.fitting(name, first, len) } else { vec![] };
+        let parts = parts || !behind.is_empty();
+        let bytes: Vec<u8> = bytes.into_iter().chain(behind.concat()).collect();
+        let len = bytes.len();
         match world.perform(Call::Send { conn, bytes, parts }).0 {
             Outcome::Transferred(0) => self.end(name, fault(SystemErrorKind::WriteZero)),
             Outcome::Transferred(count) if count <= len => {
                 self.transferred(name, count, count < len);
-                if count == left {
-                    self.complete_head(name, Ok(Done::Sent));
-                }
+                let lens = [left].into_iter().chain(behind.iter().map(Vec::len));
+                self.divide(name, count, lens);
             }
             other => self.on_no_progress(name, other),
+        }
+    }
+
+    /// The bytes of the sends behind the head that go out together with it: those that fit into a lane's
+    /// share of bytes, and a call's of slices, as a whole.
+    fn fitting(&self, name: LaneName, mut slices: usize, mut len: usize) -> Vec<Vec<u8>> {
+        let bytes_max = self.plan.limits.lane_transfer_max.get() as usize;
+        let mut fitting = vec![];
+        for op in self.lane(name).ops.iter().skip(1) {
+            let Work::Send { start, end } = op.work else { break };
+            slices += op.buffer.parts();
+            len += end - start;
+            if slices > SLICES_MAX || len > bytes_max {
+                break;
+            }
+            fitting.push(op.buffer.bytes()[start..end].to_vec());
+        }
+        fitting
+    }
+
+    /// Bytes were sent: of the first in line first, and then of the others, each of which had so many left.
+    fn divide(&mut self, name: LaneName, mut count: usize, lens: impl Iterator<Item = usize>) {
+        for left in lens {
+            let here = left.min(count);
+            count -= here;
+            if here > 0 {
+                self.lane_mut(name).ops[0].bytes += here;
+            }
+            if here < left {
+                break;
+            }
+            self.complete_head(name, Ok(Done::Sent));
         }
     }
 
@@ -244,10 +281,10 @@ impl Reference {
     fn transferred(&mut self, name: LaneName, count: usize, short: bool) {
         let rearms = self.plan.rearm == Rearm::OnArrival;
         let lane = self.lane_mut(name);
-        lane.ops[0].bytes += count;
         lane.bytes += count as u64;
         lane.shortages = 0;
         lane.ready = !(short && rearms && !lane.end_hinted);
+        self.moved += count;
         self.put_off(name.conn, self.now);
     }
 

@@ -77,6 +77,23 @@ impl Buffer {
         slices.filter(|len| *len > 0).take(SLICES_MAX).sum()
     }
 
+    /// In how many pieces it lies.
+    pub(super) fn parts(&self) -> usize {
+        if let Buffer::Parts(parts) = self { parts.len() } else { 1 }
+    }
+
+    /// In how many slices `len` bytes lie from byte `start` on.
+    pub(super) fn in_slices(&self, start: usize, len: usize) -> usize {
+        let Buffer::Parts(parts) = self else { return 1 };
+        let mut at = 0;
+        let pieces = parts.iter().map(|part| {
+            let from = at;
+            at += part.bytes().len();
+            from..at
+        });
+        pieces.filter(|piece| piece.start.max(start) < piece.end.min(start + len)).count()
+    }
+
     /// Puts received bytes into it, from byte `start` on.
     pub(super) fn put(&mut self, start: usize, received: &[u8]) {
         match self {

@@ -112,18 +112,20 @@ impl Reference {
         self.settle(id.index);
     }
 
-    /// K6: each lane in line is served once, with so many calls at most, and all together with so many.
-    /// Then it goes to the back. Says how many calls are left.
+    /// K6: each lane in line is served once, with so many calls at most, until so many bytes went through,
+    /// and all together with so many calls. Then it goes to the back. Says how many calls are left.
     fn attempt_all(&mut self, world: &mut impl SystemBelow) -> u32 {
         let mut left = self.plan.limits.turn_attempts_max.get();
-        let share = if self.keeps(Rule::K6) { self.plan.limits.lane_attempts_max.get() } else { u32::MAX };
+        let limits = &self.plan.limits;
+        let most = (limits.lane_attempts_max.get(), limits.lane_transfer_max.get() as usize);
+        let (share, bytes) = if self.keeps(Rule::K6) { most } else { (u32::MAX, usize::MAX) };
         self.up = self.line.iter().copied().collect();
         let (mut served, mut calls) = (None, 0);
         while left > 0
             && let Some(lane) = self.line.front().copied().filter(|lane| self.up.contains(lane))
         {
             if served != Some(lane) {
-                (served, calls) = (Some(lane), 0);
+                (served, calls, self.moved) = (Some(lane), 0, 0);
             }
             if !self.equip(lane) {
                 continue;
@@ -133,7 +135,7 @@ impl Reference {
             let stays = self.line.front() == Some(&lane) && self.up.contains(&lane);
             if !stays {
                 served = None;
-            } else if left == 0 || calls == share {
+            } else if left == 0 || calls == share || self.moved >= bytes {
                 self.line.rotate_left(1);
                 self.up.retain(|other| *other != lane);
             }

@@ -13,8 +13,8 @@ use bytes::Bytes;
 use super::Verdict;
 
 /// Every four bytes add parts, send a range of them, answer a call, or cancel. The bytes on the wire are
-/// those of the range, in calls of at most `SLICES_MAX` slices, none empty, and of no more calls than that
-/// takes.
+/// those of the ranges, one after the other, in calls of at most `SLICES_MAX` slices, none empty, and of no
+/// more calls than that takes: ranges that fit into one as a whole go out together.
 ///
 /// # Errors
 ///
@@ -25,6 +25,9 @@ pub fn slices(bytes: &[u8]) -> Verdict {
 
 /// As many parts as need three calls, and a few more.
 const PARTS_MAX: usize = 2 * SLICES_MAX + 64;
+
+/// What goes out together has no more bytes.
+const LANE_BYTES: usize = Limits::DEFAULT.lane_transfer_max.get() as usize;
 
 /// Where parts are cut from: no two places within 251 bytes look the same.
 static PATTERN: [u8; 512] = {
@@ -40,6 +43,15 @@ static PATTERN: [u8; 512] = {
 /// What a call was given, as a list of slices that a test may meddle with.
 type Gathered<'a> = Vec<&'a [u8]>;
 
+/// A send that is queued.
+struct Queued {
+    serial: u32,
+    parts: usize,
+    bytes: Vec<u8>,
+    /// How many of the bytes are on the wire.
+    sent: usize,
+}
+
 struct Wire<T> {
     model: Model<u32>,
     conn: ConnId,
@@ -47,8 +59,7 @@ struct Wire<T> {
     /// The parts of the next send, and all their bytes.
     parts: Vec<Buffer>,
     naive: Vec<u8>,
-    /// The bytes of each send that is queued, and how many of them are on the wire.
-    queued: VecDeque<(u32, Vec<u8>, usize)>,
+    queued: VecDeque<Queued>,
     /// How the sends ended that have.
     ended: VecDeque<(u32, usize, Result<Done, OpError>)>,
     serial: u32,
@@ -122,7 +133,9 @@ impl<T: FnMut(&mut Gathered<'_>)> Wire<T> {
             () if start == end => Err(SubmitErrorKind::EmptyBuffer),
             () => Ok(()),
         };
-        let send = Send::new(Parts::from(parts)).skip(start).first(end);
+        let parts = Parts::from(parts);
+        let count = parts.as_slice().len();
+        let send = Send::new(parts).skip(start).first(end);
         let submitted = self.model.submit(self.conn, send, self.serial, || Instant::ZERO);
         self.check()?;
         let answer = submitted.as_ref().map(|_| ()).map_err(|refused| refused.kind);
@@ -131,7 +144,8 @@ impl<T: FnMut(&mut Gathered<'_>)> Wire<T> {
             let back = refused.buffer.chunks().collect::<Gathered<'_>>().concat();
             ensure!(back == naive, "a refused send gives back other bytes");
         } else {
-            self.queued.push_back((self.serial, naive[start..end].to_vec(), 0));
+            let bytes = naive[start..end].to_vec();
+            self.queued.push_back(Queued { serial: self.serial, parts: count, bytes, sent: 0 });
         }
         self.serial += 1;
         Ok(())
@@ -142,7 +156,7 @@ impl<T: FnMut(&mut Gathered<'_>)> Wire<T> {
         self.model.on_ready(self.conn, Readiness::WRITABLE);
         self.model.begin_round();
         let (queued, meddle) = (&mut self.queued, &mut self.meddle);
-        let mut verdict = Ok(());
+        let (mut verdict, mut count) = (Ok(()), 0);
         let attempted = self.model.attempt(|call| {
             let Syscall::SendVectored { slices, .. } = call else {
                 verdict = Err(format!("several parts were given to {call:?}"));
@@ -151,11 +165,10 @@ impl<T: FnMut(&mut Gathered<'_>)> Wire<T> {
             let mut gathered: Gathered<'_> = slices.iter().collect();
             meddle(&mut gathered);
             let lent = slices.len();
-            verdict = judge_call(queued.front(), &gathered, lent);
-            match (outcome, queued.front_mut()) {
-                (Outcome::Transferred(_), Some((_, _, sent))) => {
-                    let count = if amount == 0 { lent } else { 1 + amount % lent };
-                    *sent += count;
+            verdict = judge_call(queued, &gathered, lent);
+            match outcome {
+                Outcome::Transferred(_) => {
+                    count = if amount == 0 { lent } else { 1 + amount % lent };
                     Outcome::Transferred(count)
                 }
                 _ => outcome,
@@ -163,19 +176,25 @@ impl<T: FnMut(&mut Gathered<'_>)> Wire<T> {
         });
         verdict?;
         ensure!(attempted != self.queued.is_empty(), "{} are queued: {attempted}", self.queued.len());
-        if self.queued.front().is_some_and(|(_, range, sent)| *sent == range.len()) {
-            let (serial, range, _) = self.queued.pop_front().expect("it is there");
-            self.ended.push_back((serial, range.len(), Ok(Done::Sent)));
+        while count > 0
+            && let Some(head) = self.queued.front_mut()
+        {
+            let here = count.min(head.bytes.len() - head.sent);
+            (head.sent, count) = (head.sent + here, count - here);
+            if head.sent == head.bytes.len() {
+                self.ended.push_back((head.serial, head.sent, Ok(Done::Sent)));
+                self.queued.pop_front();
+            }
         }
         self.check()
     }
 
     /// Cancels all sends, and goes on behind them.
     fn cancel(&mut self) -> Verdict {
-        let tainted = self.queued.front().is_some_and(|(_, _, sent)| *sent > 0);
+        let tainted = self.queued.front().is_some_and(|head| head.sent > 0);
         let count = self.model.cancel_all(self.conn).map(|count| count as usize);
         ensure!(count == Ok(self.queued.len()), "cancelled {count:?} of {}", self.queued.len());
-        for (serial, _, sent) in self.queued.drain(..) {
+        for Queued { serial, sent, .. } in self.queued.drain(..) {
             self.ended.push_back((serial, sent, Err(OpError::Cancelled)));
         }
         let resumed = self.model.resume(self.conn);
@@ -199,16 +218,35 @@ impl<T: FnMut(&mut Gathered<'_>)> Wire<T> {
     }
 }
 
-fn judge_call(head: Option<&(u32, Vec<u8>, usize)>, gathered: &Gathered<'_>, lent: usize) -> Verdict {
-    let Some((serial, range, sent)) = head else { return Err("a call for nothing".into()) };
-    let left = &range[*sent..];
+fn judge_call(queued: &VecDeque<Queued>, gathered: &Gathered<'_>, lent: usize) -> Verdict {
+    let Some(Queued { serial, bytes, sent, .. }) = queued.front() else {
+        return Err("a call for nothing".into());
+    };
+    let left = &bytes[*sent..];
     let (count, bytes) = (gathered.len(), gathered.concat());
     ensure!(count <= SLICES_MAX, "send {serial}: {count} slices in a call");
     ensure!(gathered.iter().all(|slice| !slice.is_empty()), "send {serial}: an empty slice");
     ensure!(bytes.len() == lent, "send {serial}: {} bytes of {lent}", bytes.len());
-    ensure!(left.starts_with(&bytes), "send {serial}: other bytes after the first {sent}");
-    let full = count == SLICES_MAX || bytes.len() == left.len();
-    ensure!(full, "send {serial}: only {count} slices, {} of {} bytes", bytes.len(), left.len());
+    if bytes.len() < left.len() {
+        ensure!(left.starts_with(&bytes), "send {serial}: other bytes after the first {sent}");
+        ensure!(count == SLICES_MAX, "send {serial}: only {count} slices, {lent} of {} bytes", left.len());
+        return Ok(());
+    }
+    // Ranges end in the middle of a part: how many slices the first one has is seen when its bytes are over.
+    let ends = gathered.iter().scan(0, |end, slice| {
+        *end += slice.len();
+        Some(*end)
+    });
+    let mut slices = ends.into_iter().take_while(|end| *end <= left.len()).count();
+    let mut expected = left.to_vec();
+    for send in queued.iter().skip(1) {
+        slices += send.parts;
+        if slices > SLICES_MAX || expected.len() + send.bytes.len() > LANE_BYTES {
+            break;
+        }
+        expected.extend(&send.bytes);
+    }
+    ensure!(bytes == expected, "send {serial}: {lent} bytes in a call, not these {}", expected.len());
     Ok(())
 }
 

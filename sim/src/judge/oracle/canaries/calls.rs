@@ -70,6 +70,32 @@ fn a_lane_that_is_served_too_often() {
 }
 
 #[test]
+fn a_lane_that_has_more_than_its_bytes() {
+    let mut story = Story::within(|limits| limits.lane_transfer_max = NonZeroU32::MIN);
+    let conn = story.adopt(Kind::Stream);
+    story.submit_send(conn, 2);
+    story.oracle.on_send(conn, b"xx", Outcome::Transferred(1));
+    story.oracle.on_turn();
+    story.oracle.on_event(conn, Readiness::WRITABLE);
+    story.submit_send(conn, 1);
+    story.oracle.on_send(conn, b"x", Outcome::Transferred(1));
+    canary("lane-bytes", story, |story| story.oracle.on_send(conn, b"x", Outcome::Transferred(1)));
+}
+
+/// The one behind it fits into the share of bytes, or it does not.
+#[test]
+fn a_send_that_is_left_out_and_one_that_does_not_fit() {
+    for (bytes_max, bytes) in [(2, b"x".as_slice()), (1, b"xx")] {
+        let mut story =
+            Story::within(|limits| limits.lane_transfer_max = NonZeroU32::new(bytes_max).unwrap());
+        let conn = story.adopt(Kind::Stream);
+        story.submit_send(conn, 1);
+        story.submit_send(conn, 1);
+        canary("send-bytes", story, |story| story.oracle.on_send(conn, bytes, WOULD_BLOCK));
+    }
+}
+
+#[test]
 fn a_turn_that_does_not_end() {
     let mut story = Story::within(|limits| limits.turn_attempts_max = NonZeroU32::MIN);
     (0..4).for_each(|_| story.oracle.on_turn_step(0));

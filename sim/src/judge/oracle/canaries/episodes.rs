@@ -152,7 +152,9 @@ fn a_lane_that_is_never_served() {
 fn serve(episode: &mut Episode, conn: ConnId, attempts: u32) {
     episode.oracle.on_turn();
     episode.oracle.on_round(0);
-    (0..attempts).for_each(|_| episode.oracle.on_send(conn, b"x", Outcome::Interrupted));
+    for _ in 0..attempts {
+        episode.oracle.on_send(conn, b"x", Outcome::Interrupted);
+    }
     episode.oracle.on_round_over();
 }
 

@@ -49,6 +49,8 @@ impl Player {
             turn_events_max: at_most(setup.lane_attempts, 3),
             turn_attempts_max: at_most(setup.turn_attempts, 8),
             lane_attempts_max: at_most(setup.lane_attempts, 4),
+            // From none of another's bytes to all there are.
+            lane_transfer_max: at_most(setup.turn_attempts, 64),
         };
         let pools = setup.pools.map(|(buffers, bytes)| PoolSize {
             buffers_max: 1 + u32::from(buffers) % 3,
