@@ -12,6 +12,7 @@ use core::fmt;
 use crate::completions::Place;
 use crate::conn::{Conn, Phase};
 use crate::deadlines::Owner;
+use crate::extra::QueuedOp;
 use crate::id::ConnId;
 use crate::lane::{Bits, Direction, Lane, LaneId, Wait, Want};
 use crate::model::{Model, ModelView};
@@ -236,12 +237,23 @@ impl<C> ModelView<'_, C> {
         })
     }
 
+    /// What is queued behind the head of a send lane has as many bytes as are counted.
+    fn check_bytes_behind(&self, conn: &Conn<C>, direction: Direction) -> Checked {
+        let counted = conn.extra().map_or(0, |extra| extra.bytes_behind);
+        let behind = conn.extra().into_iter().flat_map(|extra| &extra.behind[Direction::Send as usize]);
+        let bytes: usize = behind.map(QueuedOp::bytes_to_send).sum();
+        ensure(direction == Direction::Receive || counted == bytes, "C6", "bytes-behind", || {
+            format!("{bytes} bytes are queued behind the head, not {counted}")
+        })
+    }
+
     fn check_state(&self, conn: &Conn<C>, direction: Direction) -> Checked {
         let lane = conn.lane(direction);
         let (ops, limit) = (conn.queued(direction), self.limits.lane_ops_max.get());
         if ops > 0 {
             let end = lane.end();
             ensure(ops <= limit, "C6", "lane-limit", || format!("{ops} operations in a lane"))?;
+            self.check_bytes_behind(conn, direction)?;
             ensure(end.is_none(), "K4", "ended-empty", || format!("{end:?}, yet {ops} operations"))?;
             ensure(!lane.has(Bits::TAINTED), "C5", "tainted-empty", || {
                 format!("tainted, yet {ops} operations")

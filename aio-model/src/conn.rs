@@ -17,10 +17,12 @@
 //! reads would otherwise never get to read. What is gone takes no connection's place any more, but stays
 //! until its completions are taken.
 
+use core::num::NonZeroU32;
+
 use crate::extra::{Carried, Closing, Extra, ExtraBox};
 use crate::id::PoolId;
 use crate::lane::{Bits, Direction, End, Lane};
-use crate::op::Op;
+use crate::op::{LaneOp, Op};
 use crate::system::Kind;
 use crate::time::Instant;
 use crate::timers::TimerId;
@@ -39,6 +41,9 @@ pub(crate) struct Conn<C> {
     /// take anything; without a `Close`, as the shutdown of the proactor says. The deadline of a `Close` is
     /// the operation's.
     pub(crate) end_timer: Option<TimerId>,
+    /// The bytes that may be queued to be sent, and those of the connections that it accepts, if that is not
+    /// as the proactor has it.
+    pub(crate) lane_bytes_max: Option<NonZeroU32>,
     /// Where its pooled receives take from, and those of the connections that it accepts.
     pub(crate) pool: PoolId,
     pub(crate) kind: Kind,
@@ -116,6 +121,7 @@ impl<C> Conn<C> {
             extra: None,
             opened_at: now,
             end_timer: None,
+            lane_bytes_max: None,
             pool,
             kind,
             phase,
@@ -171,6 +177,15 @@ impl<C> Conn<C> {
         let behind = self.extra().map_or(0, |extra| extra.behind[direction as usize].len());
         let next = usize::from(self.lane(direction).next().is_some());
         u32::try_from(next + behind).unwrap_or(u32::MAX)
+    }
+
+    /// The bytes of the queued sends that are yet to be sent.
+    pub(crate) fn bytes_to_send(&self) -> usize {
+        let next = match self.lane(Direction::Send).next_kind() {
+            Some(LaneOp::Send) => self.send.left(),
+            _ => 0,
+        };
+        next.saturating_add(self.extra().map_or(0, |extra| extra.bytes_behind))
     }
 
     /// Whether completions of a lane wait to be taken, or of the receive lane its connection's `Close`.
@@ -283,8 +298,8 @@ mod tests {
     fn an_idle_connection_is_small() {
         assert_eq!(
             (size_of::<Lane<()>>(), size_of::<Conn<()>>(), Slab::<Conn<()>>::ENTRY_BYTES),
-            (32, 152, 160)
+            (32, 160, 168)
         );
-        assert_eq!((size_of::<Lane<u64>>(), size_of::<Conn<u64>>()), (40, 168));
+        assert_eq!((size_of::<Lane<u64>>(), size_of::<Conn<u64>>()), (40, 176));
     }
 }

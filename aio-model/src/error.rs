@@ -221,6 +221,9 @@ pub enum Limit {
     /// `lane_ops_max`: operations queued in one lane.
     #[error("as many operations in this lane as `lane_ops_max` allows")]
     LaneOps,
+    /// `lane_bytes_max`, of the proactor or the connection: bytes that are queued in one lane to be sent.
+    #[error("as many bytes in this lane as `lane_bytes_max` allows")]
+    LaneBytes,
 }
 
 /// The id names nothing (any more): the operation has completed, or the connection was closed.

@@ -9,7 +9,7 @@ use crate::buffer::Buffer;
 use crate::completion::{CloseReason, Done, OpError};
 use crate::connect::Target;
 use crate::id::Serial;
-use crate::op::{CloneContext, Manner, Op};
+use crate::op::{CloneContext, LaneOp, Manner, Op};
 use crate::timers::TimerId;
 use crate::transfer::Transfer;
 
@@ -47,6 +47,16 @@ pub(crate) struct QueuedOp<C> {
     pub(crate) load: Carried<C>,
 }
 
+impl<C> QueuedOp<C> {
+    /// The bytes that it is to send, if it is a send.
+    pub(crate) fn bytes_to_send(&self) -> usize {
+        match self.op.kind {
+            LaneOp::Send => self.load.transfer().map_or(0, Transfer::left),
+            _ => 0,
+        }
+    }
+}
+
 /// A completion that waits to be taken.
 #[derive(Debug)]
 pub(crate) struct EndedOp<C> {
@@ -75,6 +85,8 @@ pub(crate) struct Closing<C> {
 pub(crate) struct Extra<C> {
     /// The operations behind the heads of the lanes.
     pub(crate) behind: [VecDeque<QueuedOp<C>>; 2],
+    /// The bytes of the sends among them.
+    pub(crate) bytes_behind: usize,
     /// The completions of the lanes that wait to be taken, but for those that do in their lane. Where there
     /// is any, or an operation behind the head, there is room for those of all that are queued.
     pub(crate) ended: [VecDeque<EndedOp<C>>; 2],
@@ -93,6 +105,7 @@ impl<C> Extra<C> {
     fn new() -> Extra<C> {
         Extra {
             behind: Default::default(),
+            bytes_behind: 0,
             ended: Default::default(),
             receive: Carried::Nothing,
             target: None,
@@ -102,7 +115,7 @@ impl<C> Extra<C> {
 
     /// Whether there is nothing in it.
     pub(crate) fn is_empty(&self) -> bool {
-        let Extra { behind, ended, receive, target, closing } = self;
+        let Extra { behind, bytes_behind: _, ended, receive, target, closing } = self;
         behind.iter().all(VecDeque::is_empty)
             && ended.iter().all(VecDeque::is_empty)
             && matches!(receive, Carried::Nothing)

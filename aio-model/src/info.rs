@@ -63,6 +63,8 @@ pub enum ConnPhase {
 pub struct LaneInfo {
     /// Queued operations.
     pub ops: u32,
+    /// Bytes of the queued sends that are yet to be sent; of receives and accepts none.
+    pub queued_bytes: u64,
     /// Bytes that went through, ever.
     pub bytes: u64,
     /// Whether an attempt may succeed, as far as outcomes and events tell.
@@ -179,6 +181,7 @@ impl<'a, C> ModelView<'a, C> {
             let lane = conn.lane(direction);
             LaneInfo {
                 ops: conn.queued(direction),
+                queued_bytes: if direction == Direction::Send { conn.bytes_to_send() as u64 } else { 0 },
                 bytes: lane.bytes(),
                 ready: lane.is_ready(),
                 place: lane.into(),
@@ -351,6 +354,9 @@ impl fmt::Display for LaneInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let readiness = if self.ready { "ready" } else { "not ready" };
         write!(f, "{:?}, {readiness}, {} queued, {} bytes", self.place, self.ops, self.bytes)?;
+        if self.queued_bytes > 0 {
+            write!(f, ", {} bytes queued", self.queued_bytes)?;
+        }
         let marks = [(self.tainted, "tainted"), (self.shut, "shut")];
         marks.iter().filter(|(set, _)| *set).try_for_each(|(_, mark)| write!(f, ", {mark}"))?;
         self.end.map_or(Ok(()), |end| write!(f, ", ended with {end:?}"))

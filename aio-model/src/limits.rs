@@ -11,6 +11,9 @@ pub struct Limits {
     pub ops_max: NonZeroU32,
     /// Operations queued in one lane.
     pub lane_ops_max: NonZeroU32,
+    /// Bytes of the sends queued in one lane that are yet to be sent, unless the connection has a limit of
+    /// its own. An empty lane takes a send of any size.
+    pub lane_bytes_max: NonZeroU32,
     /// Events that one wait takes in. What it leaves comes with the next waits. A turn receives for all of
     /// its events before it sends anything: of a thousand at once, the first answer would have waited for a
     /// thousand receives, and what they brought into the cache would be gone again.
@@ -34,13 +37,15 @@ const fn count(n: u32) -> NonZeroU32 {
 }
 
 impl Limits {
-    /// A million connections with two operations each, turns of 32 events and a thousand calls, sixteen of
-    /// them and 256 KiB for one lane.
+    /// A million connections with two operations each, 4 MiB queued in a lane, turns of 32 events and a
+    /// thousand calls, sixteen of them and 256 KiB for one lane.
     pub const DEFAULT: Limits = Limits {
         connections_max: count(1 << 20),
         // A receive and a send for each connection at its limit.
         ops_max: count(2 << 20),
-        lane_ops_max: count(1024),
+        // Bytes are what bounds a lane.
+        lane_ops_max: count(1 << 16),
+        lane_bytes_max: count(4 << 20),
         // The system call that asks for them then costs each of them 10 ns.
         turn_events_max: count(32),
         // About 5 ms at 5 µs a call: what a deadline may be late by under full load.
@@ -55,6 +60,7 @@ impl Limits {
         connections_max: count(1),
         ops_max: count(1),
         lane_ops_max: count(1),
+        lane_bytes_max: count(1),
         turn_events_max: count(1),
         turn_attempts_max: count(1),
         lane_attempts_max: count(1),

@@ -27,6 +27,7 @@ pub struct Builder {
     connections_max: u32,
     ops_max: u32,
     lane_ops_max: u32,
+    lane_bytes_max: u32,
     turn_events_max: u32,
     turn_attempts_max: u32,
     lane_attempts_max: u32,
@@ -78,9 +79,14 @@ limits! {
     /// Operations that are queued or whose completion was not taken yet; 2,097,152 unless set. At the limit
     /// submissions are refused.
     ops_max,
-    /// Operations queued in one direction of one connection; 1,024 unless set. At the limit submissions are
+    /// Operations queued in one direction of one connection; 65,536 unless set. At the limit submissions are
     /// refused.
     lane_ops_max,
+    /// Bytes queued to be sent on one connection; 4,194,304 unless set, and unless
+    /// [`set_lane_bytes_max`](Proactor::set_lane_bytes_max) says otherwise for the connection. A send that
+    /// would exceed it is refused, unless none is queued: so a peer that reads slowly is noticed, and fills
+    /// no memory.
+    lane_bytes_max,
     /// Events that one wait takes in; 32 unless set. What is left comes with the next turns. Fewer means that
     /// the first answers of a turn wait for fewer others, more means fewer system calls.
     turn_events_max,

@@ -1,5 +1,6 @@
 //! The proactor: a model, a system, and the mailbox for what is returned from other threads.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
@@ -426,6 +427,17 @@ impl<C, S: System> Proactor<C, S> {
     /// When there is no such pool, or the connection is gone. Nothing happens then.
     pub fn set_pool(&mut self, conn: ConnId, pool: PoolId) -> Result<(), SetPoolError> {
         self.model.set_pool(conn, pool)
+    }
+
+    /// Gives a connection a bound of its own for the bytes that are queued to be sent
+    /// ([`lane_bytes_max`](Builder::lane_bytes_max)), or with `None` the proactor's again; on a listener, the
+    /// connections that it accepts from now on, too. What is queued stays, even if it is more.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is gone, or another proactor's. Nothing happens then.
+    pub fn set_lane_bytes_max(&mut self, conn: ConnId, bytes_max: Option<NonZeroU32>) -> Result<(), IdError> {
+        self.model.set_lane_bytes_max(conn, bytes_max)
     }
 
     /// What there is to know about a connection: its age, what is queued, how many bytes went through.

@@ -272,6 +272,7 @@ fn every_error_says_what_is_wrong() {
         Box::new(Submit::Busy(Limit::Connections)),
         Box::new(Submit::Busy(Limit::Ops)),
         Box::new(Submit::Busy(Limit::LaneOps)),
+        Box::new(Submit::Busy(Limit::LaneBytes)),
         Box::new(Submit::Stale),
         Box::new(Submit::Foreign),
         Box::new(Submit::Closing),

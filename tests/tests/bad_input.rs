@@ -26,13 +26,14 @@ fn turn(aio: &mut Proactor<u8>) -> Vec<aio::Completion<u8>> {
 #[test]
 fn a_builder_names_the_limit_that_is_zero() {
     type Set = fn(Builder, u32) -> Builder;
-    let limits: [(&str, Set); 6] = [
+    let limits: [(&str, Set); 7] = [
         ("connections_max", Builder::connections_max),
         ("ops_max", Builder::ops_max),
         ("lane_ops_max", Builder::lane_ops_max),
         ("turn_attempts_max", Builder::turn_attempts_max),
         ("lane_attempts_max", Builder::lane_attempts_max),
         ("lane_transfer_max", Builder::lane_transfer_max),
+        ("lane_bytes_max", Builder::lane_bytes_max),
     ];
     for (name, set) in limits {
         match set(Builder::new(), 0).build::<u8>() {

@@ -171,6 +171,18 @@ fn more_operations_in_a_lane_than_the_limit() {
 }
 
 #[test]
+fn bytes_behind_the_head_that_are_counted_wrong() {
+    let mut model = model();
+    let conn = model.open(Kind::Stream).unwrap();
+    for _ in 0..2 {
+        submit(&mut model, conn, Send::new("abc"));
+    }
+    canary("bytes-behind", model, |model| {
+        model.lanes.conn_mut(conn.index()).extra_mut().unwrap().bytes_behind = 2;
+    });
+}
+
+#[test]
 fn an_operation_in_a_lane_that_has_ended() {
     let (model, conn) = receiving(1);
     canary("ended-empty", model, |model| model.lanes.lane_mut(receive(conn)).set_end(End::EndOfStream));

@@ -1,5 +1,7 @@
 //! Connections come and go.
 
+use core::num::NonZeroU32;
+
 use super::Lanes;
 use crate::conn::{Conn, Phase};
 use crate::deadlines::Deadlines;
@@ -94,6 +96,11 @@ impl<C> Lanes<C> {
     /// Sets the pool of a connection.
     pub(crate) fn set_pool(&mut self, conn: u32, pool: PoolId) {
         self.conns[conn].pool = pool;
+    }
+
+    /// Sets the bytes that may be queued on a connection to be sent.
+    pub(crate) fn set_lane_bytes_max(&mut self, conn: u32, bytes_max: Option<NonZeroU32>) {
+        self.conns[conn].lane_bytes_max = bytes_max;
     }
 
     /// Sets the timer of the end of a connection that flushes or lingers.

@@ -140,7 +140,9 @@ impl<C> Lanes<C> {
             conn.lane_mut(direction).head = Some(op);
         } else {
             let extra = conn.extra_mut().expect("room was made");
-            extra.behind[direction as usize].push_back(QueuedOp { op, load });
+            let queued = QueuedOp { op, load };
+            extra.bytes_behind += queued.bytes_to_send();
+            extra.behind[direction as usize].push_back(queued);
             conn.lane_mut(direction).set(Bits::MORE);
         }
         self.reschedule(id, deadlines);
@@ -185,7 +187,9 @@ impl<C> Lanes<C> {
             Position::Behind(index) => {
                 let extra = self.conns[id.conn()].extra_mut().expect("an operation is behind the head");
                 let behind = &mut extra.behind[direction as usize];
-                let QueuedOp { op, load } = behind.remove(index).expect("there are as many");
+                let queued = behind.remove(index).expect("there are as many");
+                extra.bytes_behind -= queued.bytes_to_send();
+                let QueuedOp { op, load } = queued;
                 let more = !behind.is_empty();
                 let lane = self.conns[id.conn()].lane_mut(direction);
                 lane.put(Bits::MORE, more);
@@ -208,7 +212,9 @@ impl<C> Lanes<C> {
         }
         let extra = conn.extra_mut().expect("operations are behind the head");
         let behind = &mut extra.behind[direction as usize];
-        let Some(QueuedOp { op, load }) = behind.pop_front() else { return };
+        let Some(queued) = behind.pop_front() else { return };
+        extra.bytes_behind -= queued.bytes_to_send();
+        let QueuedOp { op, load } = queued;
         let more = !behind.is_empty();
         conn.put_load(direction, load);
         let lane = conn.lane_mut(direction);

@@ -70,8 +70,10 @@ impl<C> Model<C> {
 
     /// The connection that is to be accepted has its id.
     fn prepare_accept(&mut self, id: LaneId) -> ConnId {
-        let pool = self.lanes.conn(id.conn()).pool;
-        self.lanes.insert(Conn::new(Kind::Stream, Phase::Open, pool, self.now))
+        let Conn { pool, lane_bytes_max, .. } = *self.lanes.conn(id.conn());
+        let mut conn = Conn::new(Kind::Stream, Phase::Open, pool, self.now);
+        conn.lane_bytes_max = lane_bytes_max;
+        self.lanes.insert(conn)
     }
 
     fn apply_accept(&mut self, id: LaneId, conn: ConnId, spare: &mut Option<C>, outcome: Outcome) {

@@ -1,6 +1,8 @@
 //! What the user asks for of operations: submit, cancel, resume, another deadline. Nothing here makes a
 //! system call, so all of it is legal anywhere, at any time (C7).
 
+use core::num::NonZeroU32;
+
 use crate::completion::OpError;
 use crate::conn::{Conn, Phase};
 use crate::deadlines::Owner;
@@ -272,8 +274,20 @@ impl<C> Model<C> {
             if state.queued(direction) >= self.limits.lane_ops_max.get() {
                 return Err(SubmitErrorKind::Busy(Limit::LaneOps));
             }
+            if !self.has_room_for_bytes(state, request) {
+                return Err(SubmitErrorKind::Busy(Limit::LaneBytes));
+            }
         }
         if self.completions.has_credit() { Ok(state) } else { Err(SubmitErrorKind::Busy(Limit::Ops)) }
+    }
+
+    /// Whether the bytes of a request can be queued, if it is a send.
+    fn has_room_for_bytes(&self, conn: &Conn<C>, request: &Request<C>) -> bool {
+        if !matches!(request.kind, OpKind::Send) || conn.queued(Direction::Send) == 0 {
+            return true;
+        }
+        let bytes_max = conn.lane_bytes_max.unwrap_or(self.limits.lane_bytes_max).get() as usize;
+        conn.bytes_to_send().saturating_add(request.transfer.left()) <= bytes_max
     }
 
     /// Whether an operation makes sense in itself, and fits the kind of thing it is submitted on.
@@ -334,6 +348,19 @@ impl<C> Model<C> {
             return Err(SetPoolError::NoPool);
         }
         self.lanes.set_pool(index, pool);
+        Ok(())
+    }
+
+    /// Gives a connection a bound of its own for the bytes that are queued to be sent, or with `None` the
+    /// proactor's again; on a listener, the connections that it accepts from now on, too. What is queued
+    /// stays.
+    ///
+    /// # Errors
+    ///
+    /// When the id is stale or foreign. Nothing happens then.
+    pub fn set_lane_bytes_max(&mut self, conn: ConnId, bytes_max: Option<NonZeroU32>) -> Result<(), IdError> {
+        let index = self.conn_index(conn)?;
+        self.lanes.set_lane_bytes_max(index, bytes_max);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! The contract, rule by rule: the test plays the operating system, one call at a time. Each test is named
 //! after the rule that it pins.
 
+mod backpressure;
 mod bench;
 mod broken_off;
 mod closing;

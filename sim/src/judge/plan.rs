@@ -198,13 +198,15 @@ fn draw_limits(choice: &mut Choice) -> Limits {
     };
     let [connections_max, ops_max, lane_ops_max, turn_attempts_max, lane_attempts_max] =
         [(); 5].map(|()| limit());
-    // No choices of their own for the events of a wait, and for the bytes of a lane.
+    // No choices of their own for the events of a wait, and for the bytes of a lane: moved in a turn, and
+    // queued.
     let turn_events_max = lane_attempts_max;
-    let lane_transfer_max = bytes_of(turn_attempts_max);
+    let (lane_transfer_max, lane_bytes_max) = (bytes_of(turn_attempts_max), bytes_of(lane_ops_max));
     Limits {
         connections_max,
         ops_max,
         lane_ops_max,
+        lane_bytes_max,
         turn_events_max,
         turn_attempts_max,
         lane_attempts_max,

@@ -112,6 +112,7 @@ const GROUPS: [Group; 6] = [
             "wrong kind",
             "shut down",
             "other",
+            "lane full of bytes",
         ],
     },
     Group {
@@ -208,6 +209,7 @@ impl Probes {
         let column = match kind {
             SubmitErrorKind::Busy(Limit::Connections) => 0,
             SubmitErrorKind::Busy(Limit::Ops) => 1,
+            SubmitErrorKind::Busy(Limit::LaneBytes) => 12,
             SubmitErrorKind::Busy(_) => 2,
             SubmitErrorKind::Stale => 3,
             SubmitErrorKind::Closing => 4,

@@ -24,6 +24,7 @@ mod turn;
 mod words;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU32;
 
 use aio_model::{CloseReason, Instant, Kind, LaneEnd, LanePlace, OpError, PoolId, PoolSize};
 
@@ -100,6 +101,8 @@ struct Conn {
     kind: Kind,
     phase: Phase,
     pool: PoolId,
+    /// The bytes that may be queued to be sent, if it has a limit of its own.
+    lane_bytes_max: Option<NonZeroU32>,
     opened_at: Instant,
     /// What it receives or accepts, and what it sends.
     lanes: [Lane; 2],
@@ -438,7 +441,17 @@ impl Conn {
     fn new(id: Id, kind: Kind, pool: PoolId, now: Instant) -> Conn {
         // A send is worth a try at once; what can be received, an event will tell.
         let lanes = [Lane::default(), Lane { ready: true, ..Lane::default() }];
-        Conn { id, kind, phase: Phase::Open, pool, opened_at: now, lanes, closer: None, ends: None }
+        Conn {
+            id,
+            kind,
+            phase: Phase::Open,
+            pool,
+            lane_bytes_max: None,
+            opened_at: now,
+            lanes,
+            closer: None,
+            ends: None,
+        }
     }
 
     fn lane(&self, direction: Direction) -> &Lane {

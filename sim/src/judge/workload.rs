@@ -1,6 +1,7 @@
 //! The workload: a user who does anything the interface allows, in any state, and peers who do as they
 //! please.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use aio_model::{
@@ -302,6 +303,11 @@ impl Episode {
         let done = self.model.set_pool(conn, id).is_ok();
         self.note(|| format!("gives {conn} {id:?}: {done}"));
         self.oracle.on_set_pool(conn, pool, done);
+        // With it another bound for the bytes that are queued, for which nothing is drawn.
+        let bytes_max = NonZeroU32::new([0, 1, 20, 200][pool]);
+        let done = self.model.set_lane_bytes_max(conn, bytes_max).is_ok();
+        self.note(|| format!("bounds the bytes of {conn} by {bytes_max:?}: {done}"));
+        self.oracle.on_set_lane_bytes_max(conn, bytes_max, done);
     }
 
     /// Shuts down in the middle of everything, at once or with time to flush.

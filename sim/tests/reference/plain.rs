@@ -105,6 +105,7 @@ pub(crate) fn completion(done: &Completion<u32>, expected: &reference::Completio
 pub(crate) fn conns(aio: &Proactor<u32, Os>) -> Vec<ConnLook> {
     let lane = |lane: LaneInfo| LaneLook {
         ops: lane.ops as usize,
+        queued_bytes: usize::try_from(lane.queued_bytes).expect("it is in memory"),
         bytes: lane.bytes,
         ready: lane.ready,
         place: lane.place,

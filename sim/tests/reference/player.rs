@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use aio::Proactor;
@@ -74,7 +75,7 @@ impl Player {
 
     fn new(setup: &Setup, without: Option<Rule>) -> Player {
         let Setup { connections, ops, lane_ops, turn_events, turn_attempts, .. } = *setup;
-        let Setup { lane_attempts, lane_transfer, pools, .. } = *setup;
+        let Setup { lane_attempts, lane_transfer, lane_bytes, pools, .. } = *setup;
         let mut builder = Proactor::<u32>::builder()
             .connections_max(connections)
             .ops_max(ops)
@@ -82,7 +83,8 @@ impl Player {
             .turn_events_max(turn_events)
             .turn_attempts_max(turn_attempts)
             .lane_attempts_max(lane_attempts)
-            .lane_transfer_max(lane_transfer);
+            .lane_transfer_max(lane_transfer)
+            .lane_bytes_max(lane_bytes);
         for (buffers_max, buffer_bytes) in pools {
             builder = builder.pool(buffers_max, buffer_bytes);
         }
@@ -104,6 +106,7 @@ impl Player {
             turn_attempts_max: limit(turn_attempts),
             lane_attempts_max: limit(lane_attempts),
             lane_transfer_max: limit(lane_transfer),
+            lane_bytes_max: limit(lane_bytes),
         };
         let pools = pools.map(|(buffers_max, buffer_bytes)| PoolSize { buffers_max, buffer_bytes });
         let plan = Plan { limits, pools: pools.to_vec(), rearm, proactor_id: aio.own().realm() };
@@ -113,6 +116,12 @@ impl Player {
         let ops = vec![other.submit(other.own(), Post::new(), 0).expect("there is room")];
         let reference = Reference::new(plan, without);
         Player { aio, reference, world: Scripted::default(), conns, ops, held: vec![], serial: 0, seen: None }
+    }
+
+    fn set_lane_bytes_max(&mut self, conn: ConnId, bytes_max: Option<NonZeroU32>) -> Verdict {
+        let found = self.aio.set_lane_bytes_max(conn, bytes_max);
+        self.see("set_lane_bytes_max", &found);
+        compare("set_lane_bytes_max", &found, &self.reference.set_lane_bytes_max(plain(conn), bytes_max))
     }
 
     fn step(&mut self, step: &Step) -> Verdict {
@@ -150,6 +159,9 @@ impl Player {
                 let found = self.aio.resume(conn);
                 self.see("resume", &found);
                 compare("resume", &found, &self.reference.resume(plain(conn)))
+            }
+            Step::SetLaneBytesMax { conn, bytes_max } => {
+                self.set_lane_bytes_max(self.conn(*conn), NonZeroU32::new(*bytes_max))
             }
             Step::SetPool { conn, pool } => {
                 let (conn, pool) = (self.conn(*conn), PoolId::new(*pool));

@@ -32,6 +32,7 @@ pub(crate) struct Setup {
     pub(crate) turn_attempts: u32,
     pub(crate) lane_attempts: u32,
     pub(crate) lane_transfer: u32,
+    pub(crate) lane_bytes: u32,
     /// How many buffers of how many bytes.
     pub(crate) pools: [(u32, usize); 2],
     pub(crate) rearms_on_would_block: bool,
@@ -64,6 +65,10 @@ pub(crate) enum Step {
         due: Due,
     },
     Resume(Pick),
+    SetLaneBytesMax {
+        conn: Pick,
+        bytes_max: u32,
+    },
     SetPool {
         conn: Pick,
         pool: u16,
@@ -203,11 +208,19 @@ pub(crate) fn script(steps_max: usize) -> impl Strategy<Value = Script> {
 fn setup() -> impl Strategy<Value = Setup> {
     let pool = || (1..3_u32, 1..9_usize);
     let bytes = prop_oneof![1 => Just(1_u32), 3 => 2..40_u32, 2 => Just(1 << 20)];
-    let limits = (2..7_u32, 1..24_u32, 1..6_u32, 1..9_u32, 1..9_u32, 1..5_u32, bytes);
+    let limits = (2..7_u32, 1..24_u32, 1..6_u32, 1..9_u32, 1..9_u32, 1..5_u32, bytes.clone(), bytes);
     (limits, [pool(), pool()], any::<bool>(), 0..5_usize, any::<bool>()).prop_map(
         |(limits, pools, rearms_on_would_block, streams, listens)| {
-            let (connections, ops, lane_ops, turn_events, turn_attempts, lane_attempts, lane_transfer) =
-                limits;
+            let (
+                connections,
+                ops,
+                lane_ops,
+                turn_events,
+                turn_attempts,
+                lane_attempts,
+                lane_transfer,
+                lane_bytes,
+            ) = limits;
             Setup {
                 connections,
                 ops,
@@ -216,6 +229,7 @@ fn setup() -> impl Strategy<Value = Setup> {
                 turn_attempts,
                 lane_attempts,
                 lane_transfer,
+                lane_bytes,
                 pools,
                 rearms_on_would_block,
                 streams,
@@ -236,6 +250,7 @@ fn step() -> impl Strategy<Value = Step> {
         10 => (pick(), due()).prop_map(|(op, due)| Step::SetDeadline { op, due }),
         6 => pick().prop_map(Step::Resume),
         4 => (pick(), 0..3_u16).prop_map(|(conn, pool)| Step::SetPool { conn, pool }),
+        3 => (pick(), 0..30_u32).prop_map(|(conn, bytes_max)| Step::SetLaneBytesMax { conn, bytes_max }),
         5 => (pick(), code()).prop_map(|(conn, code)| Step::Close { conn, code }),
         20 => pick().prop_map(Step::Drop),
         4 => pick().prop_map(Step::Share),

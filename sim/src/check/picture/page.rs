@@ -218,6 +218,7 @@ fn plan_data(plan: &Plan, struck: &[(Fault, u64)]) -> PlanData {
             ("connections", limits.connections_max.get()),
             ("operations", limits.ops_max.get()),
             ("operations in a lane", limits.lane_ops_max.get()),
+            ("bytes queued in a lane", limits.lane_bytes_max.get()),
             ("events in a wait", limits.turn_events_max.get()),
             ("calls in a turn", limits.turn_attempts_max.get()),
             ("calls of a lane in a turn", limits.lane_attempts_max.get()),

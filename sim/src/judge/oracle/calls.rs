@@ -402,7 +402,7 @@ impl Oracle {
     }
 
     /// What is left to be sent of a send.
-    fn rest(&self, serial: u64) -> &[u8] {
+    pub(super) fn rest(&self, serial: u64) -> &[u8] {
         let op = &self.ops[&serial];
         match op.task {
             Task::Send { start, end } => &op.submitted[start + super::completions::index(op.moved)..end],
@@ -430,10 +430,10 @@ impl Oracle {
             (lane.shortages, lane.refusals) = (0, 0);
         }
         self.counted.accepted += 1;
-        let pool = self.conns.get(&listener).map_or(0, |listener| listener.pool);
+        let inherited = self.conns.get(&listener).map_or((0, None), |conn| (conn.pool, conn.lane_bytes_max));
         self.on_adopted(new, Kind::Stream, serial);
         if let Some(state) = self.conns.get_mut(&new) {
-            state.pool = pool;
+            (state.pool, state.lane_bytes_max) = inherited;
         }
         match task {
             Task::AcceptOne => self.end(op, Ok(Done::Accepted(new))),

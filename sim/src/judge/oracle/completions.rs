@@ -1,5 +1,7 @@
 //! The user's border: what is submitted, refused, cancelled and closed, and what comes back.
 
+use std::num::NonZeroU32;
+
 use aio_model::{
     Buffer, CloseReason, Completion, ConnId, Done, Instant, Kind, Limit, OpError, OpId, SubmitErrorKind,
 };
@@ -119,8 +121,23 @@ impl Oracle {
             if lane.queue.len() >= self.limits.lane_ops_max.get() as usize {
                 return Some(SubmitErrorKind::Busy(Limit::LaneOps));
             }
+            if let Task::Send { start, end } = submission.task
+                && !lane.queue.is_empty()
+                && self.bytes_to_send(conn) + (end - start) > self.lane_bytes_max(conn)
+            {
+                return Some(SubmitErrorKind::Busy(Limit::LaneBytes));
+            }
         }
         busy.then_some(SubmitErrorKind::Busy(Limit::Ops))
+    }
+
+    /// The bytes of the queued sends of a connection that are yet to be sent.
+    pub(super) fn bytes_to_send(&self, conn: &Conn) -> usize {
+        conn.lanes[SEND].queue.iter().map(|serial| self.rest(*serial).len()).sum()
+    }
+
+    fn lane_bytes_max(&self, conn: &Conn) -> usize {
+        conn.lane_bytes_max.unwrap_or(self.limits.lane_bytes_max).get() as usize
     }
 
     fn accepted(&mut self, submission: Submission, id: OpId) {
@@ -229,6 +246,17 @@ impl Oracle {
         });
         if let (true, Some(conn)) = (done, self.conns.get_mut(&conn)) {
             conn.pool = pool;
+        }
+    }
+
+    /// `set_lane_bytes_max` was called.
+    pub fn on_set_lane_bytes_max(&mut self, conn: ConnId, bytes_max: Option<NonZeroU32>, done: bool) {
+        let known = self.knows(conn);
+        self.ensure(done == known, "C6", "set-lane-bytes-answer", || {
+            format!("set_lane_bytes_max of {conn} says {done}; there: {known}")
+        });
+        if let Some(conn) = self.conns.get_mut(&conn) {
+            conn.lane_bytes_max = bytes_max;
         }
     }
 

@@ -22,6 +22,7 @@ pub use completions::{Refused, Submission};
 pub(crate) use look::{LaneAccount, OpAccount};
 
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 
 use aio_model::{
     CloseReason, ConnId, Counters, Done, Instant, Key, Kind, Limits, OpError, OpId, Rearm, Spin, SystemError,
@@ -125,6 +126,8 @@ struct Conn {
     far: Side,
     /// The pool that its receives take from.
     pool: usize,
+    /// The bytes that may be queued to be sent, if it has a limit of its own.
+    lane_bytes_max: Option<NonZeroU32>,
     lanes: [Lane; 2],
     phase: Phase,
     closer: Option<u64>,
@@ -186,6 +189,7 @@ impl Conn {
             serial,
             far,
             pool: 0,
+            lane_bytes_max: None,
             lanes,
             phase,
             closer: None,

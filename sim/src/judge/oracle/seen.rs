@@ -74,6 +74,7 @@ impl Oracle {
         });
         let of_lane = (info.ops as usize, info.bytes, info.ready, info.tainted, info.shut, info.end);
         of_lane == (lane.queue.len(), lane.bytes, lane.ready, lane.tainted, lane.fin, end)
+            && info.queued_bytes == if index == SEND { self.bytes_to_send(conn) as u64 } else { 0 }
             && self.place_is_right(conn, index, info.place)
     }
 

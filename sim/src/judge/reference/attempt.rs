@@ -4,7 +4,7 @@
 use aio_model::{Kind, LaneEnd, OpError, Outcome, Rearm, SLICES_MAX, SystemError, SystemErrorKind};
 
 use super::turn::{Call, SystemBelow};
-use super::{Buffer, Completion, Done, Fin, Id, LaneName, Op, Phase, Reference, Rule, Work};
+use super::{Buffer, Completion, Conn, Done, Fin, Id, LaneName, Op, Phase, Reference, Rule, Work};
 
 /// What an operation ends with in a lane that has ended: the end of a stream is a success, unless more was
 /// asked for (K4).
@@ -162,7 +162,9 @@ impl Reference {
     }
 
     fn accept(&mut self, name: LaneName, listener: Id, many: bool, world: &mut impl SystemBelow) {
-        let conn = self.open(Kind::Stream, self.conns[&name.conn].pool);
+        let Conn { pool, lane_bytes_max, .. } = self.conns[&name.conn];
+        let conn = self.open(Kind::Stream, pool);
+        self.conn_mut(conn.index).lane_bytes_max = lane_bytes_max;
         match world.perform(Call::Accept { listener, conn }).0 {
             Outcome::Done => {
                 let lane = self.lane_mut(name);

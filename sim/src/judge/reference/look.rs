@@ -24,6 +24,7 @@ pub struct ConnLook {
 #[expect(missing_docs, reason = "the words are those of `aio_model::LaneInfo`")]
 pub struct LaneLook {
     pub ops: usize,
+    pub queued_bytes: usize,
     pub bytes: u64,
     pub ready: bool,
     pub place: LanePlace,
@@ -64,6 +65,15 @@ pub struct Gauges {
 }
 
 impl Lane {
+    /// The bytes of its sends that are yet to be sent.
+    pub(super) fn bytes_to_send(&self) -> usize {
+        let left = |op: &Op| match op.work {
+            Work::Send { start, end } => end - start - op.bytes,
+            _ => 0,
+        };
+        self.ops.iter().map(left).sum()
+    }
+
     /// Whether a FIN was sent, or will be.
     pub(super) fn is_shut(&self) -> bool {
         self.fin_sent || self.ops.iter().any(|op| op.work == Work::Shutdown)
@@ -87,6 +97,7 @@ impl Reference {
         let [receive, send] = LaneName::both(conn.id.index).map(|name| (name, self.lane(name)));
         let look = |(name, lane): (LaneName, &Lane)| LaneLook {
             ops: lane.ops.len(),
+            queued_bytes: lane.bytes_to_send(),
             bytes: lane.bytes,
             ready: lane.ready,
             place: self.place(name),

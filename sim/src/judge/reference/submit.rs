@@ -1,5 +1,7 @@
 //! What the user asks for, and why it may be refused.
 
+use std::num::NonZeroU32;
+
 use aio_model::{
     Deadline, IdError, Instant, Kind, Limit, OpError, OpIdError, OpenError, PoolId, ResumeError,
     SetPoolError, SubmitErrorKind,
@@ -134,6 +136,14 @@ impl Reference {
         if lane.is_some_and(|lane| lane.ops.len() >= lane_ops_max) && self.keeps(Rule::C6) {
             return Err(SubmitErrorKind::Busy(Limit::LaneOps));
         }
+        if let (Work::Send { start, end }, Some(lane)) = (request.work, lane)
+            && self.keeps(Rule::C6)
+        {
+            let bytes_max = conn.lane_bytes_max.unwrap_or(self.plan.limits.lane_bytes_max).get() as usize;
+            if !lane.ops.is_empty() && lane.bytes_to_send() + (end - start) > bytes_max {
+                return Err(SubmitErrorKind::Busy(Limit::LaneBytes));
+            }
+        }
         if self.has_credit() { Ok(()) } else { Err(SubmitErrorKind::Busy(Limit::Ops)) }
     }
 
@@ -260,6 +270,17 @@ impl Reference {
         self.users_conn(conn)?;
         let tainted = std::mem::take(&mut self.lane_mut(LaneName::send(conn.index)).tainted);
         if tainted { Ok(()) } else { Err(ResumeError::NotTainted) }
+    }
+
+    /// Bounds the bytes that may be queued to be sent.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such connection.
+    pub fn set_lane_bytes_max(&mut self, conn: Id, bytes_max: Option<NonZeroU32>) -> Result<(), IdError> {
+        self.users_conn(conn)?;
+        self.conn_mut(conn.index).lane_bytes_max = bytes_max;
+        Ok(())
     }
 
     /// Lets a connection's pooled receives take from another pool.

@@ -73,6 +73,13 @@ fn a_lane_that_is_resumed_and_was_not_tainted() {
 }
 
 #[test]
+fn a_bound_for_the_bytes_of_a_connection_that_is_gone() {
+    let mut story = Story::new();
+    let conn = story.stranger();
+    canary("set-lane-bytes-answer", story, |story| story.oracle.on_set_lane_bytes_max(conn, None, true));
+}
+
+#[test]
 fn a_pool_that_does_not_exist() {
     let (story, conn) = Story::stream();
     canary("set-pool-answer", story, |story| story.oracle.on_set_pool(conn, 1, true));

@@ -46,6 +46,7 @@ impl Player {
             connections_max: at_most(setup.connections, 8),
             ops_max: at_most(setup.ops, 24),
             lane_ops_max: at_most(setup.lane_ops, 6),
+            lane_bytes_max: at_most(setup.ops, 32),
             turn_events_max: at_most(setup.lane_attempts, 3),
             turn_attempts_max: at_most(setup.turn_attempts, 8),
             lane_attempts_max: at_most(setup.lane_attempts, 4),
