@@ -144,8 +144,8 @@ impl<C> ModelView<'_, C> {
         self.check_timer(conn.end_timer, || Owner::End(id.index()), found)?;
         if let Some(closing) = conn.closing() {
             let (phase, ended) = (conn.phase(), closing.ended);
-            found.queued += u32::from(!ended);
-            found.ended += u32::from(ended);
+            let count = u32::try_from(closing.closers().count()).unwrap_or(u32::MAX);
+            *if ended { &mut found.ended } else { &mut found.queued } += count;
             let closes =
                 ended == (phase == Phase::Gone) && (ended || phase.is_ending() || phase.is_closing());
             ensure(closes, "K2", "closer", || format!("{id} is {phase:?}, with a close, ended = {ended}"))?;

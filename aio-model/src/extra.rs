@@ -68,17 +68,36 @@ pub(crate) struct EndedOp<C> {
     pub(crate) more: bool,
 }
 
-/// The `Close` operation of a connection.
+/// The `Close` operations of a connection. The first one says how it is closed.
 #[derive(Debug)]
 pub(crate) struct Closing<C> {
-    pub(crate) serial: Serial,
-    pub(crate) context: C,
+    pub(crate) first: Closer<C>,
+    /// Those that were submitted while it was being closed already.
+    pub(crate) others: VecDeque<Closer<C>>,
     pub(crate) manner: Manner,
     pub(crate) reason: CloseReason,
-    /// Of its deadline.
+    /// Of the strictest of their deadlines.
     pub(crate) timer: Option<TimerId>,
-    /// Whether the connection is closed, and the completion waits to be taken.
+    /// Whether the connection is closed, and the completions wait to be taken.
     pub(crate) ended: bool,
+}
+
+/// A `Close` operation.
+#[derive(Debug)]
+pub(crate) struct Closer<C> {
+    pub(crate) serial: Serial,
+    pub(crate) context: C,
+}
+
+impl<C> Closing<C> {
+    pub(crate) fn new(first: Closer<C>, manner: Manner, reason: CloseReason) -> Closing<C> {
+        Closing { first, others: VecDeque::new(), manner, reason, timer: None, ended: false }
+    }
+
+    /// The operations, in the order in which they were submitted.
+    pub(crate) fn closers(&self) -> impl Iterator<Item = &Closer<C>> {
+        core::iter::once(&self.first).chain(&self.others)
+    }
 }
 
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use core::time::Duration;
 use crate::buffer::Buffer;
 use crate::conn::{Conn, Phase};
 use crate::error::IdError;
-use crate::extra::QueuedOp;
+use crate::extra::{Closer, QueuedOp};
 use crate::id::{ConnId, OpId, PoolId, Serial};
 use crate::lane::{Bits, Direction, End as LaneEnd, Lane, LaneId, Wait};
 use crate::model::{Model, ModelView, own_index, own_place};
@@ -217,12 +217,14 @@ impl<'a, C> ModelView<'a, C> {
             let behind = behind.map(move |queued| (id(queued.op.serial), self.behind_info(conn, queued)));
             ended.chain(head).chain(behind)
         });
-        let closing = state.closing().map(move |closing| {
+        let closers = state.closing().into_iter().flat_map(move |closing| {
             let due = self.due(closing.timer);
-            let id = OpId::new(closing.serial, LaneId::receive(conn.index()).index(), realm);
-            (id, OpInfo { conn, ended: closing.ended, bytes: 0, due, lease: false, place: None })
+            closing.closers().map(move |closer| {
+                let id = OpId::new(closer.serial, LaneId::receive(conn.index()).index(), realm);
+                (id, OpInfo { conn, ended: closing.ended, bytes: 0, due, lease: false, place: None })
+            })
         });
-        of_lanes.chain(closing)
+        of_lanes.chain(closers)
     }
 
     fn head_info(&self, conn: ConnId, state: &Conn<C>, direction: Direction, op: &Op<C>) -> OpInfo {
@@ -328,7 +330,9 @@ impl<C> fmt::Debug for Conns<'_, C> {
             lines.entry(&format_args!("{id}: {kind:?}, {phase:?}, {age:?} old"));
             if let Some(closing) = conn.closing() {
                 let due = view.due(closing.timer);
-                lines.entry(&ShownOp { serial: closing.serial, what: &closing.manner, transfer: None, due });
+                for Closer { serial, .. } in closing.closers() {
+                    lines.entry(&ShownOp { serial: *serial, what: &closing.manner, transfer: None, due });
+                }
             }
             for (name, info, direction) in
                 [("receive", receive, Direction::Receive), ("send", send, Direction::Send)]
@@ -423,7 +427,7 @@ impl<C: fmt::Debug> Model<C> {
                 });
                 let closing = extra.closing.as_ref().map(|closing| {
                     (
-                        &closing.context,
+                        closing.closers().map(|closer| &closer.context).collect::<Vec<_>>(),
                         closing.manner,
                         closing.reason,
                         deadlines.tick_of(closing.timer),

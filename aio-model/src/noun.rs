@@ -301,7 +301,15 @@ impl<C> Operation<C> for Connect {
 /// Closes a connection or a listener, and completes with `Closed` when all its other operations have: nothing
 /// comes from this connection after it.
 ///
-/// A close can not be cancelled. Use `close(conn)` when nobody needs to know.
+/// A close can not be cancelled. Use `close(conn)` when nobody needs to know, and `close_if_open(conn)` where
+/// an operation has failed and the connection may be closing gracefully already.
+///
+/// # Several closes
+///
+/// A connection that is being closed takes another `Close`. The first one says how it is closed, and for what
+/// reason; of [`flush`](Close::flush) and [`linger`](Close::linger) that follow only the deadline counts: the
+/// strictest of all holds. [`now`](Close::now) and [`abort`](Close::abort) end at once what flushes or
+/// lingers. Each completes with `Closed` when the connection is gone, in the order of their submission.
 ///
 /// # FIN or reset
 ///

@@ -74,7 +74,7 @@ fn serve(listener: Socket) -> io::Result<()> {
                 }
             };
             if next.is_err() {
-                aio.close(conn);
+                aio.close_if_open(conn);
             }
         }
     }

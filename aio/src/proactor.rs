@@ -403,19 +403,28 @@ impl<C, S: System> Proactor<C, S> {
 
     /// Closes a connection or listener at once: every queued operation ends with
     /// [`OpError::Closed`](crate::OpError::Closed), and the next turn closes the descriptor, by a reset if
-    /// that cuts off a send in the middle (see [`Close`](crate::Close)). Returns whether it was there to be
-    /// closed. A connection that flushes or lingers because of a [`Close`](crate::Close) is cut off, one that
-    /// does because of [`shut_down_within`](Proactor::shut_down_within) is not. Closing what is closed, or
-    /// belongs to another proactor, does nothing. Submit a [`Close`](crate::Close) instead to flush first, or
-    /// to know when it is done.
+    /// that cuts off a send in the middle (see [`Close`](crate::Close)). Returns whether it is this call that
+    /// closes it: `true` once for each connection. A connection that flushes or lingers because of a
+    /// [`Close`](crate::Close) is cut off, one that does because of
+    /// [`shut_down_within`](Proactor::shut_down_within) is not. Closing what is closed, or belongs to another
+    /// proactor, does nothing. Submit a [`Close`](crate::Close) instead to flush first, or to know when it is
+    /// done.
     pub fn close(&mut self, conn: ConnId) -> bool {
-        self.model.close(conn).is_ok()
+        self.model.close(conn).unwrap_or(false)
+    }
+
+    /// [`close`](Proactor::close), unless the connection is being closed already: one that flushes or lingers
+    /// goes on, and its peer gets to read the last answer. It is what to do about a connection that an
+    /// operation fails on, or that a submission is refused on. Returns whether it is this call that closes
+    /// it.
+    pub fn close_if_open(&mut self, conn: ConnId) -> bool {
+        self.model.close_if_open(conn).unwrap_or(false)
     }
 
     /// [`close`](Proactor::close), for a reason of the program's own, which the operations that it ends are
     /// told as [`CloseReason::Code`](crate::CloseReason::Code).
     pub fn close_with(&mut self, conn: ConnId, code: u32) -> bool {
-        self.model.close_with(conn, code).is_ok()
+        self.model.close_with(conn, code).unwrap_or(false)
     }
 
     /// Lets the [pooled](crate::Recv::pooled) receives that are submitted on a connection from now on take

@@ -3,11 +3,13 @@
 use core::num::NonZeroU32;
 
 use super::Lanes;
+use crate::completion::CloseReason;
 use crate::conn::{Conn, Phase};
 use crate::deadlines::Deadlines;
-use crate::extra::{Closing, Extra};
+use crate::extra::{Closer, Closing, Extra};
 use crate::id::{ConnId, PoolId};
 use crate::lane::{Bits, Direction, LaneId};
+use crate::op::Manner;
 use crate::system::Kind;
 use crate::timers::TimerId;
 
@@ -113,15 +115,30 @@ impl<C> Lanes<C> {
         self.conns[conn].extra_mut().and_then(|extra| extra.closing.as_mut())
     }
 
-    /// Keeps the `Close` of a connection, which there is [room](Lanes::has_extra) for.
-    pub(crate) fn set_closing(&mut self, conn: u32, closing: Closing<C>) {
+    /// Whether there is memory for another `Close` of a connection.
+    pub(crate) fn has_room_to_close(&mut self, conn: u32) -> bool {
+        self.has_extra(conn)
+            && self.closing_mut(conn).is_none_or(|closing| closing.others.try_reserve(1).is_ok())
+    }
+
+    /// A `Close` of a connection, for which [there is room](Lanes::has_room_to_close). The first one says how
+    /// it is closed.
+    pub(crate) fn put_closer(&mut self, conn: u32, closer: Closer<C>, manner: Manner, reason: CloseReason) {
         let extra = self.conns[conn].extra_mut().expect("room was made");
-        extra.closing = Some(closing);
+        match &mut extra.closing {
+            Some(closing) => closing.others.push_back(closer),
+            None => extra.closing = Some(Closing::new(closer, manner, reason)),
+        }
     }
 
     /// Takes the `Close` of a connection out.
-    pub(crate) fn take_closing(&mut self, conn: u32) -> Option<Closing<C>> {
-        self.conns[conn].extra_mut().and_then(|extra| extra.closing.take())
+    pub(crate) fn take_closer(&mut self, conn: u32) -> Option<Closer<C>> {
+        let extra = self.conns[conn].extra_mut()?;
+        let closing = extra.closing.as_mut()?;
+        match closing.others.pop_front() {
+            Some(next) => Some(core::mem::replace(&mut closing.first, next)),
+            None => extra.closing.take().map(|closing| closing.first),
+        }
     }
 
     /// Keeps where a connect goes to.

@@ -41,18 +41,28 @@ impl<C> ModelView<'_, C> {
 
 impl<C> Model<C> {
     /// Closes a connection or listener at once: every queued operation ends with [`OpError::Closed`], the
-    /// descriptor is closed in a coming turn, and then the id is stale. Closing what is being closed is fine;
-    /// what is flushing or lingering ends at once, unless it does so because of a
-    /// [`shut_down_by`](Model::shut_down_by): a user who closes when a receive fails would otherwise cut off
-    /// what the shutdown was to let finish.
+    /// descriptor is closed in a coming turn, and then the id is stale. What is flushing or lingering ends at
+    /// once, unless it does so because of a [`shut_down_by`](Model::shut_down_by): a user who closes when a
+    /// receive fails would otherwise cut off what the shutdown was to let finish. Returns whether that closes
+    /// it: not if it is being closed at once already, or left to the shutdown.
     ///
     /// # Errors
     ///
     /// When the id is stale (it *is* closed) or foreign.
-    pub fn close(&mut self, conn: ConnId) -> Result<(), IdError> {
+    pub fn close(&mut self, conn: ConnId) -> Result<bool, IdError> {
         let index = self.conn_index(conn)?;
-        self.close_because(index, CloseReason::Requested);
-        Ok(())
+        Ok(self.close_because(index, CloseReason::Requested))
+    }
+
+    /// [`close`](Model::close), unless the connection flushes or lingers: then that goes on.
+    ///
+    /// # Errors
+    ///
+    /// When the id is stale (it *is* closed) or foreign.
+    pub fn close_if_open(&mut self, conn: ConnId) -> Result<bool, IdError> {
+        let index = self.conn_index(conn)?;
+        let is_open = self.lanes.conn(index).phase() == Phase::Open;
+        Ok(is_open && self.close_because(index, CloseReason::Requested))
     }
 
     /// [`close`](Model::close), for a reason of the program's own, which the operations that it ends are
@@ -61,18 +71,19 @@ impl<C> Model<C> {
     /// # Errors
     ///
     /// When the id is stale (it *is* closed) or foreign.
-    pub fn close_with(&mut self, conn: ConnId, code: u32) -> Result<(), IdError> {
+    pub fn close_with(&mut self, conn: ConnId, code: u32) -> Result<bool, IdError> {
         let index = self.conn_index(conn)?;
-        self.close_because(index, CloseReason::Code(code));
-        Ok(())
+        Ok(self.close_because(index, CloseReason::Code(code)))
     }
 
-    fn close_because(&mut self, conn: u32, reason: CloseReason) {
+    fn close_because(&mut self, conn: u32, reason: CloseReason) -> bool {
         let state = self.lanes.conn(conn);
-        if state.phase().is_ending() && state.closing().is_none() {
-            return;
+        let is_left_to_shut_down = state.phase().is_ending() && state.closing().is_none();
+        if state.phase().is_closing() || is_left_to_shut_down {
+            return false;
         }
         self.abort(conn, reason);
+        true
     }
 
     /// Closes everything and accepts nothing any more: every operation ends with [`OpError::Closed`].
@@ -108,7 +119,8 @@ impl<C> Model<C> {
         }
     }
 
-    /// A `Close` operation was accepted.
+    /// A `Close` operation was accepted. If the connection is being closed already, that goes on as it was
+    /// begun, and ends no later than this one says.
     pub(super) fn begin_close(
         &mut self,
         conn: u32,
@@ -117,7 +129,10 @@ impl<C> Model<C> {
         deadline: Instant,
         now: Instant,
     ) {
+        let phase = self.lanes.conn(conn).phase();
         match manner {
+            _ if phase.is_closing() => {}
+            Manner::Flush | Manner::Linger(_) if phase.is_ending() => self.end_sooner(conn, deadline),
             Manner::Flush | Manner::Linger(_) => self.flush(conn, reason, deadline, now),
             Manner::Now => self.abort(conn, reason),
             Manner::Abort => {

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use crate::buffer::Buffer;
 use crate::completion::{CloseReason, Completion, Done, OpError};
 use crate::completions::Place;
-use crate::extra::{Closing, EndedOp};
+use crate::extra::{Closer, EndedOp};
 use crate::id::{ConnId, OpId};
 use crate::lane::{Bits, Direction, End, LaneId, Moved};
 use crate::lanes::{Position, Taken};
@@ -148,7 +148,7 @@ impl<C> Model<C> {
     }
 
     fn take_closed(&mut self, conn: u32) -> Option<EndedOp<C>> {
-        let Closing { serial, context, .. } = self.lanes.take_closing(conn)?;
+        let Closer { serial, context } = self.lanes.take_closer(conn)?;
         Some(EndedOp {
             serial,
             context,
@@ -199,23 +199,24 @@ impl<C> Model<C> {
         }
     }
 
-    /// The descriptor of a connection is closed. Its `Close`, if there was one, has the last completion.
+    /// The descriptor of a connection is closed. If there was a `Close`, or several, they have the last
+    /// completions.
     pub(super) fn end_closed(&mut self, conn: u32) {
         let id = LaneId::receive(conn);
-        if self.lanes.conn(conn).closing().is_none() {
-            return;
-        }
-        self.metrics.on_close_ended();
-        if self.completions.goes_to_batch() {
-            if let Some(ended) = self.take_closed(conn) {
-                let completion = self.completion(self.lanes.id(conn), id.index(), ended);
-                self.completions.put(completion);
+        let count = self.lanes.conn(conn).closing().map_or(0, |closing| closing.closers().count());
+        for _ in 0..count {
+            self.metrics.on_close_ended();
+            if self.completions.goes_to_batch() {
+                if let Some(ended) = self.take_closed(conn) {
+                    let completion = self.completion(self.lanes.id(conn), id.index(), ended);
+                    self.completions.put(completion);
+                }
+            } else {
+                if let Some(closing) = self.lanes.closing_mut(conn) {
+                    closing.ended = true;
+                }
+                self.completions.note(Place::Lane(id));
             }
-        } else {
-            if let Some(closing) = self.lanes.closing_mut(conn) {
-                closing.ended = true;
-            }
-            self.completions.note(Place::Lane(id));
         }
     }
 

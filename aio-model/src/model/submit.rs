@@ -7,7 +7,7 @@ use crate::completion::OpError;
 use crate::conn::{Conn, Phase};
 use crate::deadlines::Owner;
 use crate::error::{IdError, Limit, OpIdError, ResumeError, SetPoolError, SubmitError, SubmitErrorKind};
-use crate::extra::{Carried, Closing};
+use crate::extra::{Carried, Closer};
 use crate::id::{ConnId, OpId, PoolId, Serial};
 use crate::lane::{Bits, Direction, LaneId};
 use crate::lanes::Position;
@@ -159,7 +159,7 @@ impl<C> Model<C> {
         let index = conn.index();
         let has_room = self.completions.has_room()
             && (request.deadline.is_none() || self.deadlines.has_room())
-            && self.lanes.has_extra(index);
+            && self.lanes.has_room_to_close(index);
         if !has_room {
             self.lanes.tidy(index);
             return Err(self.refuse(SubmitErrorKind::Busy(Limit::Memory), request, context));
@@ -171,8 +171,7 @@ impl<C> Model<C> {
         self.metrics.on_close_submitted();
         self.take_credit(None);
         let serial = self.serial.take_next();
-        let closing = Closing { serial, context, manner, reason, timer: None, ended: false };
-        self.lanes.set_closing(index, closing);
+        self.lanes.put_closer(index, Closer { serial, context }, manner, reason);
         self.begin_close(index, manner, reason, deadline, now);
         Ok(OpId::new(serial, LaneId::receive(index).index(), self.realm))
     }
@@ -254,7 +253,7 @@ impl<C> Model<C> {
         if self.shut_down {
             return Err(SubmitErrorKind::ShutDown);
         }
-        if state.phase() != Phase::Open {
+        if state.phase() != Phase::Open && !matches!(request.kind, OpKind::Close { .. }) {
             return Err(SubmitErrorKind::Closing);
         }
         self.admit_kind(state, request)?;
@@ -412,10 +411,10 @@ impl<C> Model<C> {
             return Ok(Whereabouts::Lane(id, position));
         }
         let closing = self.lanes.at(id.conn()).and_then(Conn::closing);
-        match closing {
-            Some(closing) if closing.serial == op.serial() && !closing.ended => Err(OpIdError::Close),
-            _ => Err(OpIdError::Stale),
-        }
+        let closes = closing
+            .filter(|closing| !closing.ended)
+            .is_some_and(|closing| closing.closers().any(|closer| closer.serial == op.serial()));
+        if closes { Err(OpIdError::Close) } else { Err(OpIdError::Stale) }
     }
 
     /// Ends a queued operation with [`OpError::Cancelled`], in whatever state it is. If it is a send that had

@@ -29,7 +29,7 @@ fn to_reset(bench: &Bench) -> Vec<ConnId> {
 fn k2_a_close_in_the_middle_of_a_send_is_a_reset() {
     type Cut = fn(&mut Bench, ConnId);
     let cuts: [Cut; 7] = [
-        |bench, conn| bench.model.close(conn).unwrap(),
+        |bench, conn| assert!(bench.model.close(conn).unwrap()),
         |bench, conn| {
             bench.submit(conn, Close::now(), "close");
         },

@@ -9,6 +9,7 @@ mod connecting;
 mod deadlines;
 mod foreign;
 mod memory;
+mod merging;
 mod operations;
 mod reentrancy;
 mod rules;

@@ -210,7 +210,7 @@ fn k2_lingering_ends_with_its_time_an_error_or_a_close() {
                 bench.readable(conn);
                 asked = bench.round(NO_TIME, &[Failed(RESET)]);
             }
-            "close" => bench.model.close(conn).unwrap(),
+            "close" => assert!(bench.model.close(conn).unwrap()),
             "shut down" => bench.model.shut_down(),
             _ => {}
         }

@@ -183,7 +183,7 @@ fn b1_a_buffer_comes_back_from_every_end_and_in_the_end_none_is_lent() {
         ("Received { end_of_stream: false }", |bench, _, _| {
             assert_eq!(bench.round(NO_TIME, &[Transferred(1)]).len(), 1);
         }),
-        ("Closed(Requested)", |bench, conn, _| bench.model.close(conn).unwrap()),
+        ("Closed(Requested)", |bench, conn, _| assert!(bench.model.close(conn).unwrap())),
         ("Closed(ShutDown)", |bench, _, _| bench.model.shut_down()),
     ];
     let once = Limits { lane_attempts_max: NonZeroU32::MIN, ..limits() };

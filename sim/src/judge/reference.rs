@@ -106,8 +106,8 @@ struct Conn {
     opened_at: Instant,
     /// What it receives or accepts, and what it sends.
     lanes: [Lane; 2],
-    /// The close that completes when it is gone.
-    closer: Option<Op>,
+    /// The closes that complete when it is gone. The deadline of the first is the strictest of all.
+    closers: Vec<Op>,
     /// When flushing or lingering ends: the span of a lingering close, or as a shutdown says where there is
     /// no close. The deadline of a close is its own.
     ends: Option<Alarm>,
@@ -449,7 +449,7 @@ impl Conn {
             lane_bytes_max: None,
             opened_at: now,
             lanes,
-            closer: None,
+            closers: vec![],
             ends: None,
         }
     }

@@ -124,6 +124,14 @@ impl Player {
         compare("set_lane_bytes_max", &found, &self.reference.set_lane_bytes_max(plain(conn), bytes_max))
     }
 
+    fn close(&mut self, conn: ConnId, code: Option<u32>) -> Verdict {
+        let (found, reason) = match code {
+            None => (self.aio.close(conn), CloseReason::Requested),
+            Some(code) => (self.aio.close_with(conn, code), CloseReason::Code(code)),
+        };
+        compare("close", &found, &self.reference.close(plain(conn), reason))
+    }
+
     fn step(&mut self, step: &Step) -> Verdict {
         match step {
             Step::Adopt { listener, system_takes_it } => self.adopt(*listener, *system_takes_it),
@@ -169,14 +177,12 @@ impl Player {
                 self.see("set_pool", &found);
                 compare("set_pool", &found, &self.reference.set_pool(plain(conn), pool))
             }
-            Step::Close { conn, code } => {
+            Step::CloseIfOpen(conn) => {
                 let conn = self.conn(*conn);
-                let (found, reason) = match *code {
-                    None => (self.aio.close(conn), CloseReason::Requested),
-                    Some(code) => (self.aio.close_with(conn, code), CloseReason::Code(code)),
-                };
-                compare("close", &found, &self.reference.close(plain(conn), reason))
+                let found = self.aio.close_if_open(conn);
+                compare("close_if_open", &found, &self.reference.close_if_open(plain(conn)))
             }
+            Step::Close { conn, code } => self.close(self.conn(*conn), *code),
             Step::Drop(held) => {
                 let (_, like) = self.take(*held);
                 self.reference.drop_buffer(&like);

@@ -73,6 +73,7 @@ pub(crate) enum Step {
         conn: Pick,
         pool: u16,
     },
+    CloseIfOpen(Pick),
     Close {
         conn: Pick,
         code: Option<u32>,
@@ -252,6 +253,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (pick(), 0..3_u16).prop_map(|(conn, pool)| Step::SetPool { conn, pool }),
         3 => (pick(), 0..30_u32).prop_map(|(conn, bytes_max)| Step::SetLaneBytesMax { conn, bytes_max }),
         5 => (pick(), code()).prop_map(|(conn, code)| Step::Close { conn, code }),
+        3 => pick().prop_map(Step::CloseIfOpen),
         20 => pick().prop_map(Step::Drop),
         4 => pick().prop_map(Step::Share),
         1 => prop::option::of(0..20_u64).prop_map(|flush_ms| Step::ShutDown { flush_ms }),

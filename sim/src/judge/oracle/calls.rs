@@ -514,7 +514,7 @@ impl Oracle {
                 "{conn} is closed, by a reset: {reset}; a send was broken off, or that was asked for: {due}"
             )
         });
-        if let Some(closer) = state.closer {
+        for closer in state.closers {
             self.end(closer, Ok(Done::Closed));
         }
         self.descriptor_closed();

@@ -92,11 +92,11 @@ impl Oracle {
         if self.shut_down {
             return Some(SubmitErrorKind::ShutDown);
         }
-        if conn.phase != Phase::Open {
+        let closes = matches!(submission.task, Task::Close { .. });
+        if conn.phase != Phase::Open && !closes {
             return Some(SubmitErrorKind::Closing);
         }
         let accepts = matches!(submission.task, Task::AcceptOne | Task::AcceptMany);
-        let closes = matches!(submission.task, Task::Close { .. });
         if !closes && accepts != (conn.kind == Kind::Listener) {
             return Some(SubmitErrorKind::WrongKind);
         }
@@ -262,15 +262,34 @@ impl Oracle {
 
     /// `close` was called, or `close_with` a code.
     pub fn on_close_called(&mut self, conn: ConnId, reason: CloseReason, done: bool) {
-        let known = self.knows(conn);
-        self.ensure(done == known, "K2", "close-answer", || {
-            format!("close of {conn} says {done}; there: {known}")
+        let closes = |conn: &Conn| match conn.phase {
+            Phase::Open | Phase::Connecting { .. } => true,
+            // What a shutdown lets finish is left to it.
+            Phase::Flushing { .. } | Phase::Lingering { .. } => !conn.closers.is_empty(),
+            Phase::Closing { .. } => false,
+        };
+        self.judge_close(conn, reason, done, closes);
+    }
+
+    /// `close_if_open` was called.
+    pub fn on_close_if_open(&mut self, conn: ConnId, done: bool) {
+        self.judge_close(conn, CloseReason::Requested, done, |conn| conn.phase == Phase::Open);
+    }
+
+    fn judge_close(
+        &mut self,
+        conn: ConnId,
+        reason: CloseReason,
+        done: bool,
+        closes: impl FnOnce(&Conn) -> bool,
+    ) {
+        let expected = self.knows(conn) && self.conns.get(&conn).is_some_and(closes);
+        self.ensure(done == expected, "K2", "close-answer", || {
+            format!("close of {conn} says {done}, not {expected}")
         });
-        let shuts = |conn: &Conn| conn.ends_for().is_some() && conn.closer.is_none();
-        if self.conns.get(&conn).is_some_and(shuts) {
-            return;
+        if expected {
+            self.abort(conn, reason);
         }
-        self.abort(conn, reason);
     }
 
     /// A completion was taken (C1, C2, C3).

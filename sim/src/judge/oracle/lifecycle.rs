@@ -101,10 +101,19 @@ impl Oracle {
         reason: CloseReason,
         at: Instant,
     ) {
-        if let Some(conn) = self.conns.get_mut(&conn) {
-            conn.closer = Some(context);
-        }
+        let Some(state) = self.conns.get_mut(&conn) else { return };
+        state.closers.push(context);
+        let (phase, is_first) = (state.phase, state.closers.len() == 1);
+        // While it flushes or lingers, the first one has the strictest deadline of all; behind that, none.
+        let due = match self.ops.get_mut(&context) {
+            Some(op) if !is_first || matches!(phase, Phase::Closing { .. }) => op.due.take(),
+            _ => None,
+        };
         match manner {
+            _ if matches!(phase, Phase::Closing { .. }) => {}
+            Manner::Flush | Manner::Linger(_) if phase != Phase::Open => {
+                self.end_sooner(conn, due.map(|(tick, _)| tick));
+            }
             Manner::Now => self.abort(conn, reason),
             Manner::Abort => {
                 let stream = self.conns.get(&conn).is_some_and(|conn| conn.kind == Kind::Stream);
@@ -281,7 +290,7 @@ impl Oracle {
         let armed = self.armed;
         self.armed += 1;
         let Some(state) = self.conns.get_mut(&conn) else { return };
-        let closer = state.closer.and_then(|closer| self.ops.get_mut(&closer));
+        let closer = state.closers.first().and_then(|closer| self.ops.get_mut(closer));
         let until = closer.map_or(&mut state.until, |closer| &mut closer.due);
         match (tick, *until) {
             (None, _) => {}

@@ -130,7 +130,8 @@ struct Conn {
     lane_bytes_max: Option<NonZeroU32>,
     lanes: [Lane; 2],
     phase: Phase,
-    closer: Option<u64>,
+    /// The closes that complete when it is gone. The deadline of the first is the strictest of all.
+    closers: Vec<u64>,
     /// Until when it flushes or lingers: the span of a lingering close, or without a close what the shutdown
     /// said. The deadline of a close is that operation's.
     until: Option<(u64, u64)>,
@@ -192,7 +193,7 @@ impl Conn {
             lane_bytes_max: None,
             lanes,
             phase,
-            closer: None,
+            closers: vec![],
             until: None,
             opened_at: Instant::ZERO,
             reported: 0,
@@ -594,7 +595,7 @@ impl Oracle {
             None | Some(Conn { phase: Phase::Closing { .. }, .. }) => return,
             Some(conn) => {
                 conn.until = None;
-                (std::mem::replace(&mut conn.phase, Phase::Closing { reset }), conn.closer)
+                (std::mem::replace(&mut conn.phase, Phase::Closing { reset }), conn.closers.first().copied())
             }
         };
         if let Some(closer) = closer.and_then(|closer| self.ops.get_mut(&closer)) {

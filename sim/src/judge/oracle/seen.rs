@@ -113,7 +113,12 @@ impl Oracle {
 
     fn op_is_right(&self, op: &Op, info: &OpInfo) -> bool {
         let ended = op.verdict.is_some();
-        let due = op.due.filter(|_| !ended);
+        let first = self.conns.get(&op.conn).and_then(|conn| conn.closers.first());
+        let due = match op.task {
+            Task::Close { .. } => first.and_then(|first| self.ops.get(first)).and_then(|first| first.due),
+            _ => op.due,
+        };
+        let due = due.filter(|_| !ended);
         let due = due.map(|(tick, _)| Instant::from_nanos(tick.saturating_mul(1_000_000)));
         let conn = self.conns.get(&op.conn);
         let of_op = (info.ended, info.bytes, info.due);

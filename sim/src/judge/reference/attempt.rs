@@ -269,7 +269,7 @@ impl Reference {
             }
             phase => {
                 world.perform(Call::Close { conn, reset: phase == Phase::Closing { reset: true } });
-                if let Some(closer) = self.conn_mut(name.conn).closer.take() {
+                for closer in std::mem::take(&mut self.conn_mut(name.conn).closers) {
                     self.complete(closer, Ok(Done::Closed));
                 }
                 self.forget(name.conn);

@@ -8,14 +8,21 @@ use super::{Conn, Fin, LaneName, Linger, Manner, Op, Phase, Reference, Rule, Wor
 use crate::world::engine::Direction;
 
 impl Reference {
-    /// Closes a connection at once, unless it ends because of a shutdown. Returns whether it was there.
+    /// Closes a connection at once, unless it ends because of a shutdown. Returns whether it does.
     pub fn close(&mut self, conn: super::Id, reason: CloseReason) -> bool {
         let Ok(state) = self.users_conn(conn) else { return false };
         let ends = matches!(state.phase, Phase::Flushing { .. } | Phase::Lingering { .. });
-        if !ends || state.closer.is_some() {
-            self.abort(conn.index, reason);
+        if matches!(state.phase, Phase::Closing { .. }) || ends && state.closers.is_empty() {
+            return false;
         }
+        self.abort(conn.index, reason);
         true
+    }
+
+    /// Closes a connection at once, unless it is being closed. Returns whether it does.
+    pub fn close_if_open(&mut self, conn: super::Id) -> bool {
+        let is_open = self.users_conn(conn).is_ok_and(|conn| conn.phase == Phase::Open);
+        is_open && self.close(conn, CloseReason::Requested)
     }
 
     /// Closes everything, at once or as peers take it, and accepts nothing any more.
@@ -38,10 +45,14 @@ impl Reference {
     }
 
     /// A close was accepted: it completes when the connection is gone.
+    /// The first one says how; of one that follows, only the deadline counts.
     pub(super) fn begin_close(&mut self, conn: u32, op: Op, deadline: Instant, now: Instant) {
         let Work::Close { manner, reason } = op.work else { unreachable!("it is a close") };
-        self.conn_mut(conn).closer = Some(op);
+        self.conn_mut(conn).closers.push(op);
+        let phase = self.conns[&conn].phase;
         match manner {
+            _ if matches!(phase, Phase::Closing { .. }) => {}
+            Manner::Flush | Manner::Linger { .. } if phase != Phase::Open => self.end_by(conn, deadline),
             Manner::Now => self.abort(conn, reason),
             Manner::Abort => self.close_now(conn, reason, self.conns[&conn].kind == Kind::Stream),
             // K2: what is queued is sent first.
@@ -125,7 +136,7 @@ impl Reference {
         let state = self.conn_mut(conn);
         state.phase = Phase::Closing { reset };
         state.ends = None;
-        state.closer.iter_mut().for_each(|closer| closer.deadline = None);
+        state.closers.iter_mut().for_each(|closer| closer.deadline = None);
         for lane in LaneName::both(conn) {
             // The receive lane makes the last call. Who stands in line for one, stands in line for another.
             if lane.direction == Direction::Send || !self.line.contains(&lane) {

@@ -135,7 +135,10 @@ impl Reference {
             place,
         };
         let mut looks: Vec<OpLook> = self.sleeping.iter().map(|op| queued(op, None)).collect();
-        looks.extend(self.conns.values().flat_map(|conn| &conn.closer).map(|op| queued(op, None)));
+        for conn in self.conns.values() {
+            let due = conn.closers.first().and_then(|closer| closer.deadline).map(|alarm| alarm.at());
+            looks.extend(conn.closers.iter().map(|op| OpLook { due, ..queued(op, None) }));
+        }
         for (name, lane) in self.lanes() {
             // Where a lane stands is where its head stands.
             let places = std::iter::once(Some(self.place(name))).chain(std::iter::repeat(None));

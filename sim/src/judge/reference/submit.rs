@@ -120,7 +120,7 @@ impl Reference {
         if self.shut_down {
             return Err(SubmitErrorKind::ShutDown);
         }
-        if conn.phase != Phase::Open {
+        if conn.phase != Phase::Open && !matches!(request.work, Work::Close { .. }) {
             return Err(SubmitErrorKind::Closing);
         }
         self.admit_work(conn, request)?;
@@ -196,7 +196,7 @@ impl Reference {
         if op.proactor_id != self.plan.proactor_id {
             return Err(OpIdError::Foreign);
         }
-        if self.conns.values().any(|conn| conn.closer.as_ref().is_some_and(|closer| closer.id == op)) {
+        if self.conns.values().any(|conn| conn.closers.iter().any(|closer| closer.id == op)) {
             return Err(OpIdError::Close);
         }
         let sleeps = self.sleeping.iter().any(|sleep| sleep.id == op);

@@ -88,7 +88,7 @@ impl Reference {
     pub(super) fn end_by(&mut self, conn: u32, deadline: Instant) {
         let Some(alarm) = self.alarm(deadline) else { return };
         let state = self.conn_mut(conn);
-        let ends = match &mut state.closer {
+        let ends = match state.closers.first_mut() {
             Some(closer) => &mut closer.deadline,
             None => &mut state.ends,
         };
@@ -104,7 +104,7 @@ impl Reference {
         self.sleeping.iter().for_each(|op| note(op.deadline, Due::Op(op.id)));
         for conn in self.conns.values() {
             note(conn.ends, Due::End(conn.id.index));
-            note(conn.closer.as_ref().and_then(|closer| closer.deadline), Due::Close(conn.id.index));
+            note(conn.closers.first().and_then(|closer| closer.deadline), Due::Close(conn.id.index));
         }
         for (name, lane) in self.lanes() {
             note(lane.pause, Due::Pause(name));
@@ -170,7 +170,7 @@ impl Reference {
                 }
             }
             Due::Close(conn) => {
-                self.conn_mut(conn).closer.iter_mut().for_each(|closer| closer.deadline = None);
+                self.conn_mut(conn).closers.iter_mut().for_each(|closer| closer.deadline = None);
                 self.attempt_last_of(conn, world);
                 self.on_close_timeout(conn);
             }

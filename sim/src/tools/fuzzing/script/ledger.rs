@@ -220,7 +220,8 @@ impl ScriptLedger {
             self.promises.remove(context);
         }
         let Some(account) = self.conns.get_mut(conn) else { return Ok(()) };
-        ensure!(!account.over, "{context} completes after the close of {conn}");
+        let closes = matches!(kind, PromiseKind::Close { .. });
+        ensure!(closes || !account.over, "{context} completes after the close of {conn}");
         let count = usize::try_from(*bytes).unwrap_or(usize::MAX);
         match &kind {
             PromiseKind::Receive { .. } => {
@@ -253,7 +254,8 @@ impl ScriptLedger {
             }
             PromiseKind::Close { aborts } => {
                 ensure!(account.closed, "{conn} is said to be closed, and is not");
-                (account.over, account.aborts) = (true, *aborts);
+                account.over = true;
+                account.aborts |= *aborts;
             }
             PromiseKind::Shutdown => {
                 let shut = account.ended[SEND] || result.is_err();

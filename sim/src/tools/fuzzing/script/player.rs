@@ -289,7 +289,11 @@ impl Player {
         let Some(conn) = self.conn(conn).filter(|_| !own).or(own.then_some(self.model.own())) else {
             return Ok(());
         };
-        let (request, kind) = self.request(what);
+        let (request, mut kind) = self.request(what);
+        if let PromiseKind::Close { aborts } = &mut kind {
+            // What is to be closed is closed as was decided.
+            *aborts &= self.model.conn_info(conn).is_ok_and(|info| info.phase != ConnPhase::Closing);
+        }
         let sleeps = matches!(kind, PromiseKind::Sleep);
         let deadline = deadline(due).or(sleeps.then_some(Deadline::At(Instant::MAX)));
         let request = match deadline {
