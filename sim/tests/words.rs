@@ -227,7 +227,7 @@ fn a_model_is_shown_in_short_and_at_length() {
         "Listener, Open",
         "receive: Idle, not ready, 2 queued, 0 bytes",
         "Stream, Connecting",
-        "send: Running, ready, 2 queued, 0 bytes, shut",
+        "send: Running, ready, 2 queued, 0 bytes, 6 bytes queued, shut",
     ] {
         assert!(long.contains(part), "{part:?} is not in {long}");
     }
