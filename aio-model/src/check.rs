@@ -9,6 +9,7 @@ use alloc::format;
 use alloc::string::String;
 use core::fmt;
 
+use crate::buffer::Buffer;
 use crate::completions::Place;
 use crate::conn::{Conn, Phase};
 use crate::deadlines::Owner;
@@ -17,6 +18,7 @@ use crate::id::ConnId;
 use crate::lane::{Bits, Direction, Lane, LaneId, Wait, Want};
 use crate::model::{Model, ModelView};
 use crate::op::{LaneOp, Op};
+use crate::pool::Pool;
 use crate::time::Instant;
 use crate::timers::TimerId;
 
@@ -363,6 +365,18 @@ impl<C> ModelView<'_, C> {
         })
     }
 
+    /// As many leases of a pool are in queued sends as are counted, and there are others.
+    fn check_leases_in_sends(&self, pool: &Pool) -> Checked {
+        let (counted, most) = (pool.in_sends(), pool.sending_max());
+        let sends = self.lanes.iter().flat_map(|(_, conn)| conn.queued_ops(Direction::Send));
+        let parts = sends.filter_map(|(_, transfer)| transfer).flat_map(|transfer| transfer.buffer().parts());
+        let lent = |part: &&Buffer| matches!(part, Buffer::Lease(lease) if pool.has_lent(lease));
+        let found = parts.filter(lent).count();
+        ensure(found == counted as usize && counted <= most, "B3", "leases-in-sends", || {
+            format!("{found} leases are in sends, {counted} are counted, and {most} may be")
+        })
+    }
+
     fn check_pools(&self, found: &mut Found) -> Checked {
         for pool in self.pools.iter() {
             self.check_timer(pool.retry(), || Owner::Pool(pool.id()), found)?;
@@ -372,6 +386,7 @@ impl<C> ModelView<'_, C> {
             ensure(parked == 0 || free == 0 && (lent == most || refused), "B3", "parked-in-vain", || {
                 format!("{parked} wait while {lent} of {most} buffers are lent")
             })?;
+            self.check_leases_in_sends(pool)?;
             let holds = |conn: &Conn<C>| {
                 let lane = conn.lane(Direction::Receive);
                 lane.has(Bits::GRANTED) && lane.next_kind() == Some(LaneOp::RecvPooled(pool.id()))

@@ -113,6 +113,17 @@ impl Lease {
         self.loan().bytes.len()
     }
 
+    /// The pool that lent it, of the proactor that received into it.
+    pub fn pool(&self) -> PoolId {
+        self.loan().pool
+    }
+
+    /// Whether it belongs to this home.
+    #[inline]
+    pub(crate) fn belongs_to(&self, home: &Arc<dyn Home>) -> bool {
+        Arc::ptr_eq(&self.loan().home, home)
+    }
+
     /// Cuts the bytes down to the first `len`; does nothing if there are no more than that.
     pub fn truncate(&mut self, len: usize) {
         let loan = self.loan_mut();

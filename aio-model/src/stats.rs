@@ -21,6 +21,9 @@ pub struct Stats {
     pub completions: u32,
     /// Buffers of the pools that are lent.
     pub leases: u32,
+    /// Those of them that are in queued sends. The others are in completions that were not taken, and in the
+    /// program's hands, or set aside for receives that have waited.
+    pub leases_in_sends: u32,
     /// Lanes that can be received from and wait for a buffer.
     pub lanes_parked: u32,
     /// Accepts that wait for a free connection or credit.
@@ -74,6 +77,7 @@ impl<C> Model<C> {
             credits: completions.credits(),
             completions: completions.waiting(),
             leases: pools.outstanding(),
+            leases_in_sends: pools.sending(),
             lanes_parked: pools.iter().map(|pool| lanes.parked(pool.id())).sum(),
             lanes_held: lanes.held(),
             lanes_backing_off: lanes.pausing(),

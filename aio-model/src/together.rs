@@ -3,7 +3,7 @@
 
 use alloc::collections::VecDeque;
 
-use crate::buffer::{Buffer, SLICES_MAX, SlicePosition, SlicesBehind};
+use crate::buffer::{SLICES_MAX, SlicePosition, SlicesBehind};
 use crate::extra::QueuedOp;
 use crate::id::ConnId;
 use crate::system::{Outcome, Perform, Syscall};
@@ -37,7 +37,7 @@ pub(crate) fn send_together<C>(
 fn fitting<C>(behind: &VecDeque<QueuedOp<C>>, bytes_max: usize, slices_max: usize) -> (usize, usize) {
     let (mut count, mut bytes, mut slices) = (0, 0, 0);
     for transfer in behind.iter().map_while(send_of) {
-        slices += parts_of(transfer.buffer()).len();
+        slices += transfer.buffer().parts().len();
         if slices > slices_max || transfer.left() > bytes_max - bytes {
             break;
         }
@@ -52,13 +52,6 @@ fn send_of<C>(queued: &QueuedOp<C>) -> Option<&Transfer> {
     queued.load.transfer()
 }
 
-fn parts_of(buffer: &Buffer) -> &[Buffer] {
-    match buffer {
-        Buffer::Parts(parts) => parts.as_slice(),
-        whole => core::slice::from_ref(whole),
-    }
-}
-
 /// The first `count` of the operations behind the head of a lane, all of them sends.
 struct SendsBehind<'a, C> {
     behind: &'a VecDeque<QueuedOp<C>>,
@@ -70,7 +63,7 @@ impl<C> SlicesBehind for SendsBehind<'_, C> {
         while at.entry < self.count {
             let transfer = self.behind.get(at.entry).and_then(send_of)?;
             let (start, end) = transfer.range();
-            if let Some(part) = parts_of(transfer.buffer()).get(at.part) {
+            if let Some(part) = transfer.buffer().parts().get(at.part) {
                 let (bytes, before) = (part.as_slice(), at.before);
                 (at.part, at.before) = (at.part + 1, before + bytes.len());
                 let from = start.saturating_sub(before).min(bytes.len());

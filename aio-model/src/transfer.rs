@@ -43,6 +43,10 @@ impl Transfer {
         &self.buffer
     }
 
+    pub(crate) fn buffer_mut(&mut self) -> &mut Buffer {
+        &mut self.buffer
+    }
+
     pub(crate) fn into_buffer(self) -> Buffer {
         self.buffer
     }

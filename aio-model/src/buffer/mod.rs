@@ -55,11 +55,15 @@ impl Buffer {
 
     /// The bytes, piece by piece: one piece, unless there are several parts.
     pub fn chunks(&self) -> impl Iterator<Item = &[u8]> {
-        let parts = match self {
+        self.parts().iter().map(Buffer::as_slice)
+    }
+
+    /// The buffers that it consists of: itself, unless it has parts.
+    pub(crate) fn parts(&self) -> &[Buffer] {
+        match self {
             Buffer::Parts(parts) => parts.as_slice(),
             whole => core::slice::from_ref(whole),
-        };
-        parts.iter().map(Buffer::as_slice)
+        }
     }
 
     /// Whether there are more than can be counted. Memory has not as many, but shared bytes may stand among

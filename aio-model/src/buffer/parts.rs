@@ -56,6 +56,15 @@ impl Parts {
         &self.inner.buffers
     }
 
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [Buffer] {
+        &mut self.inner.buffers
+    }
+
+    /// Whether there is a lease among them.
+    pub(crate) fn has_lease(&self) -> bool {
+        self.inner.buffers.iter().any(|part| matches!(part, Buffer::Lease(_)))
+    }
+
     /// The buffers themselves, in order.
     pub fn into_vec(self) -> Vec<Buffer> {
         self.inner.buffers

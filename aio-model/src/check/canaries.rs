@@ -183,6 +183,13 @@ fn bytes_behind_the_head_that_are_counted_wrong() {
 }
 
 #[test]
+fn a_lease_in_a_send_that_is_not_counted() {
+    canary("leases-in-sends", receiving(1).0, |model| {
+        *model.pools.of(PoolId::DEFAULT).sending_mut() = 1;
+    });
+}
+
+#[test]
 fn an_operation_in_a_lane_that_has_ended() {
     let (model, conn) = receiving(1);
     canary("ended-empty", model, |model| model.lanes.lane_mut(receive(conn)).set_end(End::EndOfStream));

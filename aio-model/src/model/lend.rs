@@ -1,6 +1,9 @@
 //! Buffers: lent to a receive that may be about to fill one, and set aside for those that have waited (B1,
 //! B2, B3).
 
+use alloc::vec::Vec;
+
+use crate::buffer::Buffer;
 use crate::deadlines::Owner;
 use crate::error::{SystemError, SystemErrorKind};
 use crate::id::PoolId;
@@ -59,6 +62,43 @@ impl<C> Model<C> {
         if self.pools.of(pool).is_refused() {
             self.ask_again(pool);
         }
+    }
+
+    /// A send is about to carry a buffer. Of its leases as many stay as may be in sends; what the others hold
+    /// is copied, and they go home. Returns whether there was memory for that; if not, nothing has changed.
+    #[cold]
+    pub(super) fn begin_send(&mut self, buffer: &mut Buffer) -> bool {
+        let Some(copies) = self.copies(buffer) else { return false };
+        for (part, copy) in leases_mut(buffer).zip(copies) {
+            if let Some(copy) = copy
+                && let Buffer::Lease(lease) = core::mem::replace(part, Buffer::Vec(copy))
+            {
+                self.give_back_lease(lease);
+            }
+        }
+        true
+    }
+
+    /// Counts those leases of a buffer that may be in sends, and copies what the others hold; `None` if there
+    /// is no memory for that.
+    fn copies(&mut self, buffer: &Buffer) -> Option<Vec<Option<Vec<u8>>>> {
+        let mut copies = Vec::new();
+        copies.try_reserve_exact(leases(buffer).count()).ok()?;
+        for part in leases(buffer) {
+            if self.pools.begin_send(part) {
+                copies.push(None);
+                continue;
+            }
+            let mut copy = Vec::new();
+            if copy.try_reserve_exact(part.len()).is_err() {
+                let counted = leases(buffer).zip(copies).filter(|(_, copy)| copy.is_none());
+                counted.for_each(|(part, _)| self.pools.end_send(part));
+                return None;
+            }
+            copy.extend_from_slice(part.as_slice());
+            copies.push(Some(copy));
+        }
+        Some(copies)
     }
 
     /// A buffer has come home: lends it to the lane that has waited longest, or keeps it.
@@ -127,4 +167,18 @@ impl<C> Model<C> {
             self.grant_next(id);
         }
     }
+}
+
+/// The leases among the parts of a buffer, or the buffer itself, if it is one.
+fn leases(buffer: &Buffer) -> impl Iterator<Item = &Buffer> {
+    buffer.parts().iter().filter(|part| matches!(part, Buffer::Lease(_)))
+}
+
+/// The same, to be changed.
+fn leases_mut(buffer: &mut Buffer) -> impl Iterator<Item = &mut Buffer> {
+    let parts = match buffer {
+        Buffer::Parts(parts) => parts.as_mut_slice(),
+        whole => core::slice::from_mut(whole),
+    };
+    parts.iter_mut().filter(|part| matches!(part, Buffer::Lease(_)))
 }

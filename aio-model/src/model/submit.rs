@@ -52,7 +52,11 @@ impl<C> Model<C> {
         {
             let pool = lane.conn.pool;
             let kind = if direction == Direction::Receive { LaneOp::RecvPooled(pool) } else { kind };
-            if direction == Direction::Send || self.pools.lends(pool) {
+            let admitted = match direction {
+                Direction::Send => self.pools.begin_send(request.transfer.buffer()),
+                Direction::Receive => self.pools.lends(pool),
+            };
+            if admitted {
                 let (id, serial) = (lane.id, self.serial.take_next());
                 self.metrics.on_submitted(kind);
                 self.completions.take_credit();
@@ -123,6 +127,9 @@ impl<C> Model<C> {
             && (request.deadline.is_none() || self.deadlines.has_room())
             && self.lanes.has_room_for_op(id, carries);
         if !has_room {
+            return Err(self.refuse(SubmitErrorKind::Busy(Limit::Memory), request, context));
+        }
+        if kind == LaneOp::Send && !self.begin_send(request.transfer.buffer_mut()) {
             return Err(self.refuse(SubmitErrorKind::Busy(Limit::Memory), request, context));
         }
         let at = self.resolve(request.deadline, clock);

@@ -13,6 +13,7 @@ mod merging;
 mod operations;
 mod reentrancy;
 mod rules;
+mod share;
 mod shortages;
 mod together;
 mod told_once;

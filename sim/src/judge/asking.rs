@@ -219,7 +219,10 @@ impl Episode {
             Some(deadline) => request.with_deadline(deadline),
             None => request,
         };
-        let lease = matches!(request.buffer(), Buffer::Lease(_));
+        let lease = match request.buffer() {
+            Buffer::Lease(lease) => Some(lease.pool()),
+            _ => None,
+        };
         let (answer, deadline, at) =
             self.timed(deadline, |model, clock| model.submit(conn, request, Context::new(context), clock));
         self.note(|| format!("submits {task:?} on {conn} as {context}, deadline {deadline:?}: {answer:?}"));

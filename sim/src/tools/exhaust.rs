@@ -256,7 +256,7 @@ impl Run {
             task,
             context,
             bytes: bytes.clone(),
-            lease: false,
+            lease: None,
             deadline,
             at: now,
         };

@@ -3,7 +3,8 @@
 use std::num::NonZeroU32;
 
 use aio_model::{
-    Buffer, CloseReason, Completion, ConnId, Done, Instant, Kind, Limit, OpError, OpId, SubmitErrorKind,
+    Buffer, CloseReason, Completion, ConnId, Done, Instant, Kind, Limit, OpError, OpId, PoolId,
+    SubmitErrorKind,
 };
 
 use super::{Conn, End, Op, Oracle, Phase, RECEIVE, SEND, Task, due_tick};
@@ -38,8 +39,8 @@ pub struct Submission {
     pub context: u64,
     /// What the buffer holds.
     pub bytes: Vec<u8>,
-    /// Whether the buffer is a lease.
-    pub lease: bool,
+    /// The pool of the buffer, if it is a lease.
+    pub lease: Option<PoolId>,
     /// When its deadline is, if it has one.
     pub deadline: Option<Instant>,
     /// What time it was for the model: the latest that it was told, or that it read for this.
@@ -131,6 +132,19 @@ impl Oracle {
         busy.then_some(SubmitErrorKind::Busy(Limit::Ops))
     }
 
+    /// How many leases of a pool are in queued sends.
+    pub(super) fn leases_in_sends(&self, pool: PoolId) -> u32 {
+        let sends =
+            self.ops.values().filter(|op| op.verdict.is_none() && matches!(op.task, Task::Send { .. }));
+        u32::try_from(sends.filter(|op| op.lease == Some(pool)).count()).unwrap_or(u32::MAX)
+    }
+
+    /// How many there may be: three quarters, and never all.
+    fn sending_max(&self, pool: PoolId) -> u32 {
+        let at = (0..).map(PoolId::new).zip(&self.pools).find(|(id, _)| *id == pool);
+        at.map_or(u32::MAX, |(_, (buffers_max, _))| buffers_max - buffers_max.div_ceil(4))
+    }
+
     /// The bytes of the queued sends of a connection that are yet to be sent.
     pub(super) fn bytes_to_send(&self, conn: &Conn) -> usize {
         conn.lanes[SEND].queue.iter().map(|serial| self.rest(*serial).len()).sum()
@@ -152,6 +166,9 @@ impl Oracle {
         self.counted.submitted += 1;
         self.counted.opened += u64::from(task == Task::Connect);
         let submitted_at = self.now;
+        // What is too many in sends is copied, and goes home (B3).
+        let sends = matches!(task, Task::Send { .. });
+        let lease = lease.filter(|pool| !sends || self.leases_in_sends(*pool) < self.sending_max(*pool));
         self.ops.insert(
             context,
             Op {
@@ -377,8 +394,8 @@ impl Oracle {
             return self.judge_bytes(op, done.buffer.as_slice());
         }
         let is_lease = matches!(done.buffer, Buffer::Lease(_));
-        self.ensure(is_lease == op.lease, "B4", "lease-comes-back", || {
-            format!("{:?} was given a lease: {}, and brings {:?}", op.task, op.lease, done.buffer)
+        self.ensure(is_lease == op.lease.is_some(), "B4", "lease-comes-back", || {
+            format!("{:?} was given a lease: {:?}, and brings {:?}", op.task, op.lease, done.buffer)
         });
         let bytes = pieces::join(done.buffer.chunks());
         let untouched = if op.task.is_recv() { count.min(bytes.len()) } else { 0 };

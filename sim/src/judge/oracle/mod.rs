@@ -25,8 +25,8 @@ use std::collections::VecDeque;
 use std::num::NonZeroU32;
 
 use aio_model::{
-    CloseReason, ConnId, Counters, Done, Instant, Key, Kind, Limits, OpError, OpId, Rearm, Spin, SystemError,
-    Violation,
+    CloseReason, ConnId, Counters, Done, Instant, Key, Kind, Limits, OpError, OpId, PoolId, Rearm, Spin,
+    SystemError, Violation,
 };
 
 use self::rows::Rows;
@@ -285,8 +285,8 @@ struct Op {
     due: Option<(u64, u64)>,
     /// What the buffer held when it was submitted.
     submitted: Vec<u8>,
-    /// It carries a lease of the user's.
-    lease: bool,
+    /// It carries a lease of the user's, of that pool.
+    lease: Option<PoolId>,
     moved: u64,
     /// How it must complete, once it has ended.
     verdict: Option<Verdict>,

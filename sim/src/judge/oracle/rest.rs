@@ -51,7 +51,7 @@ impl Oracle {
             format!("the connect {unborn:?} is not tried")
         });
         let outstanding = model.outstanding() as usize;
-        let carried = self.ops.values().filter(|op| op.lease).count();
+        let carried = self.ops.values().filter(|op| op.lease.is_some()).count();
         self.ensure(outstanding == leases + carried, "B2", "leases-in-use", || {
             format!("{outstanding} buffers are lent; the user has {leases}, sends carry {carried}, nobody receives")
         });

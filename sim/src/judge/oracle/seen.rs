@@ -125,7 +125,7 @@ impl Oracle {
         let lease = match op.task {
             // By the model's own word, while it waits.
             Task::RecvPooled { .. } => !ended || info.lease == (op.moved > 0),
-            _ => info.lease == op.lease,
+            _ => info.lease == op.lease.is_some(),
         };
         // A connect that was never tried has a connection that nobody heard of.
         let at = info.conn == op.conn || op.task == Task::Connect;
@@ -173,6 +173,9 @@ impl Oracle {
         let expected = (self.places(), self.credits(), queued);
         let found = (stats.completions as usize, stats.lanes_backing_off as usize, stats.timers as usize);
         let found = found == (ended, backing_off, timers) && stats.pools_refused as usize == refused;
+        let in_sends = |op: &&Op| op.verdict.is_none() && matches!(op.task, Task::Send { .. });
+        let in_sends = self.ops.values().filter(in_sends).filter(|op| op.lease.is_some()).count();
+        let found = found && stats.leases_in_sends as usize == in_sends;
         let right = gauges == expected && found;
         self.ensure(right, "C6", "gauges-seen", || {
             format!("{stats:?}, not {expected:?}; {ended} completions, {backing_off} pauses, {timers} timers")

@@ -142,6 +142,23 @@ impl Buffer {
         }
     }
 
+    /// The buffers that it consists of.
+    pub(super) fn parts_mut(&mut self) -> &mut [Buffer] {
+        match self {
+            Buffer::Parts(parts) => parts,
+            whole => std::slice::from_mut(whole),
+        }
+    }
+
+    /// The pools of its leases that were not made shared bytes.
+    pub(super) fn leases_as_they_are(&self) -> Vec<PoolId> {
+        match self {
+            Buffer::Lease { pool, .. } => vec![*pool],
+            Buffer::Parts(parts) => parts.iter().flat_map(Buffer::leases_as_they_are).collect(),
+            _ => vec![],
+        }
+    }
+
     /// The pools that it is lent by.
     pub fn leases(&self) -> Vec<PoolId> {
         match self {

@@ -62,6 +62,7 @@ impl Reference {
         if let Err(kind) = admitted {
             return Err(Refused { kind, context, buffer });
         }
+        let buffer = if let Work::Send { .. } = work { self.copy_surplus_leases(buffer) } else { buffer };
         let deadline = self.resolve(deadline, clock);
         self.accepted += 1;
         self.credits += 1;
@@ -88,6 +89,28 @@ impl Reference {
             (_, None) => self.begin_close(conn.index, op, deadline, clock.max(self.now)),
         }
         Ok(id)
+    }
+
+    /// B3: three quarters of a pool's buffers may be in queued sends, and never all. What the others hold is
+    /// copied, and they go home at once.
+    fn copy_surplus_leases(&mut self, mut buffer: Buffer) -> Buffer {
+        let sends = self.conns.values().flat_map(|conn| &conn.lane(Direction::Send).ops);
+        let mut sending: Vec<PoolId> = sends.flat_map(|op| op.buffer.leases_as_they_are()).collect();
+        let mut home = vec![];
+        for part in buffer.parts_mut() {
+            let Buffer::Lease { pool, bytes, .. } = part else { continue };
+            let buffers_max = self.pools[pool].size.buffers_max;
+            let share = buffers_max - buffers_max.div_ceil(4);
+            if sending.iter().filter(|other| *other == pool).count() < share as usize || !self.keeps(Rule::B3)
+            {
+                sending.push(*pool);
+                continue;
+            }
+            home.push(*pool);
+            *part = Buffer::Own(std::mem::take(bytes));
+        }
+        home.into_iter().for_each(|pool| self.return_buffer(pool));
+        buffer
     }
 
     fn enqueue(&mut self, name: LaneName, op: Op) {

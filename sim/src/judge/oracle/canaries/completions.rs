@@ -1,6 +1,6 @@
 //! What the user is answered, and what comes back.
 
-use aio_model::{Limit, SubmitErrorKind};
+use aio_model::{Limit, PoolId, SubmitErrorKind};
 
 use super::*;
 use crate::judge::oracle::Refused;
@@ -224,7 +224,7 @@ fn a_lease_that_was_sent_and_comes_back_as_a_copy() {
     let (mut story, conn) = Story::stream();
     let lease = story.lease(1);
     let mut submission = story.submission(conn, Task::Send { start: 0, end: 1 }, lease.as_slice());
-    submission.lease = true;
+    submission.lease = Some(PoolId::DEFAULT);
     let send = story.accepted(submission);
     story.oracle.on_send(conn, b"x", Outcome::Transferred(1));
     let mut done = story.completion(send, Ok(Done::Sent));

@@ -49,7 +49,7 @@ fn pretend(episode: &mut Episode, conn: ConnId, task: Task, bytes: &[u8]) {
         task,
         context,
         bytes: bytes.to_vec(),
-        lease: false,
+        lease: None,
         deadline: None,
         at: Instant::ZERO,
     };
@@ -70,7 +70,7 @@ fn receive(episode: &mut Episode, conn: ConnId, peer: PeerId) {
         task,
         context: 9,
         bytes: Vec::new(),
-        lease: false,
+        lease: None,
         deadline: None,
         at: Instant::ZERO,
     };
@@ -134,7 +134,7 @@ fn a_lane_that_is_never_served() {
         task: Task::Post,
         context: 9,
         bytes: Vec::new(),
-        lease: false,
+        lease: None,
         deadline: None,
         at: Instant::ZERO,
     };
@@ -195,7 +195,7 @@ fn a_lane_whose_buffers_go_to_others() {
         task,
         context: 99,
         bytes: Vec::new(),
-        lease: false,
+        lease: None,
         deadline: None,
         at: Instant::ZERO,
     };
@@ -231,7 +231,7 @@ fn a_send_that_a_drop_would_cut_off_unseen() {
         task,
         context: 9,
         bytes: vec![b'x'; 2],
-        lease: false,
+        lease: None,
         deadline: None,
         at: Instant::ZERO,
     };

@@ -11,7 +11,7 @@ fn waiting() -> (Episode, ConnId) {
     let recv = Recv::into(bytes.clone()).deadline(ms(60_000));
     let id = episode.model.submit(conn, recv, Context::new(9), || Instant::ZERO).expect("there is room");
     let submission =
-        Submission { conn, task: Task::Recv, context: 9, bytes, lease: false, deadline, at: Instant::ZERO };
+        Submission { conn, task: Task::Recv, context: 9, bytes, lease: None, deadline, at: Instant::ZERO };
     episode.oracle.on_submitted(submission, Ok(id));
     episode.oracle.on_seen(&episode.model);
     (episode, conn)
