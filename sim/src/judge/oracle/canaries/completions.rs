@@ -222,6 +222,7 @@ fn a_pooled_receive_that_brings_no_buffer() {
 #[test]
 fn a_lease_that_was_sent_and_comes_back_as_a_copy() {
     let (mut story, conn) = Story::stream();
+    story.oracle.pools[0].0 = 4;
     let lease = story.lease(1);
     let mut submission = story.submission(conn, Task::Send { start: 0, end: 1 }, lease.as_slice());
     submission.lease = Some(PoolId::DEFAULT);
