@@ -1,17 +1,18 @@
-//! Where a connection is to be made to, and from.
+//! Addresses; where a connection is to be made to, and from.
 
 use alloc::boxed::Box;
 use core::fmt;
 use core::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 
-/// What can be connected to.
+/// What can be connected to, or listened on.
 #[derive(Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Address {
     /// A TCP port.
     Internet(SocketAddr),
     /// The path of a Unix socket. On Linux, one that begins with a zero byte is not a path but a name in the
-    /// abstract namespace (unix(7)).
+    /// abstract namespace (unix(7)). Of a socket that has no name, as most that connect have none, it is
+    /// empty.
     Unix(Box<[u8]>),
 }
 
@@ -19,6 +20,22 @@ impl Address {
     /// The Unix socket at that path.
     pub fn unix(path: impl Into<Box<[u8]>>) -> Address {
         Address::Unix(path.into())
+    }
+
+    /// The address and port, of what is not a Unix socket.
+    pub fn as_internet(&self) -> Option<SocketAddr> {
+        match self {
+            Address::Internet(address) => Some(*address),
+            Address::Unix(_) => None,
+        }
+    }
+
+    /// The path of a Unix socket.
+    pub fn as_unix(&self) -> Option<&[u8]> {
+        match self {
+            Address::Internet(_) => None,
+            Address::Unix(path) => Some(path),
+        }
     }
 }
 

@@ -13,6 +13,8 @@
 //! | `token` | what an event carries, so that a late one is known |
 //! | `waker` | [`OsWaker`] |
 //! | `connect` | making connections |
+//! | `listen` | making listeners; addresses |
+//! | `peers` | the addresses of those who were accepted |
 //! | `clock` | the time, and how long to sleep |
 //! | `socket` | [`Socket`]: what can be adopted |
 //! | `errno` | every error number, mapped once |
@@ -27,7 +29,9 @@ mod connect;
 mod engine;
 mod errno;
 mod flag;
+mod listen;
 mod os;
+mod peers;
 mod platform;
 mod socket;
 mod sync;

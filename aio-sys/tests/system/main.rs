@@ -8,6 +8,7 @@ mod adopt;
 mod connecting;
 mod identity;
 mod listener;
+mod listening;
 mod others;
 mod stream;
 mod wait;
