@@ -5,7 +5,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use aio_model::{Address, ConnId, Instant, Kind, Readiness, SystemError};
+use aio_model::{Address, ConnId, Instant, Kind, Listen, Readiness, SystemError};
 
 use crate::world::choice::{Choice, Draw};
 use crate::world::connecting::Answer;
@@ -92,6 +92,22 @@ impl Net {
     pub fn listen(&self, backlog_max: usize) -> Result<SimSocket, SystemError> {
         let id = self.world_mut().create(What::Listener(Listener::new(backlog_max))).ok_or(EMFILE)?;
         Ok(SimSocket { net: self.clone(), id })
+    }
+
+    /// A listener with an address, for all who connect to it; with port 0, on one that is free. A system that
+    /// makes one for itself, by [`listen`](aio_model::System::listen), gets the same.
+    ///
+    /// # Errors
+    ///
+    /// EMFILE, EADDRINUSE, ENAMETOOLONG, and that the description is not valid.
+    pub fn listen_on(&self, listen: &Listen) -> Result<SimSocket, SystemError> {
+        let id = self.world_mut().listen(listen)?;
+        Ok(SimSocket { net: self.clone(), id })
+    }
+
+    /// Removes the path of a Unix socket whose listener was closed. Returns whether there was one.
+    pub fn unlink(&self, path: &[u8]) -> bool {
+        self.world_mut().addresses.unlink(path)
     }
 
     /// A connection between a new peer and a new socket.
