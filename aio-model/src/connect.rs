@@ -1,6 +1,8 @@
 //! Addresses; where a connection is to be made to, and from.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::any::Any;
 use core::fmt;
 use core::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 
@@ -88,17 +90,53 @@ impl fmt::Debug for Address {
     }
 }
 
+/// A socket that the user of a system has prepared, in a form that only that system knows. Several of it are
+/// one.
+#[derive(Clone)]
+pub struct UserSocket(Arc<dyn Any + Send + Sync>);
+
+impl UserSocket {
+    /// Wraps what the system will know by its type.
+    pub fn new(socket: Arc<dyn Any + Send + Sync>) -> UserSocket {
+        UserSocket(socket)
+    }
+
+    /// What it is, if it is of that type.
+    pub fn downcast_ref<T: Any>(&self) -> Option<&T> {
+        self.0.downcast_ref()
+    }
+}
+
+impl PartialEq for UserSocket {
+    fn eq(&self, other: &UserSocket) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for UserSocket {}
+
+impl fmt::Debug for UserSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UserSocket")
+    }
+}
+
 /// What a [`Connect`](crate::Connect) asks a system for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     address: Address,
     local: Option<SocketAddr>,
     nodelay: bool,
+    socket: Option<UserSocket>,
 }
 
 impl Target {
     pub(crate) fn new(address: Address) -> Target {
-        Target { address, local: None, nodelay: false }
+        Target { address, local: None, nodelay: false, socket: None }
+    }
+
+    pub(crate) fn with_socket(self, socket: UserSocket) -> Target {
+        Target { socket: Some(socket), ..self }
     }
 
     pub(crate) fn with_local(self, local: SocketAddr) -> Target {
@@ -122,5 +160,10 @@ impl Target {
     /// Whether to set `TCP_NODELAY`.
     pub fn nodelay(&self) -> bool {
         self.nodelay
+    }
+
+    /// The socket to connect, if it is not to be a new one.
+    pub fn socket(&self) -> Option<&UserSocket> {
+        self.socket.as_ref()
     }
 }

@@ -51,7 +51,7 @@ mod turn;
 pub use buffer::{Buffer, Parts, SLICES_MAX, Slices, SlicesMut};
 pub use check::Violation;
 pub use completion::{CloseReason, Completion, Done, OpError};
-pub use connect::{Address, Target};
+pub use connect::{Address, Target, UserSocket};
 pub use error::{
     AddrError, IdError, InvalidListen, Limit, ListenError, OpIdError, OpenError, ResumeError, SetPoolError,
     SubmitError, SubmitErrorKind, SystemError, SystemErrorKind,

@@ -187,8 +187,16 @@ impl Os {
             Ok(begun) => begun,
             Err(refusal) => return self.progress(conn, Err(refusal)),
         };
-        let tcp = platform::TELLS_URGENT && matches!(target.address(), Address::Internet(_));
-        match self.enter(conn, fd, Kind::Stream, Proof::of_short(tcp)) {
+        let is_prepared = target.socket().is_some();
+        // A socket of ours is TCP; one that was prepared may be MPTCP.
+        let tcp = matches!(target.address(), Address::Internet(_))
+            && (!is_prepared || platform::is_tcp(fd.as_fd()));
+        let entered = self.enter(conn, fd, Kind::Stream, Proof::of_short(platform::TELLS_URGENT && tcp));
+        if is_prepared && let Some(entry) = self.table.get_mut(conn) {
+            // The maker of the socket may have a clone of it.
+            entry.shared = true;
+        }
+        match entered {
             // An event is due in any case: registering reports the current state.
             Ok(()) if progress == Progress::UnderWay => Outcome::WouldBlock,
             Ok(()) => Outcome::Done,

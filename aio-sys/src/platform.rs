@@ -212,6 +212,9 @@ pub(crate) fn set_busy_poll(_: BorrowedFd<'_>, _: u32) -> Result<()> {
     Err(Errno::NOPROTOOPT)
 }
 
+/// Whether the system tells listeners from streams that were never connected.
+pub(crate) const TELLS_LISTENERS: bool = cfg!(not(target_vendor = "apple"));
+
 /// Whether a stream socket listens.
 #[cfg(not(target_vendor = "apple"))]
 pub(crate) fn is_listener(fd: BorrowedFd<'_>) -> Result<bool> {

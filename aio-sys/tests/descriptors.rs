@@ -5,9 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use aio_model::testing::Ids;
+use aio_model::testing::{Ids, target};
 use aio_model::{Address, Listen, Outcome, Readiness, Syscall, System, SystemErrorKind};
-use aio_sys::Os;
+use aio_sys::{Os, PreparedSocket};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 const EVENTS_MAX: std::num::NonZeroU32 = aio_model::Limits::DEFAULT.turn_events_max;
@@ -24,6 +24,8 @@ fn accepting_runs_short_and_goes_on() {
         os.wait(None, EVENTS_MAX, |_, readiness| ready |= readiness).unwrap();
     }
 
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let prepared = PreparedSocket::new(socket, os.local_addr(listener).unwrap()).unwrap();
     let before = getrlimit(Resource::Nofile);
     let next = File::open("/dev/null").unwrap().as_raw_fd();
     let lowered = Rlimit { current: u64::try_from(next).ok(), ..before };
@@ -44,6 +46,10 @@ fn accepting_runs_short_and_goes_on() {
         assert_eq!(error.kind(), SystemErrorKind::DescriptorsExhausted);
     }
     assert!(!path.exists());
+    // A socket that was prepared needs no other.
+    let (made, prepared) = (ids.open(), target(prepared.connect()));
+    let outcome = os.perform(Syscall::Connect { conn: made, target: &prepared });
+    assert!(matches!(outcome, Outcome::Done | Outcome::WouldBlock), "{outcome:?}");
 
     setrlimit(Resource::Nofile, before).unwrap();
     assert_eq!(os.perform(Syscall::Accept { listener, conn }), Outcome::Done);

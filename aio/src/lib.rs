@@ -51,7 +51,7 @@ pub use aio_model::{
     Operation, Parts, PoolId, Post, Queued, Recv, Request, ResumeError, Send, SetPoolError, Shutdown, Sleep,
     Spin, Stats, SubmitError, SubmitErrorKind, System, SystemError, SystemErrorKind,
 };
-pub use aio_sys::{Os, Socket};
+pub use aio_sys::{Os, PrepareError, PrepareErrorKind, PreparedSocket, Socket};
 
 /// What it takes to be the system below a [`Proactor`]: to simulate one, or to make a real one fail.
 ///

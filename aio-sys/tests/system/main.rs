@@ -10,5 +10,6 @@ mod identity;
 mod listener;
 mod listening;
 mod others;
+mod preparing;
 mod stream;
 mod wait;

@@ -1,6 +1,6 @@
 //! How the system under test makes connections, and who answers.
 
-use aio_model::{Address, Outcome, SystemError, Target};
+use aio_model::{Address, Outcome, SystemError, SystemErrorKind, Target};
 
 use crate::world::engine::Direction;
 use crate::world::errno::{
@@ -55,6 +55,10 @@ impl World {
     }
 
     fn begin(&mut self, registration: Registration, target: &Target) -> Result<Outcome, SystemError> {
+        if target.socket().is_some() {
+            // There are no options here that a user could have set.
+            return Err(SystemError::from_kind(SystemErrorKind::Unsupported));
+        }
         if self.dice.strikes(Fault::Interrupted) {
             return Ok(Outcome::Interrupted);
         }
