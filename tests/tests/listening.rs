@@ -8,7 +8,7 @@ use aio::{
     Accept, AddrError, Address, Close, Completion, ConnId, Connect, Done, InvalidListen, Limit, Listen,
     ListenError, Proactor, Recv, System, SystemErrorKind,
 };
-use sim::{EngineKind, Net, SimOs};
+use sim::{EngineKind, Faults, Net, Odds, SimOs};
 
 /// What was asked, and the answer: an address in words, as ports differ.
 type Answers = Vec<(&'static str, String)>;
@@ -209,5 +209,28 @@ fn what_can_not_be_taken_in_leaves_nothing() {
     aio.shut_down();
     assert_eq!(aio.listen(&any_port), Err(aio::OpenError::ShutDown.into()));
     while aio.turn(&mut Vec::new(), None).unwrap() {}
+    aio.check().unwrap();
+}
+
+#[test]
+fn a_listener_that_can_not_be_watched_is_closed() {
+    let net = Net::calm();
+    let mut aio: Proactor<(), SimOs> =
+        Proactor::<()>::builder().build_on(SimOs::new(net.clone(), EngineKind::Epoll)).unwrap();
+    let listen = Listen::on(SocketAddr::from((Ipv4Addr::LOCALHOST, 80)));
+    net.set_faults(Faults { adopt_refused: Odds::ALWAYS, ..Faults::NONE });
+    let Err(ListenError::System(error)) = aio.listen(&listen) else { panic!("it is refused") };
+    assert_eq!(error.kind(), SystemErrorKind::OutOfMemory);
+    assert_eq!((net.descriptors(), aio.stats().connections), (0, 0));
+    net.set_faults(Faults::NONE);
+    net.set_descriptors_max(0);
+    let Err(ListenError::System(error)) = aio.listen(&listen) else { panic!("it is refused") };
+    assert_eq!(error.kind(), SystemErrorKind::DescriptorsExhausted);
+    net.set_descriptors_max(1);
+    let conn = aio.listen(&listen).unwrap();
+    aio.close(conn);
+    aio.turn(&mut Vec::new(), Some(std::time::Duration::ZERO)).unwrap();
+    assert_eq!(aio.local_addr(conn), Err(AddrError::Stale));
+    assert_eq!(net.descriptors(), 0);
     aio.check().unwrap();
 }

@@ -10,7 +10,7 @@ use aio_model::{Address, ConnId, Instant, Kind, Listen, Readiness, SystemError};
 use crate::world::choice::{Choice, Draw};
 use crate::world::connecting::Answer;
 use crate::world::engine::{Direction, both_sides};
-use crate::world::errno::EMFILE;
+use crate::world::errno::{ECONNREFUSED, EMFILE};
 use crate::world::faults::{Fault, Faults};
 use crate::world::link::{Condition, Family, Side};
 use crate::world::peer::{Act, PeerId, PeerState};
@@ -178,6 +178,17 @@ impl Net {
     /// ECONNREFUSED, when nobody listens there, or the backlog is full.
     pub fn connect(&self, listener: SocketId) -> Result<PeerId, SystemError> {
         self.world_mut().connect(listener)
+    }
+
+    /// A new peer connects to an address that is listened on.
+    ///
+    /// # Errors
+    ///
+    /// ECONNREFUSED, when nobody listens there, or the backlog is full.
+    pub fn connect_to(&self, address: impl Into<Address>) -> Result<PeerId, SystemError> {
+        let mut world = self.world_mut();
+        let listener = world.listener_at(&address.into()).ok_or(ECONNREFUSED)?;
+        world.connect(listener)
     }
 
     /// What comes of connecting to an address from now on.
