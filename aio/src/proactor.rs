@@ -243,10 +243,10 @@ impl<C, S: System> Proactor<C, S> {
         listen.validate()?;
         let listeners = self.spans.listeners();
         let conn = self.model.open(Kind::Listener)?;
-        let mut system = self.spans.watch(&mut self.system, listeners);
-        let adopted = system.listen(listen).and_then(|socket| {
+        let adopted = self.system.listen(listen).and_then(|socket| {
+            let adopted = self.spans.watch(&mut self.system, listeners).adopt(conn, socket);
             // The socket that comes back is closed.
-            system.adopt(conn, socket).map_err(|(error, _)| error)
+            adopted.map_err(|(error, _)| error)
         });
         match adopted {
             Ok(()) => Ok(conn),
