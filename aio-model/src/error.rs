@@ -250,6 +250,73 @@ pub enum OpenError {
     ShutDown,
 }
 
+/// What does not make sense about a [`Listen`](crate::Listen).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidListen {
+    /// The path of the Unix socket has no bytes.
+    #[error("the path of the Unix socket is empty")]
+    EmptyPath,
+    /// The path of the Unix socket has a zero byte in it.
+    #[error("the path of the Unix socket has a zero byte in it")]
+    ZeroInPath,
+    /// `backlog` is zero.
+    #[error("`backlog` is zero")]
+    NoBacklog,
+    /// `reuse_port` on a Unix socket.
+    #[error("`reuse_port` is for TCP")]
+    ReusePortOfUnix,
+    /// `v6only` on what is no IPv6 address.
+    #[error("`v6only` is for IPv6 addresses")]
+    V6OnlyOfOther,
+    /// `keepalive` is zero, or more than the longest.
+    #[error("`keepalive` is zero, or longer than 32,767 seconds")]
+    Keepalive,
+    /// `user_timeout` is zero, or more than the longest.
+    #[error("`user_timeout` is zero, or longer than 2,147,483,647 milliseconds")]
+    UserTimeout,
+}
+
+/// The system does not listen on what makes no sense.
+impl From<InvalidListen> for SystemError {
+    fn from(_: InvalidListen) -> SystemError {
+        SystemError::from_kind(SystemErrorKind::InvalidInput)
+    }
+}
+
+/// Why there is no listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ListenError {
+    /// The description makes no sense; no system call was made.
+    #[error(transparent)]
+    Invalid(#[from] InvalidListen),
+    /// There is no place for another connection; no system call was made.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The system refused: `AddressInUse`, `AddressNotAvailable` (the address is another machine's),
+    /// `PermissionDenied` (a port below 1024, a directory), `NotFound` (no such directory), `NameTooLong`,
+    /// `DescriptorsExhausted`, `OutOfMemory`.
+    #[error(transparent)]
+    System(#[from] SystemError),
+}
+
+/// Why there is no address to be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddrError {
+    /// The connection is gone.
+    #[error("the connection id is stale: its connection was closed")]
+    Stale,
+    /// Another proactor gave the id out.
+    #[error("the id belongs to another proactor")]
+    Foreign,
+    /// The system does not tell: `NotConnected` of a listener's peer, and of a peer that was not kept and has
+    /// gone.
+    #[error(transparent)]
+    System(#[from] SystemError),
+}
+
 /// Why an operation can be neither cancelled nor given another deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -309,4 +376,4 @@ macro_rules! from_id_error {
     };
 }
 
-from_id_error!(SubmitErrorKind, ResumeError, SetPoolError);
+from_id_error!(SubmitErrorKind, ResumeError, SetPoolError, AddrError);

@@ -27,6 +27,7 @@ mod lane;
 mod lanes;
 mod lease;
 mod limits;
+mod listen;
 mod metrics;
 mod model;
 mod noun;
@@ -51,16 +52,17 @@ mod turn;
 pub use buffer::{Buffer, Parts, SLICES_MAX, Slices, SlicesMut};
 pub use check::Violation;
 pub use completion::{CloseReason, Completion, Done, OpError};
-pub use connect::{Address, Target};
+pub use connect::{Address, Target, UserSocket};
 pub use error::{
-    IdError, Limit, OpIdError, OpenError, ResumeError, SetPoolError, SubmitError, SubmitErrorKind,
-    SystemError, SystemErrorKind,
+    AddrError, IdError, InvalidListen, Limit, ListenError, OpIdError, OpenError, ResumeError, SetPoolError,
+    SubmitError, SubmitErrorKind, SystemError, SystemErrorKind,
 };
 pub use id::{ConnId, Key, OpId, PoolId};
 pub use info::{ConnInfo, ConnPhase, LaneInfo, LanePlace, OpInfo};
 pub use lane::End as LaneEnd;
 pub use lease::{Home, Lease, Returned};
 pub use limits::Limits;
+pub use listen::Listen;
 pub use metrics::{Counters, Queued};
 #[doc(hidden)]
 pub use model::Begun;

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use crate::buffer::Buffer;
 use crate::completion::CloseReason;
-use crate::connect::{Address, Target};
+use crate::connect::{Address, Target, UserSocket};
 use crate::id::PoolId;
 use crate::op::{CloneContext, Manner, OpKind, Operation, Request};
 use crate::time::{Deadline, Instant};
@@ -274,6 +274,13 @@ impl Connect {
     /// Connects to an address: a [`SocketAddr`] or the path of a Unix socket.
     pub fn to(address: impl Into<Address>) -> Connect {
         Connect { target: Target::new(address.into()), deadline: None }
+    }
+
+    /// Connects a socket that was prepared, instead of a new one. Of the systems, `aio_sys::Os` takes those
+    /// that its `PreparedSocket` makes; any other fails with `InvalidInput`, and a simulated system with
+    /// `Unsupported`.
+    pub fn with(socket: UserSocket, address: impl Into<Address>) -> Connect {
+        Connect { target: Target::new(address.into()).with_socket(socket), deadline: None }
     }
 
     /// Binds the socket to a local address first. With port 0 the system chooses one: on Linux not before it

@@ -4,8 +4,8 @@ use std::io;
 
 use crate::completion::OpError;
 use crate::error::{
-    IdError, OpIdError, OpenError, ResumeError, SetPoolError, SubmitError, SubmitErrorKind, SystemError,
-    SystemErrorKind,
+    AddrError, IdError, InvalidListen, ListenError, OpIdError, OpenError, ResumeError, SetPoolError,
+    SubmitError, SubmitErrorKind, SystemError, SystemErrorKind,
 };
 
 /// With the `errno` as it came, where there is one.
@@ -86,6 +86,31 @@ impl From<OpenError> for io::Error {
             OpenError::ShutDown => io::ErrorKind::NotConnected,
         };
         io::Error::new(kind, error)
+    }
+}
+
+impl From<InvalidListen> for io::Error {
+    fn from(error: InvalidListen) -> io::Error {
+        io::Error::new(io::ErrorKind::InvalidInput, error)
+    }
+}
+
+impl From<ListenError> for io::Error {
+    fn from(error: ListenError) -> io::Error {
+        match error {
+            ListenError::Invalid(error) => error.into(),
+            ListenError::Open(error) => error.into(),
+            ListenError::System(error) => error.into(),
+        }
+    }
+}
+
+impl From<AddrError> for io::Error {
+    fn from(error: AddrError) -> io::Error {
+        match error {
+            AddrError::System(error) => error.into(),
+            error => io::Error::other(error),
+        }
     }
 }
 

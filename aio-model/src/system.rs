@@ -10,9 +10,10 @@ use core::ops::{BitOr, BitOrAssign};
 use core::time::Duration;
 
 use crate::buffer::{Slices, SlicesMut};
-use crate::connect::Target;
-use crate::error::SystemError;
+use crate::connect::{Address, Target};
+use crate::error::{SystemError, SystemErrorKind};
 use crate::id::ConnId;
+use crate::listen::Listen;
 use crate::time::Instant;
 
 /// One non-blocking attempt. The bytes are lent for this one call.
@@ -261,6 +262,41 @@ pub trait System {
     /// When the system refuses to register it; the socket comes back as it was, but perhaps non-blocking.
     fn adopt(&mut self, conn: ConnId, socket: Self::Socket) -> Result<(), (SystemError, Self::Socket)>;
 
+    /// Makes a listener, to be adopted. Never waits for a peer.
+    ///
+    /// A system that has no addresses need not implement this, nor the two that follow.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; [`SystemErrorKind::InvalidInput`] of what is not
+    /// [valid](Listen::validate). Nothing is left then: no descriptor, and no path.
+    fn listen(&mut self, listen: &Listen) -> Result<Self::Socket, SystemError> {
+        let _ = listen;
+        Err(UNSUPPORTED)
+    }
+
+    /// The address that a connection or listener is bound to.
+    ///
+    /// # Errors
+    ///
+    /// [`SystemErrorKind::InvalidInput`] if it is not known (any more), or what the system says.
+    fn local_addr(&mut self, conn: ConnId) -> Result<Address, SystemError> {
+        let _ = conn;
+        Err(UNSUPPORTED)
+    }
+
+    /// The address of a connection's peer. Of what a listener accepted that
+    /// [keeps](Listen::keep_peer_addr) them it is known for as long as the connection is.
+    ///
+    /// # Errors
+    ///
+    /// As [`local_addr`](System::local_addr), and [`SystemErrorKind::NotConnected`] of a listener, of a
+    /// connection that is not made yet, and where the system has forgotten it because the connection is dead.
+    fn peer_addr(&mut self, conn: ConnId) -> Result<Address, SystemError> {
+        let _ = conn;
+        Err(UNSUPPORTED)
+    }
+
     /// Makes one attempt. Never blocks.
     fn perform(&mut self, call: Syscall<'_>) -> Outcome;
 
@@ -299,6 +335,9 @@ pub trait System {
     }
 }
 
+/// Of a system that has no addresses.
+const UNSUPPORTED: SystemError = SystemError::from_kind(SystemErrorKind::Unsupported);
+
 /// Whoever may use a system may lend it.
 impl<S: System> System for &mut S {
     type Socket = S::Socket;
@@ -323,6 +362,18 @@ impl<S: System> System for &mut S {
 
     fn adopt(&mut self, conn: ConnId, socket: S::Socket) -> Result<(), (SystemError, S::Socket)> {
         (**self).adopt(conn, socket)
+    }
+
+    fn listen(&mut self, listen: &Listen) -> Result<S::Socket, SystemError> {
+        (**self).listen(listen)
+    }
+
+    fn local_addr(&mut self, conn: ConnId) -> Result<Address, SystemError> {
+        (**self).local_addr(conn)
+    }
+
+    fn peer_addr(&mut self, conn: ConnId) -> Result<Address, SystemError> {
+        (**self).peer_addr(conn)
     }
 
     #[inline(always)]

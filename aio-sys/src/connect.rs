@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use aio_model::{Address, SystemError, SystemErrorKind, Target};
+use aio_model::{Address, Kind, SystemError, SystemErrorKind, Target};
 use rustix::io::Errno;
 use socket2::{Domain, Type};
 
 use crate::errno;
 use crate::platform;
+use crate::prepared;
 
 /// How far a connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,33 +34,55 @@ impl From<Errno> for Refusal {
     }
 }
 
-/// Makes a socket and has it connect.
+/// Makes a socket, or takes the one that was prepared, and has it connect.
 pub(crate) fn begin(target: &Target) -> Result<(OwnedFd, Progress), Refusal> {
+    let Some(socket) = prepared::take(target)? else {
+        let fd = match target.address() {
+            Address::Internet(address) if address.is_ipv4() => stream_socket(Domain::IPV4)?,
+            Address::Internet(_) => stream_socket(Domain::IPV6)?,
+            Address::Unix(path) => {
+                // Before there is a descriptor.
+                platform::unix_address(path)?;
+                stream_socket(Domain::UNIX)?
+            }
+            _ => return Err(Errno::AFNOSUPPORT.into()),
+        };
+        let progress = connect(fd.as_fd(), target, target.nodelay())?;
+        return Ok((fd, progress));
+    };
+    socket.prepare(Kind::Stream).map_err(Refusal::Failed)?;
+    match connect(socket.as_fd(), target, target.nodelay() || socket.wants_nodelay()) {
+        Ok(progress) => Ok((socket.into(), progress)),
+        Err(refusal) => {
+            if let Refusal::Full(_) = refusal {
+                prepared::put_back(target, socket);
+            } else {
+                // It is closed, and may have been connected to itself with `SO_LINGER` set.
+                platform::never_wait_in_close(socket.as_fd());
+            }
+            Err(refusal)
+        }
+    }
+}
+
+fn connect(fd: BorrowedFd<'_>, target: &Target, nodelay: bool) -> Result<Progress, Refusal> {
     match target.address() {
         Address::Internet(address) => {
-            let domain = if address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
-            let fd = stream_socket(domain)?;
             if let Some(local) = target.local() {
                 // A local port may be used again while an earlier connection from it lingers in TIME_WAIT.
-                rustix::net::sockopt::set_socket_reuseaddr(&fd, true)?;
+                rustix::net::sockopt::set_socket_reuseaddr(fd, true)?;
                 if local.port() == 0 {
-                    platform::reserve_no_port(fd.as_fd());
+                    platform::reserve_no_port(fd);
                 }
-                rustix::net::bind(&fd, &local)?;
+                rustix::net::bind(fd, &local)?;
             }
-            if target.nodelay() {
-                rustix::net::sockopt::set_tcp_nodelay(&fd, true)?;
+            if nodelay {
+                rustix::net::sockopt::set_tcp_nodelay(fd, true)?;
             }
-            let progress = progress(rustix::net::connect(&fd, address), fd.as_fd())?;
-            Ok((fd, progress))
+            progress(rustix::net::connect(fd, address), fd)
         }
         Address::Unix(_) if target.local().is_some() => Err(Errno::INVAL.into()),
-        Address::Unix(path) => {
-            let address = platform::unix_address(path)?;
-            let fd = stream_socket(Domain::UNIX)?;
-            let progress = progress(rustix::net::connect(&fd, &address), fd.as_fd())?;
-            Ok((fd, progress))
-        }
+        Address::Unix(path) => progress(rustix::net::connect(fd, &platform::unix_address(path)?), fd),
         _ => Err(Errno::AFNOSUPPORT.into()),
     }
 }

@@ -13,8 +13,11 @@
 //! | `token` | what an event carries, so that a late one is known |
 //! | `waker` | [`OsWaker`] |
 //! | `connect` | making connections |
+//! | `listen` | making listeners; addresses |
+//! | `peers` | the addresses of those who were accepted |
 //! | `clock` | the time, and how long to sleep |
 //! | `socket` | [`Socket`]: what can be adopted |
+//! | `prepared` | [`PreparedSocket`]: what can be connected |
 //! | `errno` | every error number, mapped once |
 //! | `platform` | everything that differs from system to system |
 #![forbid(unsafe_code)]
@@ -27,8 +30,11 @@ mod connect;
 mod engine;
 mod errno;
 mod flag;
+mod listen;
 mod os;
+mod peers;
 mod platform;
+mod prepared;
 mod socket;
 mod sync;
 mod table;
@@ -36,5 +42,6 @@ mod token;
 mod waker;
 
 pub use os::Os;
+pub use prepared::{PrepareError, PrepareErrorKind, PreparedSocket};
 pub use socket::Socket;
 pub use waker::OsWaker;

@@ -7,19 +7,22 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use aio_model::{
-    Address, ConnId, Instant, Kind, Outcome, Readiness, Rearm, SLICES_MAX, Slices, SlicesMut, Syscall,
-    System, SystemError, SystemErrorKind, Target,
+    Address, ConnId, Instant, Kind, Listen, Outcome, Readiness, Rearm, SLICES_MAX, Slices, SlicesMut,
+    Syscall, System, SystemError, SystemErrorKind, Target,
 };
 use mio::Interest;
+use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, SendAncillaryBuffer, Shutdown, SocketAddrAny};
 
 use crate::clock::{self, Clock};
 use crate::connect::{self, Progress, Refusal};
 use crate::engine::Engine;
 use crate::errno;
+use crate::listen;
+use crate::peers::Peers;
 use crate::platform;
 use crate::socket::Socket;
-use crate::table::{Entry, Proof, Table};
+use crate::table::{Entry, Marks, Proof, Table};
 use crate::waker::OsWaker;
 
 /// The operating system: epoll or kqueue by way of mio, and the sockets it was given to look after.
@@ -51,6 +54,7 @@ use crate::waker::OsWaker;
 pub struct Os {
     engine: Engine,
     table: Table,
+    peers: Peers,
     clock: Clock,
     stale_events: u64,
 }
@@ -89,28 +93,8 @@ impl Os {
     ///
     /// When the readiness engine or its waker can not be made: out of descriptors or memory.
     pub fn new() -> io::Result<Os> {
-        Ok(Os { engine: Engine::new()?, table: Table::default(), clock: Clock::new(), stale_events: 0 })
-    }
-
-    /// The address that a connection or listener is bound to.
-    ///
-    /// # Errors
-    ///
-    /// [`io::ErrorKind::NotFound`] if the connection is not known (any more), [`io::ErrorKind::Unsupported`]
-    /// if its address is not one of the internet, or what the system says.
-    pub fn local_addr(&self, conn: ConnId) -> io::Result<SocketAddr> {
-        let entry = self.table.get(conn).ok_or(io::ErrorKind::NotFound)?;
-        internet(rustix::net::getsockname(&entry.fd)?)
-    }
-
-    /// The address of a connection's peer.
-    ///
-    /// # Errors
-    ///
-    /// As [`local_addr`](Os::local_addr), and [`io::ErrorKind::NotConnected`] if there is no peer (any more).
-    pub fn peer_addr(&self, conn: ConnId) -> io::Result<SocketAddr> {
-        let entry = self.table.get(conn).ok_or(io::ErrorKind::NotFound)?;
-        internet(rustix::net::getpeername(&entry.fd)?.ok_or(io::ErrorKind::NotConnected)?)
+        let (table, peers) = (Table::default(), Peers::default());
+        Ok(Os { engine: Engine::new()?, table, peers, clock: Clock::new(), stale_events: 0 })
     }
 
     /// The descriptor of a connection, to read or set options with (`socket2::SockRef::from(&fd)`) or to
@@ -203,8 +187,16 @@ impl Os {
             Ok(begun) => begun,
             Err(refusal) => return self.progress(conn, Err(refusal)),
         };
-        let tcp = platform::TELLS_URGENT && matches!(target.address(), Address::Internet(_));
-        match self.enter(conn, fd, Kind::Stream, Proof::of_short(tcp)) {
+        let is_prepared = target.socket().is_some();
+        // A socket of ours is TCP; one that was prepared may be MPTCP.
+        let tcp = matches!(target.address(), Address::Internet(_))
+            && (!is_prepared || platform::is_tcp(fd.as_fd()));
+        let entered = self.enter(conn, fd, Kind::Stream, Proof::of_short(platform::TELLS_URGENT && tcp));
+        if is_prepared && let Some(entry) = self.table.get_mut(conn) {
+            // The maker of the socket may have a clone of it.
+            entry.shared = true;
+        }
+        match entered {
             // An event is due in any case: registering reports the current state.
             Ok(()) if progress == Progress::UnderWay => Outcome::WouldBlock,
             Ok(()) => Outcome::Done,
@@ -276,9 +268,9 @@ impl Os {
         let Some(entry) = self.table.get(listener) else {
             return UNKNOWN;
         };
-        let (nodelay, proof) = (entry.nodelay, entry.proof);
-        let fd = match platform::accept(entry.fd.as_fd()) {
-            Ok(fd) => fd,
+        let (nodelay, proof, keeps_peer) = (entry.marks.nodelay(), entry.proof, entry.marks.keeps_peer());
+        let (fd, peer) = match platform::accept(entry.fd.as_fd(), keeps_peer) {
+            Ok(accepted) => accepted,
             Err(errno) => return self.blocked(listener, Interest::READABLE, errno::accept_outcome(errno)),
         };
         if nodelay {
@@ -286,7 +278,12 @@ impl Os {
             let _ = rustix::net::sockopt::set_tcp_nodelay(&fd, true);
         }
         match self.enter(conn, fd, Kind::Stream, proof) {
-            Ok(()) => Outcome::Done,
+            Ok(()) => {
+                if let Some(peer) = peer {
+                    self.keep_peer(conn, peer);
+                }
+                Outcome::Done
+            }
             Err((error, fd)) => {
                 platform::never_wait_in_close(fd.as_fd());
                 match errno::refusal(error) {
@@ -295,6 +292,15 @@ impl Os {
                     other => other,
                 }
             }
+        }
+    }
+
+    /// Keeps the address that came with the accept. Without memory for that, the system is asked when the
+    /// user asks; and of a Unix socket it is known for as long as the descriptor is open.
+    fn keep_peer(&mut self, conn: ConnId, peer: SocketAddrAny) {
+        let kept = SocketAddr::try_from(peer).is_ok_and(|peer| self.peers.insert(conn.index(), peer));
+        if let Some(entry) = self.table.get_mut(conn) {
+            entry.marks = Marks::new(false, kept);
         }
     }
 
@@ -369,7 +375,9 @@ impl Os {
         if let Err(error) = self.engine.register(&fd, conn.key(), interest) {
             return Err((error, fd));
         }
-        self.table.insert(Entry { conn, fd, shared: false, nodelay: false, proof, awaited: Some(interest) });
+        let awaited = Some(interest);
+        let entry = Entry { conn, fd, shared: false, marks: Marks::default(), proof, awaited };
+        self.table.insert(entry);
         Ok(())
     }
 
@@ -428,7 +436,10 @@ const FEW: usize = 8;
 const NO_MEMORY: SystemError = SystemError::from_kind(SystemErrorKind::OutOfMemory);
 
 /// The answer to a call on a connection that is not known.
-const UNKNOWN: Outcome = Outcome::Failed(SystemError::from_kind(SystemErrorKind::InvalidInput));
+const UNKNOWN: Outcome = Outcome::Failed(UNKNOWN_CONN);
+
+/// A connection is not known.
+const UNKNOWN_CONN: SystemError = SystemError::from_kind(SystemErrorKind::InvalidInput);
 
 impl System for Os {
     type Socket = Socket;
@@ -460,6 +471,7 @@ impl System for Os {
             Err(error) => return Err((error, socket)),
         };
         let nodelay = socket.wants_nodelay();
+        let keeps_peer = kind == Kind::Listener && socket.keeps_peer_addr();
         let proof = Proof::of_short(platform::TELLS_URGENT && platform::is_tcp(socket.as_fd()));
         let (fd, options) = socket.into_parts();
         self.enter(conn, fd, kind, proof).map_err(|(error, fd)| (error, Socket::from_parts(fd, options)))?;
@@ -467,9 +479,36 @@ impl System for Os {
             // The maker of the socket may have a clone of it.
             entry.shared = true;
             // A socket that is not TCP refuses the option, and so would what it accepts.
-            entry.nodelay = nodelay && rustix::net::sockopt::set_tcp_nodelay(&entry.fd, true).is_ok();
+            let nodelay = nodelay && rustix::net::sockopt::set_tcp_nodelay(&entry.fd, true).is_ok();
+            entry.marks = Marks::new(nodelay, keeps_peer);
         }
         Ok(())
+    }
+
+    fn listen(&mut self, listen: &Listen) -> Result<Socket, SystemError> {
+        listen::listen(listen)
+    }
+
+    fn local_addr(&mut self, conn: ConnId) -> Result<Address, SystemError> {
+        let entry = self.table.get(conn).ok_or(UNKNOWN_CONN)?;
+        listen::address(rustix::net::getsockname(&entry.fd).map_err(errno::from_errno)?)
+    }
+
+    fn peer_addr(&mut self, conn: ConnId) -> Result<Address, SystemError> {
+        let entry = self.table.get(conn).ok_or(UNKNOWN_CONN)?;
+        if entry.marks.keeps_peer()
+            && let Some(peer) = self.peers.get(conn.index())
+        {
+            return Ok(peer.into());
+        }
+        match rustix::net::getpeername(&entry.fd) {
+            Ok(Some(peer)) => listen::address(peer),
+            // Linux has an address for a peer that has none; others have none at all.
+            Ok(None) => Ok(Address::unix([])),
+            // Darwin's, of a connection that was made and is dead by now.
+            Err(Errno::INVAL) => Err(errno::from_errno(Errno::NOTCONN)),
+            Err(errno) => Err(errno::from_errno(errno)),
+        }
     }
 
     // Every caller knows which call it makes: inlined, the match disappears.
@@ -515,10 +554,6 @@ impl System for Os {
         }
         self.wait(until, events_max, on_ready).map(|now| (now, true))
     }
-}
-
-fn internet(address: SocketAddrAny) -> io::Result<SocketAddr> {
-    SocketAddr::try_from(address).map_err(|_| io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::io::{Errno, FdFlags, Result};
 use rustix::net::sockopt::Timeout;
-use rustix::net::{RecvFlags, SendFlags, SocketAddrUnix};
+use rustix::net::{RecvFlags, SendFlags, SocketAddrAny, SocketAddrUnix};
 
 /// Whether mio reports a direction once and then drops it, until it is registered again: its engines over
 /// poll(2) and event ports. Both also keep a record of each descriptor, which closing it does not erase.
@@ -60,7 +60,11 @@ pub(crate) const STREAM_INTEREST: Interest = {
 /// The same, but for urgent data.
 pub(crate) const STREAM_INTEREST_WITHOUT_URGENT: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
-type Accept = fn(BorrowedFd<'_>) -> Result<OwnedFd>;
+/// What an accept gives: the connection, and the address of its peer, if that was wanted.
+type Accepted = (OwnedFd, Option<SocketAddrAny>);
+
+/// A way to accept, and whether to ask for the address of the peer.
+type Accept = fn(BorrowedFd<'_>, bool) -> Result<Accepted>;
 
 /// The ways to accept a connection that there are here; the last is the best.
 const ACCEPTS: &[Accept] = &[
@@ -76,9 +80,14 @@ const ACCEPTS: &[Accept] = &[
         target_os = "redox",
         target_os = "vita",
     )))]
-    |listener| {
-        use rustix::net::{SocketFlags, accept_with};
-        accept_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)
+    |listener, wants_peer| {
+        use rustix::net::{SocketFlags, accept_with, acceptfrom_with};
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        if wants_peer {
+            acceptfrom_with(listener, flags)
+        } else {
+            accept_with(listener, flags).map(|accepted| (accepted, None))
+        }
     },
 ];
 
@@ -87,18 +96,18 @@ const ACCEPTS: &[Accept] = &[
 /// No flag of accept(2) keeps it from waiting, only the one of the descriptor, which all who share the open
 /// file may change. So it is set before each accept. Who changes it between the two calls has this one wait
 /// for as long as [`bound_accepts`] allows.
-pub(crate) fn accept(listener: BorrowedFd<'_>) -> Result<OwnedFd> {
+pub(crate) fn accept(listener: BorrowedFd<'_>, wants_peer: bool) -> Result<Accepted> {
     // What can be wrong with the descriptor, the accept says.
     let _ = rustix::io::ioctl_fionbio(listener, true);
-    accept_by(ACCEPTS, listener)
+    accept_by(ACCEPTS, listener, wants_peer)
 }
 
 /// Accepts in the last of these ways; where a filter forbids that call, or the kernel has none, in the one
 /// before it.
-fn accept_by(ways: &[Accept], listener: BorrowedFd<'_>) -> Result<OwnedFd> {
+fn accept_by(ways: &[Accept], listener: BorrowedFd<'_>, wants_peer: bool) -> Result<Accepted> {
     let mut outcome = Err(Errno::NOSYS);
     for way in ways.iter().rev() {
-        outcome = way(listener);
+        outcome = way(listener, wants_peer);
         if !matches!(outcome, Err(Errno::NOSYS | Errno::PERM)) {
             break;
         }
@@ -108,12 +117,13 @@ fn accept_by(ways: &[Accept], listener: BorrowedFd<'_>) -> Result<OwnedFd> {
 
 /// [`accept`] where no call does it all. Until it has returned, a process forked by another thread may
 /// inherit the connection; nothing can be done about it.
-fn accept_in_steps(listener: BorrowedFd<'_>) -> Result<OwnedFd> {
+fn accept_in_steps(listener: BorrowedFd<'_>, wants_peer: bool) -> Result<Accepted> {
     use std::os::fd::AsFd;
-    let accepted = rustix::net::accept(listener)?;
+    let (accepted, peer) =
+        if wants_peer { rustix::net::acceptfrom(listener)? } else { (rustix::net::accept(listener)?, None) };
     // Darwin refuses to set options once the peer has gone. That is the connection's end, not the listener's.
     match prepare(accepted.as_fd()) {
-        Ok(()) => Ok(accepted),
+        Ok(()) => Ok((accepted, peer)),
         Err(errno) => {
             never_wait_in_close(accepted.as_fd());
             Err(if errno == Errno::INVAL { Errno::CONNABORTED } else { errno })
@@ -202,6 +212,9 @@ pub(crate) fn set_busy_poll(_: BorrowedFd<'_>, _: u32) -> Result<()> {
     Err(Errno::NOPROTOOPT)
 }
 
+/// Whether the system tells listeners from streams that were never connected.
+pub(crate) const TELLS_LISTENERS: bool = cfg!(not(target_vendor = "apple"));
+
 /// Whether a stream socket listens.
 #[cfg(not(target_vendor = "apple"))]
 pub(crate) fn is_listener(fd: BorrowedFd<'_>) -> Result<bool> {
@@ -230,6 +243,51 @@ pub(crate) fn unix_address(path: &[u8]) -> Result<SocketAddrUnix> {
     SocketAddrUnix::new(path)
 }
 
+/// The path of a Unix socket, or its abstract name, in the form that [`unix_address`] takes; empty if it has
+/// none.
+pub(crate) fn unix_path(address: &SocketAddrUnix) -> Vec<u8> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Some(name) = address.abstract_name().filter(|name| !name.is_empty()) {
+        return [&[0], name].concat();
+    }
+    address.path_bytes().unwrap_or_default().to_vec()
+}
+
+/// Whether a socket's address is a path in the file system: not an abstract name.
+pub(crate) fn is_file(path: &[u8]) -> bool {
+    !(cfg!(any(target_os = "linux", target_os = "android")) && path.first() == Some(&0))
+}
+
+/// Has what a listener accepts ended by the kernel if what was sent is not acknowledged for so long.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn set_user_timeout(listener: BorrowedFd<'_>, millis: u32) -> Result<()> {
+    rustix::net::sockopt::set_tcp_user_timeout(listener, millis)
+}
+
+/// There is nothing of the kind here.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn set_user_timeout(_: BorrowedFd<'_>, _: u32) -> Result<()> {
+    Err(Errno::NOPROTOOPT)
+}
+
+/// Has what a listener accepts probed after so long without traffic.
+pub(crate) fn set_keepalive(listener: BorrowedFd<'_>, idle: Duration) -> Result<()> {
+    let keepalive = socket2::TcpKeepalive::new().with_time(idle);
+    let set = socket2::SockRef::from(&listener).set_tcp_keepalive(&keepalive);
+    set.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::NOPROTOOPT))
+}
+
+/// Lets several listeners have one address.
+pub(crate) fn set_reuse_port(listener: BorrowedFd<'_>) -> Result<()> {
+    #[cfg(not(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin")))]
+    let set = socket2::SockRef::from(&listener)
+        .set_reuse_port(true)
+        .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::NOPROTOOPT));
+    #[cfg(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin"))]
+    let set = Err(Errno::NOPROTOOPT);
+    set
+}
+
 /// Whether a send that failed may succeed if tried again at once.
 ///
 /// Darwin answers EPROTOTYPE while the peer's close is being worked out; the next attempt has the real error.
@@ -248,9 +306,11 @@ mod tests {
     #[test]
     fn accepting_in_steps_gives_what_accepting_at_once_gives() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        for accept in ACCEPTS {
-            let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-            let accepted = accept(listener.as_fd()).unwrap();
+        for (accept, wants_peer) in ACCEPTS.iter().flat_map(|accept| [(accept, false), (accept, true)]) {
+            let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (accepted, peer) = accept(listener.as_fd(), wants_peer).unwrap();
+            let peer = peer.map(|peer| std::net::SocketAddr::try_from(peer).unwrap());
+            assert_eq!(peer, wants_peer.then(|| client.local_addr().unwrap()));
             assert_eq!(rustix::io::fcntl_getfd(&accepted), Ok(FdFlags::CLOEXEC));
             let error = TcpStream::from(accepted).read(&mut [0]).unwrap_err();
             assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
@@ -264,13 +324,13 @@ mod tests {
         for (errno, falls_back) in [(Errno::NOSYS, true), (Errno::PERM, true), (Errno::MFILE, false)] {
             let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let forbidden: Accept = match errno {
-                Errno::NOSYS => |_| Err(Errno::NOSYS),
-                Errno::PERM => |_| Err(Errno::PERM),
-                _ => |_| Err(Errno::MFILE),
+                Errno::NOSYS => |_, _| Err(Errno::NOSYS),
+                Errno::PERM => |_, _| Err(Errno::PERM),
+                _ => |_, _| Err(Errno::MFILE),
             };
-            let accepted = accept_by(&[accept_in_steps, forbidden], listener.as_fd());
+            let accepted = accept_by(&[accept_in_steps, forbidden], listener.as_fd(), false);
             assert_eq!(accepted.is_ok(), falls_back, "{errno}");
-            assert_eq!(accept_by(&[forbidden], listener.as_fd()).unwrap_err(), errno);
+            assert_eq!(accept_by(&[forbidden], listener.as_fd(), true).unwrap_err(), errno);
         }
     }
 }
@@ -284,6 +344,24 @@ mod tests_of_linux {
     use aio_model::{Outcome, Syscall, System};
 
     use crate::{Os, Socket};
+
+    #[test]
+    fn what_is_accepted_inherits_how_long_a_silent_peer_is_waited_for() {
+        use aio_model::Listen;
+        let (mut os, mut ids) = (Os::new().unwrap(), Ids::default());
+        let (listener, accepted) = (ids.open(), ids.open());
+        let listen = Listen::on(std::net::SocketAddr::from(([127, 0, 0, 1], 0)));
+        let listen = listen.keepalive(Duration::from_millis(76_001)).user_timeout(Duration::from_secs(9));
+        let socket = os.listen(&listen).unwrap();
+        os.adopt(listener, socket).unwrap();
+        let _peer = TcpStream::connect(os.local_addr(listener).unwrap().as_internet().unwrap()).unwrap();
+        while os.perform(Syscall::Accept { listener, conn: accepted }) == Outcome::WouldBlock {
+            os.wait(None, std::num::NonZeroU32::MIN, |_, _| ()).unwrap();
+        }
+        let fd = os.descriptor(accepted).unwrap();
+        assert_eq!(rustix::net::sockopt::tcp_keepidle(fd), Ok(Duration::from_secs(77)));
+        assert_eq!(rustix::net::sockopt::tcp_user_timeout(fd), Ok(9_000));
+    }
 
     /// Whether the kernel grants it is not ours to say. That it is asked, and what it answers, is.
     #[test]

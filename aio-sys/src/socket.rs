@@ -64,6 +64,7 @@ pub struct Socket {
 pub(crate) struct Options {
     nodelay: bool,
     busy_poll: Option<Duration>,
+    keep_peer_addr: bool,
 }
 
 impl Socket {
@@ -90,6 +91,15 @@ impl Socket {
     #[must_use]
     pub fn busy_poll(mut self, span: Duration) -> Socket {
         self.options.busy_poll = Some(span);
+        self
+    }
+
+    /// Whether the address of each peer that this listener accepts is kept from the accept on, as
+    /// [`Listen::keep_peer_addr`](aio_model::Listen::keep_peer_addr) says. Off unless set: that is for
+    /// listeners of the system's own making. A stream ignores it.
+    #[must_use]
+    pub fn keep_peer_addr(mut self, keep: bool) -> Socket {
+        self.options.keep_peer_addr = keep;
         self
     }
 
@@ -130,6 +140,10 @@ impl Socket {
 
     pub(crate) fn wants_nodelay(&self) -> bool {
         self.options.nodelay
+    }
+
+    pub(crate) fn keeps_peer_addr(&self) -> bool {
+        self.options.keep_peer_addr
     }
 
     pub(crate) fn into_parts(self) -> (OwnedFd, Options) {

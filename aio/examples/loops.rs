@@ -18,7 +18,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use aio::{Accept, Done, Proactor, Recv, Send, Socket};
+use aio::{Accept, Address, ConnId, Done, Listen, Proactor, Recv, Send};
 
 #[derive(Clone, Copy)]
 enum Ctx {
@@ -31,28 +31,27 @@ enum Ctx {
 /// peers that never read would keep all of them for ever.
 const SEND_MAX: Duration = Duration::from_secs(30);
 
-/// A listener for each loop, all on one port: if that is 0, on the one that the system chose for the first.
-fn listeners(address: SocketAddr, loops: NonZeroUsize) -> io::Result<(SocketAddr, Vec<Socket>)> {
-    let first = listen(address)?;
-    let local = first.local_addr()?.as_socket().unwrap_or(address);
-    let others = (1..loops.get()).map(|_| listen(local));
-    let listeners: io::Result<Vec<_>> = std::iter::once(Ok(first)).chain(others).collect();
-    Ok((local, listeners?.into_iter().map(|listener| Socket::from(listener).nodelay(true)).collect()))
+/// A proactor and its listener for each loop, all on one port: if that is 0, on the one that the system chose
+/// for the first.
+fn loops_on(address: SocketAddr, loops: NonZeroUsize) -> io::Result<(Address, Vec<Loop>)> {
+    let (mut aio, listener) = listen(address.into())?;
+    let local = aio.local_addr(listener)?;
+    let others = (1..loops.get()).map(|_| listen(local.clone()));
+    let loops: io::Result<_> = std::iter::once(Ok((aio, listener))).chain(others).collect();
+    Ok((local, loops?))
 }
+
+/// What a thread serves.
+type Loop = (Proactor<Ctx>, ConnId);
 
 /// A listener that lets others listen on its port. All of them have to say so, and belong to the same user.
-fn listen(address: SocketAddr) -> io::Result<socket2::Socket> {
-    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(1024)?;
-    Ok(socket)
+fn listen(address: Address) -> io::Result<Loop> {
+    let mut aio = Proactor::new()?;
+    let listener = aio.listen(&Listen::on(address).reuse_port(true).nodelay(true))?;
+    Ok((aio, listener))
 }
 
-fn serve(listener: Socket) -> io::Result<()> {
-    let mut aio: Proactor<Ctx> = Proactor::new()?;
-    let listener = aio.adopt(listener)?;
+fn serve((mut aio, listener): Loop) -> io::Result<()> {
     aio.submit(listener, Accept::many(), Ctx::Accept)?;
     let mut batch = Vec::with_capacity(256);
     while aio.turn(&mut batch, None)? {
@@ -96,12 +95,12 @@ fn run() -> Result<(), Box<dyn Error>> {
     let address: SocketAddr = arguments.next().as_deref().unwrap_or("127.0.0.1:8110").parse()?;
     let loops: NonZeroUsize = arguments.next().as_deref().unwrap_or("2").parse()?;
     // All of them before anybody is served: one that can not be made is told at once.
-    let (local, listeners) = listeners(address, loops)?;
+    let (local, all) = loops_on(address, loops)?;
     println!("{loops} loops listen on {local}");
     let (ended, ends) = mpsc::channel();
-    for listener in listeners {
+    for one in all {
         let ended = ended.clone();
-        thread::spawn(move || ended.send(serve(listener)));
+        thread::spawn(move || ended.send(serve(one)));
     }
     drop(ended);
     // The first that fails ends them all, whichever it is.

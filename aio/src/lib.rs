@@ -46,13 +46,13 @@ mod traced;
 mod traced;
 
 pub use aio_model::{
-    Accept, AcceptMany, Address, Buffer, Close, CloseReason, Completion, ConnId, ConnInfo, ConnPhase,
-    Connect, Counters, Deadline, Done, IdError, Instant, Kind, LaneEnd, LaneInfo, LanePlace, Lease, Limit,
-    Limits, OpError, OpId, OpIdError, OpInfo, Operation, Parts, PoolId, Post, Queued, Recv, Request,
-    ResumeError, Send, SetPoolError, Shutdown, Sleep, Spin, Stats, SubmitError, SubmitErrorKind, System,
-    SystemError, SystemErrorKind,
+    Accept, AcceptMany, AddrError, Address, Buffer, Close, CloseReason, Completion, ConnId, ConnInfo,
+    ConnPhase, Connect, Counters, Deadline, Done, IdError, Instant, InvalidListen, Kind, LaneEnd, LaneInfo,
+    LanePlace, Lease, Limit, Limits, Listen, ListenError, OpError, OpId, OpIdError, OpInfo, OpenError,
+    Operation, Parts, PoolId, Post, Queued, Recv, Request, ResumeError, Send, SetPoolError, Shutdown, Sleep,
+    Spin, Stats, SubmitError, SubmitErrorKind, System, SystemError, SystemErrorKind,
 };
-pub use aio_sys::{Os, Socket};
+pub use aio_sys::{Os, PrepareError, PrepareErrorKind, PreparedSocket, Socket};
 
 /// What it takes to be the system below a [`Proactor`]: to simulate one, or to make a real one fail.
 ///

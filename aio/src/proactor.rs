@@ -6,9 +6,9 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use aio_model::{
-    Buffer, Completion, Config, ConnId, ConnInfo, Deadline, Home, IdError, Instant, Limits, Model, OpId,
-    OpIdError, OpInfo, Operation, PoolId, PoolSize, ResumeError, Returned, SetPoolError, Spin, Stats,
-    SubmitError, Syscall, System, SystemError, Turn, Violation, turn,
+    AddrError, Address, Buffer, Completion, Config, ConnId, ConnInfo, Deadline, Home, IdError, Instant, Kind,
+    Limits, Listen, ListenError, Model, OpId, OpIdError, OpInfo, Operation, PoolId, PoolSize, ResumeError,
+    Returned, SetPoolError, Spin, Stats, SubmitError, Syscall, System, SystemError, Turn, Violation, turn,
 };
 use aio_sys::Os;
 
@@ -203,6 +203,86 @@ impl<C, S: System> Proactor<C, S> {
             AdoptError { error: error.into(), socket }
         })?;
         Ok(conn)
+    }
+
+    /// Makes a listener and takes it in: [`Listen`] says where, and with which options. On any system, real
+    /// or simulated, so that a server that listens this way starts unchanged on both.
+    ///
+    /// ```
+    /// use std::net::{SocketAddr, TcpStream};
+    ///
+    /// use aio::{Accept, Done, Listen, Proactor};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let mut aio: Proactor<&str> = Proactor::new()?;
+    /// let any_port: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    /// let listener = aio.listen(&Listen::on(any_port).nodelay(true))?;
+    /// let address = aio.local_addr(listener)?.as_internet().unwrap();
+    /// aio.submit(listener, Accept::one(), "accept")?;
+    ///
+    /// let client = TcpStream::connect(address)?;
+    /// let mut batch = Vec::new();
+    /// while batch.is_empty() {
+    ///     aio.turn(&mut batch, None)?;
+    /// }
+    /// let Ok(Done::Accepted(conn)) = batch[0].result else { panic!("{:?}", batch[0]) };
+    /// assert_eq!(aio.peer_addr(conn)?.as_internet(), Some(client.local_addr()?));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// The path of a Unix socket stays when the listener is closed: removing it is the program's to do, or
+    /// that of the next start, with [`Listen::unlink_stale`].
+    ///
+    /// # Errors
+    ///
+    /// [`ListenError`]: what the description lacks, before any system call; connections are at their limit or
+    /// the proactor is shutting down, likewise; or what the system says. No connection and no descriptor is
+    /// left then; but the path of a Unix socket is, if
+    /// the system had listened and then refused to watch the listener.
+    pub fn listen(&mut self, listen: &Listen) -> Result<ConnId, ListenError> {
+        listen.validate()?;
+        let listeners = self.spans.listeners();
+        let conn = self.model.open(Kind::Listener)?;
+        let adopted = self.system.listen(listen).and_then(|socket| {
+            let adopted = self.spans.watch(&mut self.system, listeners).adopt(conn, socket);
+            // The socket that comes back is closed.
+            adopted.map_err(|(error, _)| error)
+        });
+        match adopted {
+            Ok(()) => Ok(conn),
+            Err(error) => {
+                self.model.rollback_open(conn);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// The address that a connection or listener is bound to: of a listener on port 0, the port that the
+    /// system has chosen.
+    ///
+    /// # Errors
+    ///
+    /// [`AddrError`]: the connection is gone, or what the system says.
+    pub fn local_addr(&mut self, conn: ConnId) -> Result<Address, AddrError> {
+        self.model.conn_info(conn)?;
+        Ok(self.system.local_addr(conn)?)
+    }
+
+    /// The address of a connection's peer. Most Unix sockets that connect have no name; their address is an
+    /// empty path.
+    ///
+    /// Of a connection that was accepted by a listener that [`listen`](Proactor::listen) made, the address is
+    /// kept from the accept on, and told for as long as the connection is open. Of any other the system is
+    /// asked, and it does not tell any more once the peer has reset the connection.
+    ///
+    /// # Errors
+    ///
+    /// [`AddrError`]: the connection is gone, or what the system says: `NotConnected` of a listener, and of a
+    /// connection that is dead.
+    pub fn peer_addr(&mut self, conn: ConnId) -> Result<Address, AddrError> {
+        self.model.conn_info(conn)?;
+        Ok(self.system.peer_addr(conn)?)
     }
 
     /// Submits an operation on a connection. It ends with exactly one final completion, which carries

@@ -6,8 +6,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use aio_model::{
-    Completion, ConnId, Instant, Kind, OpId, Outcome, Readiness, Rearm, SubmitErrorKind, Syscall, System,
-    SystemError,
+    Address, Completion, ConnId, Instant, Kind, Listen, OpId, Outcome, Readiness, Rearm, SubmitErrorKind,
+    Syscall, System, SystemError,
 };
 use tracing::{Level, Span, debug_span, enabled, trace, warn};
 
@@ -171,6 +171,18 @@ impl<S: System> System for Traced<'_, S> {
             self.spans.untold.push_back(News::Opened(conn));
         }
         Ok(())
+    }
+
+    fn listen(&mut self, listen: &Listen) -> Result<S::Socket, SystemError> {
+        self.system.listen(listen)
+    }
+
+    fn local_addr(&mut self, conn: ConnId) -> Result<Address, SystemError> {
+        self.system.local_addr(conn)
+    }
+
+    fn peer_addr(&mut self, conn: ConnId) -> Result<Address, SystemError> {
+        self.system.peer_addr(conn)
     }
 
     // Whoever makes a call knows which it is: inlined, there is nothing left to be told apart.

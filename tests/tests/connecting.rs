@@ -229,3 +229,25 @@ fn a_thousand_connects_at_once_lose_nobody() {
     }
     assert_eq!(accepting.join().unwrap(), (0..COUNT).collect::<Vec<_>>());
 }
+
+#[test]
+fn c1_a_prepared_socket_comes_back_from_an_operation_that_was_refused_or_never_tried() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut aio: Proactor<u8> = Proactor::<()>::builder().connections_max(1).build().unwrap();
+    let own = aio.own();
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let prepared = aio::PreparedSocket::new(socket, address).unwrap();
+    let op = aio.submit(own, prepared.connect(), 1).unwrap();
+    let refused = aio.submit(own, prepared.connect(), 2).unwrap_err();
+    assert_eq!(refused.kind, aio::SubmitErrorKind::Busy(aio::Limit::Connections));
+    aio.cancel(op).unwrap();
+    assert_eq!(tests::turns::complete(&mut aio, 1)[0].result, Err(aio::OpError::Cancelled));
+    let prepared = aio::PreparedSocket::new(prepared.take().unwrap(), address).unwrap();
+    aio.submit(own, prepared.connect(), 3).unwrap();
+    let done = tests::turns::complete(&mut aio, 1).remove(0);
+    assert_eq!(done.result, Ok(aio::Done::Connected));
+    let (_peer, from) = listener.accept().unwrap();
+    assert_eq!(aio.local_addr(done.conn), Ok(from.into()));
+    assert!(prepared.take().is_none());
+}

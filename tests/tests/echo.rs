@@ -135,7 +135,7 @@ impl Known {
         match (done.context, done.result) {
             (Ctx::Accept, Ok(Done::Accepted(conn))) => {
                 assert!(done.more);
-                let port = self.ledger.aio.system().peer_addr(conn).unwrap().port();
+                let port = self.ledger.aio.peer_addr(conn).unwrap().as_internet().unwrap().port();
                 let seed = self.seeds.remove(&port).expect("each client is accepted once");
                 self.conns.insert(seed, (conn, Bytes::new(seed), 0));
                 self.ledger.submit(conn, Recv::pooled(), Ctx::Read { seed, nth: 0 });

@@ -1,11 +1,11 @@
 //! The same server, unchanged, on the operating system and in the simulator.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use aio::Proactor;
+use aio::{ConnId, Listen, Proactor, System};
 use serve::{Ctx, Served, serve};
 use sim::{Act, Choice, EngineKind, Faults, Net, PeerId, Side, SimOs};
 
@@ -41,6 +41,49 @@ fn on_the_operating_system() {
     client.join().unwrap();
     assert_eq!((served.connections, served.bytes), (PEERS, PEERS * BYTES as u64));
     assert_eq!(aio.stats().leases, 0);
+}
+
+/// A program that starts itself: it makes its listener, and tells its address.
+fn start<S: System>(aio: &mut Proactor<Ctx, S>) -> (ConnId, SocketAddr) {
+    let listener = aio.listen(&Listen::on(SocketAddr::from(([127, 0, 0, 1], 0))).nodelay(true)).unwrap();
+    let address = aio.local_addr(listener).unwrap().as_internet().unwrap();
+    (listener, address)
+}
+
+#[test]
+fn a_program_starts_unchanged_on_both() {
+    let mut aio: Proactor<Ctx> = Proactor::new().unwrap();
+    let (listener, address) = start(&mut aio);
+    let (mut stop, stopped) = UnixStream::pair().unwrap();
+    let stopped = aio.adopt(stopped).unwrap();
+    let client = std::thread::spawn(move || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(b"hello").unwrap();
+        let mut echo = [0; 5];
+        stream.read_exact(&mut echo).unwrap();
+        drop(stream);
+        stop.write_all(&[0]).unwrap();
+        echo
+    });
+    let real = serve(&mut aio, listener, Some(stopped), None).unwrap();
+    assert_eq!(&client.join().unwrap(), b"hello");
+
+    for &engine in EngineKind::ALL {
+        let net = Net::calm();
+        let mut aio: Proactor<Ctx, SimOs> =
+            Proactor::<()>::builder().build_on(SimOs::new(net.clone(), engine)).unwrap();
+        let (listener, address) = start(&mut aio);
+        let peer = net.connect_to(address).unwrap();
+        assert_eq!(net.peer_write(peer, b"hello"), 5);
+        let (stop, stopped) = net.pair().unwrap();
+        let stopped = aio.adopt(stopped).unwrap();
+        net.plan(Duration::from_millis(500), Act::Close { peer });
+        net.plan(Duration::from_secs(1), Act::Write { peer: stop, bytes_max: 1 });
+        let simulated = serve(&mut aio, listener, Some(stopped), Some(Duration::from_secs(9))).unwrap();
+        assert_eq!((simulated.connections, simulated.bytes), (real.connections, real.bytes));
+        assert!(net.connect_to(address).is_err(), "nobody listens any more");
+        assert_eq!(net.violations(), []);
+    }
 }
 
 /// The server in a simulated world, with peers that write, read what comes back, and end, all by a plan.

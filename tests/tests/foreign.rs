@@ -1,13 +1,14 @@
 //! What belongs to another proactor: its ids are refused by every call, and its buffers, which may be used
 //! like any, go home to it.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use aio::{
-    Accept, Buffer, Builder, Close, ConnId, Connect, Done, IdError, OpId, OpIdError, Parts, PoolId, Post,
-    Proactor, Recv, ResumeError, Send, SetPoolError, Shutdown, Sleep, SubmitError, SubmitErrorKind,
+    Accept, AddrError, Buffer, Builder, Close, ConnId, Connect, Done, IdError, OpId, OpIdError, Parts,
+    PoolId, Post, Proactor, Recv, ResumeError, Send, SetPoolError, Shutdown, Sleep, SubmitError,
+    SubmitErrorKind, System, SystemErrorKind,
 };
 use tests::turns::complete;
 
@@ -58,8 +59,11 @@ fn k1_no_call_takes_an_id_of_another_proactor() {
         assert_eq!(aio.set_pool(id, PoolId::DEFAULT), Err(SetPoolError::Foreign));
         assert!(!aio.close(id));
         assert!(!aio.close_with(id, 7));
-        assert_eq!(aio.system().local_addr(id).unwrap_err().kind(), ErrorKind::NotFound);
-        assert_eq!(aio.system().peer_addr(id).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(aio.local_addr(id), Err(AddrError::Foreign));
+        assert_eq!(aio.peer_addr(id), Err(AddrError::Foreign));
+        let unknown = aio.system_mut().local_addr(id).unwrap_err();
+        assert_eq!(unknown.kind(), SystemErrorKind::InvalidInput);
+        assert_eq!(aio.system_mut().peer_addr(id), Err(unknown));
         assert!(aio.system_mut().descriptor(id).is_none());
         aio.check().unwrap();
     }

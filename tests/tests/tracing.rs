@@ -164,7 +164,7 @@ fn what_is_not_made_has_no_span() {
         let listener = aio.adopt(TcpListener::bind("127.0.0.1:0").unwrap()).unwrap();
         aio.submit(listener, Accept::one(), "accept").unwrap();
         aio.turn(&mut Vec::new(), Some(Duration::ZERO)).unwrap();
-        let address = aio.system().local_addr(listener).unwrap();
+        let address = aio.local_addr(listener).unwrap().as_internet().unwrap();
         let peer = std::net::TcpStream::connect(address).unwrap();
         let done = complete(&mut aio, 1);
         let Ok(Done::Accepted(conn)) = done[0].result else { panic!("{done:?}") };

@@ -8,6 +8,8 @@ mod adopt;
 mod connecting;
 mod identity;
 mod listener;
+mod listening;
 mod others;
+mod preparing;
 mod stream;
 mod wait;

@@ -31,7 +31,12 @@ impl Rig {
     /// A listener and its address.
     pub(crate) fn listen(&mut self) -> (ConnId, SocketAddr) {
         let listener = self.adopt(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
-        (listener, self.os.local_addr(listener).unwrap())
+        (listener, self.address(listener))
+    }
+
+    /// The address of a listener of TCP.
+    pub(crate) fn address(&mut self, listener: ConnId) -> SocketAddr {
+        self.os.local_addr(listener).unwrap().as_internet().unwrap()
     }
 
     /// An accepted TCP connection and its peer.

@@ -3,7 +3,9 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use aio_model::{ConnId, Instant, Kind, Outcome, Readiness, Rearm, Syscall, System, SystemError};
+use aio_model::{
+    Address, ConnId, Instant, Kind, Listen, Outcome, Readiness, Rearm, Syscall, System, SystemError,
+};
 
 use crate::judge::asking::context_of;
 use crate::judge::oracle::Oracle;
@@ -59,6 +61,18 @@ impl System for Watched<'_> {
 
     fn adopt(&mut self, conn: ConnId, socket: SimSocket) -> Result<(), (SystemError, SimSocket)> {
         self.os.adopt(conn, socket)
+    }
+
+    fn listen(&mut self, listen: &Listen) -> Result<SimSocket, SystemError> {
+        self.os.listen(listen)
+    }
+
+    fn local_addr(&mut self, conn: ConnId) -> Result<Address, SystemError> {
+        self.os.local_addr(conn)
+    }
+
+    fn peer_addr(&mut self, conn: ConnId) -> Result<Address, SystemError> {
+        self.os.peer_addr(conn)
     }
 
     fn perform(&mut self, call: Syscall<'_>) -> Outcome {

@@ -302,6 +302,7 @@ impl World {
             self.close_end(end);
             return Outcome::Exhausted(*self.dice.choice.pick(&[ENOMEM, ENOSPC]));
         }
+        self.note_accepted(link, listener);
         let socket = self.create(What::Stream(end)).expect("a descriptor is free");
         self.register(socket, registration);
         Outcome::Done

@@ -1,6 +1,6 @@
 //! How the system under test makes connections, and who answers.
 
-use aio_model::{Address, Outcome, SystemError, Target};
+use aio_model::{Address, Outcome, SystemError, SystemErrorKind, Target};
 
 use crate::world::engine::Direction;
 use crate::world::errno::{
@@ -32,10 +32,14 @@ pub enum Answer {
 }
 
 impl World {
-    /// What an address answers: as it was told, or else that nobody listens.
-    fn answer_of(&self, address: &Address) -> Answer {
+    /// What an address answers: as it was told, or else the one who listens there, or else what all others
+    /// answer.
+    fn answer_of(&mut self, address: &Address) -> Answer {
         let host = self.hosts.iter().rev().find(|(known, _)| known == address);
-        host.map_or(self.answer_default, |(_, answer)| *answer)
+        if let Some((_, answer)) = host {
+            return *answer;
+        }
+        self.listener_at(address).map_or(self.answer_default, Answer::Listener)
     }
 
     /// Connects, or tells how far it has come.
@@ -51,6 +55,10 @@ impl World {
     }
 
     fn begin(&mut self, registration: Registration, target: &Target) -> Result<Outcome, SystemError> {
+        if target.socket().is_some() {
+            // There are no options here that a user could have set.
+            return Err(SystemError::from_kind(SystemErrorKind::Unsupported));
+        }
         if self.dice.strikes(Fault::Interrupted) {
             return Ok(Outcome::Interrupted);
         }
@@ -77,6 +85,10 @@ impl World {
             verdict?;
         }
         let end = Endpoint { link: self.lay_link(), side: Side::Client };
+        if let Answer::Listener(listener) = answer {
+            self.adapt_family(end.link, listener);
+        }
+        self.name_ends(end.link, target.local(), Some(target.address()), None);
         if takes_time {
             self.link_mut(end).handshake = Handshake::UnderWay;
         }

@@ -16,6 +16,9 @@ pub(crate) mod errno;
 pub(crate) mod faults;
 pub(crate) mod known_readiness;
 pub(crate) mod link;
+pub(crate) mod listening;
+#[cfg(test)]
+mod listening_tests;
 pub(crate) mod names;
 pub(crate) mod net;
 pub(crate) mod os;

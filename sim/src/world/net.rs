@@ -5,12 +5,12 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use aio_model::{Address, ConnId, Instant, Kind, Readiness, SystemError};
+use aio_model::{Address, ConnId, Instant, Kind, Listen, Readiness, SystemError};
 
 use crate::world::choice::{Choice, Draw};
 use crate::world::connecting::Answer;
 use crate::world::engine::{Direction, both_sides};
-use crate::world::errno::EMFILE;
+use crate::world::errno::{ECONNREFUSED, EMFILE};
 use crate::world::faults::{Fault, Faults};
 use crate::world::link::{Condition, Family, Side};
 use crate::world::peer::{Act, PeerId, PeerState};
@@ -94,6 +94,22 @@ impl Net {
         Ok(SimSocket { net: self.clone(), id })
     }
 
+    /// A listener with an address, for all who connect to it; with port 0, on one that is free. A system that
+    /// makes one for itself, by [`listen`](aio_model::System::listen), gets the same.
+    ///
+    /// # Errors
+    ///
+    /// EMFILE, EADDRINUSE, ENAMETOOLONG, and that the description is not valid.
+    pub fn listen_on(&self, listen: &Listen) -> Result<SimSocket, SystemError> {
+        let id = self.world_mut().listen(listen)?;
+        Ok(SimSocket { net: self.clone(), id })
+    }
+
+    /// Removes the path of a Unix socket whose listener was closed. Returns whether there was one.
+    pub fn unlink(&self, path: &[u8]) -> bool {
+        self.world_mut().addresses.unlink(path)
+    }
+
     /// A connection between a new peer and a new socket.
     ///
     /// # Errors
@@ -162,6 +178,17 @@ impl Net {
     /// ECONNREFUSED, when nobody listens there, or the backlog is full.
     pub fn connect(&self, listener: SocketId) -> Result<PeerId, SystemError> {
         self.world_mut().connect(listener)
+    }
+
+    /// A new peer connects to an address that is listened on.
+    ///
+    /// # Errors
+    ///
+    /// ECONNREFUSED, when nobody listens there, or the backlog is full.
+    pub fn connect_to(&self, address: impl Into<Address>) -> Result<PeerId, SystemError> {
+        let mut world = self.world_mut();
+        let listener = world.listener_at(&address.into()).ok_or(ECONNREFUSED)?;
+        world.connect(listener)
     }
 
     /// What comes of connecting to an address from now on.

@@ -4,7 +4,9 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use aio_model::{ConnId, Instant, Kind, Outcome, Readiness, Rearm, Syscall, System, SystemError, Wake};
+use aio_model::{
+    Address, ConnId, Instant, Kind, Listen, Outcome, Readiness, Rearm, Syscall, System, SystemError, Wake,
+};
 
 use crate::world::engine::EngineKind;
 use crate::world::net::{Net, SimSocket};
@@ -68,6 +70,18 @@ impl System for SimOs {
     fn adopt(&mut self, conn: ConnId, socket: SimSocket) -> Result<(), (SystemError, SimSocket)> {
         let adopted = self.net.world_mut().adopt(Registration { poller: self.poller, conn }, socket.id());
         adopted.map_err(|error| (error, socket))
+    }
+
+    fn listen(&mut self, listen: &Listen) -> Result<SimSocket, SystemError> {
+        self.net.listen_on(listen)
+    }
+
+    fn local_addr(&mut self, conn: ConnId) -> Result<Address, SystemError> {
+        self.net.world().local_addr(self.poller, conn)
+    }
+
+    fn peer_addr(&mut self, conn: ConnId) -> Result<Address, SystemError> {
+        self.net.world().peer_addr(self.poller, conn)
     }
 
     fn perform(&mut self, call: Syscall<'_>) -> Outcome {

@@ -158,6 +158,8 @@ impl World {
             return Err(ECONNREFUSED);
         }
         let end = Endpoint { link: self.lay_link(), side: Side::Client };
+        self.adapt_family(end.link, listener);
+        self.name_ends(end.link, None, None, Some(listener));
         self.queue_up(end, listener);
         Ok(PeerId(end))
     }

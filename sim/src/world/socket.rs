@@ -108,11 +108,13 @@ pub(crate) struct Listener {
     backlog_max: usize,
     /// Accepts find nobody for now.
     held: bool,
+    /// Those who are accepted have their peer's address for ever.
+    pub(crate) keeps_peer: bool,
 }
 
 impl Listener {
     pub(crate) fn new(backlog_max: usize) -> Listener {
-        Listener { backlog: VecDeque::new(), backlog_max, held: false }
+        Listener { backlog: VecDeque::new(), backlog_max, held: false, keeps_peer: false }
     }
 
     pub(crate) fn is_full(&self) -> bool {

@@ -17,6 +17,7 @@ use crate::world::dice::Dice;
 use crate::world::engine::{Direction, EngineKind, SimEngine};
 use crate::world::faults::{Fault, Faults};
 use crate::world::link::{Condition, Family, Link};
+use crate::world::listening::AddressTable;
 use crate::world::names::{Known, Names};
 use crate::world::peer::{Act, PeerId};
 use crate::world::pipe::Capacity;
@@ -91,6 +92,7 @@ pub(crate) struct World {
     /// What addresses answer; the last word counts.
     pub(crate) hosts: Vec<(Address, Answer)>,
     pub(crate) answer_default: Answer,
+    pub(crate) addresses: AddressTable,
     /// Peers that came by plan, or that were connected to, and that nobody has asked about yet.
     pub(crate) arrivals: Vec<PeerId>,
     pub(crate) counts: Counts,
@@ -112,6 +114,7 @@ impl World {
             family: Family::Tcp,
             hosts: Vec::new(),
             answer_default: Answer::Refuses,
+            addresses: AddressTable::default(),
             arrivals: Vec::new(),
             counts: Counts::default(),
             trace: Trace::new(),

@@ -128,6 +128,7 @@ impl World {
 
     /// Closes a descriptor, and what it was the last one of.
     pub(crate) fn destroy(&mut self, socket: SocketId) {
+        let id = socket;
         let Some(socket) = self.sockets[socket.index()].take() else { return };
         self.descriptors.give_back(socket.descriptor);
         match socket.what {
@@ -136,6 +137,7 @@ impl World {
                 self.close_end(end);
             }
             What::Listener(listener) => {
+                self.addresses.on_closed(id);
                 for link in listener.into_backlog() {
                     self.reset_end(Endpoint { link, side: Side::Server });
                 }

@@ -283,7 +283,7 @@ impl Player<'_> {
         }
         if outcome == Outcome::Done {
             let from = match self.script.family {
-                Family::Tcp | Family::Tcp6 => Some(self.caller.system.local_addr(self.id(conn))?),
+                Family::Tcp | Family::Tcp6 => self.caller.system.local_addr(self.id(conn))?.as_internet(),
                 Family::Unix => None,
             };
             let peer = self.welcome(from)?;

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use aio::system::{Kind, Outcome, Readiness, Rearm, Syscall, System};
-use aio::{ConnId, Instant, Os, Socket, SystemError};
+use aio::{Address, ConnId, Instant, Listen, Os, Socket, SystemError};
 
 use super::fault::{Call, CallFailure, CallFault, DROUGHT, Effect};
 
@@ -301,6 +301,18 @@ impl System for Failing {
             self.listener = Some(conn);
         }
         self.os.adopt(conn, socket)
+    }
+
+    fn listen(&mut self, listen: &Listen) -> Result<Socket, SystemError> {
+        self.os.listen(listen)
+    }
+
+    fn local_addr(&mut self, conn: ConnId) -> Result<Address, SystemError> {
+        self.os.local_addr(conn)
+    }
+
+    fn peer_addr(&mut self, conn: ConnId) -> Result<Address, SystemError> {
+        self.os.peer_addr(conn)
     }
 
     fn perform(&mut self, call: Syscall<'_>) -> Outcome {
