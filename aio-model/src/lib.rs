@@ -71,7 +71,7 @@ pub use noun::{Accept, AcceptMany, Close, Connect, Post, Recv, Send, Shutdown, S
 pub use op::{Operation, Request};
 pub use pool::PoolSize;
 pub use spin::Spin;
-pub use stats::{Layout, Stats};
+pub use stats::{Layout, LeaseHolders, Stats};
 pub use system::{Kind, Outcome, Readiness, Rearm, Syscall, System, Wake};
 pub use time::{Deadline, Instant, Tick};
 pub use turn::{Turn, TurnStage, turn};

@@ -123,9 +123,9 @@ impl<C> Operation<C> for Recv {
 ///
 /// Give it a deadline. To a peer that does not read, one without waits for ever, and keeps its buffer. Leases
 /// may be sent as they are; but of a pool's buffers at most three quarters are in sends, and never all, so
-/// that peers which do not read keep none from others. What a lease beyond holds is copied when it is
-/// submitted, and comes back as a vector. (A lease that was turned into `Bytes` is the program's own: it is
-/// neither counted nor copied.)
+/// that peers which do not read keep none from others. While more are lent, what a lease holds is copied when
+/// it is submitted, and comes back as a vector. (A lease that was turned into `Bytes` is the program's own:
+/// it is neither counted nor copied.)
 #[derive(Debug)]
 #[must_use = "submit it"]
 pub struct Send {

@@ -10,7 +10,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::buffer::{Buffer, Parts};
+use crate::buffer::Buffer;
 use crate::id::PoolId;
 use crate::lease::{Home, Lease, Returned};
 use crate::timers::TimerId;
@@ -33,8 +33,8 @@ pub(crate) struct Pool {
     free: Vec<Returned>,
     /// How many of these are set aside for lanes that have waited.
     granted: u32,
-    /// How many are in queued sends.
-    sending: u32,
+    /// As many may be in queued sends.
+    sending_max: u32,
     /// The buffers in existence.
     made: u32,
     /// Memory for another buffer was refused: when it is asked for again.
@@ -54,7 +54,7 @@ impl Pools {
             home: Arc::clone(home),
             free: Vec::new(),
             granted: 0,
-            sending: 0,
+            sending_max: size.buffers_max - size.buffers_max.div_ceil(4),
             made: 0,
             retry: None,
             refusals: 0,
@@ -88,52 +88,20 @@ impl Pools {
         &mut self.0[pool.index()]
     }
 
-    /// The pool of a lease, if it is one of these.
+    /// Whether what a buffer holds may be sent as it is: no lease is in it, or only one of a pool that has
+    /// lent few.
     #[inline(always)]
-    fn home_of(&mut self, lease: &Lease) -> Option<&mut Pool> {
-        self.0.get_mut(lease.pool().index()).filter(|pool| lease.belongs_to(&pool.home))
-    }
-
-    /// What a buffer holds is about to be sent. Returns whether it may be sent as it is: no lease is in it
-    /// that there would be too many of in sends. If it may, they are counted.
-    #[inline(always)]
-    pub(crate) fn begin_send(&mut self, buffer: &Buffer) -> bool {
+    pub(crate) fn may_send(&self, buffer: &Buffer) -> bool {
         match buffer {
-            Buffer::Lease(lease) => match self.home_of(lease) {
-                Some(pool) => pool.begin_send(),
-                None => true,
-            },
+            Buffer::Lease(lease) => self.get(lease.pool()).is_none_or(Pool::may_send),
             Buffer::Parts(parts) => !parts.has_lease(),
             _ => true,
         }
     }
 
-    /// What a buffer holds was sent, or will not be.
-    #[inline(always)]
-    pub(crate) fn end_send(&mut self, buffer: &Buffer) {
-        match buffer {
-            Buffer::Lease(lease) => {
-                if let Some(pool) = self.home_of(lease) {
-                    pool.sending -= 1;
-                }
-            }
-            Buffer::Parts(parts) => self.end_send_of_parts(parts),
-            _ => {}
-        }
-    }
-
-    #[inline(never)]
-    fn end_send_of_parts(&mut self, parts: &Parts) {
-        parts
-            .as_slice()
-            .iter()
-            .filter(|part| !matches!(part, Buffer::Parts(_)))
-            .for_each(|part| self.end_send(part));
-    }
-
-    /// The buffers of all pools that are in queued sends.
-    pub(crate) fn sending(&self) -> u32 {
-        self.0.iter().map(|pool| pool.sending).fold(0, u32::saturating_add)
+    /// Whether a lease may be sent as it is: another proactor's, or one of a pool that has lent few.
+    pub(crate) fn may_send_lease(&self, lease: &Lease) -> bool {
+        self.get(lease.pool()).is_none_or(|pool| !pool.has_lent(lease) || pool.may_send())
     }
 
     /// The buffers of all pools that are lent.
@@ -237,23 +205,18 @@ impl Pool {
         buffer.belongs_to(&self.home) && buffer.pool() == self.id
     }
 
+    /// Whether one of its leases may be sent as it is: so many may be lent then, that one included. All that
+    /// are in sends were among them, so there are never more. What peers that take nothing are sent leaves
+    /// buffers to receive into.
     #[inline(always)]
-    fn begin_send(&mut self) -> bool {
-        let may = self.sending < self.sending_max();
-        self.sending += u32::from(may);
-        may
+    fn may_send(&self) -> bool {
+        // `outstanding() <= sending_max`, in fewer steps.
+        (self.made + self.granted) as usize <= self.sending_max as usize + self.free.len()
     }
 
-    /// As many buffers may be in queued sends: three quarters, and never all. So peers that take nothing of
-    /// what they are sent keep none from being received into.
-    #[inline(always)]
+    /// As many buffers may be in queued sends: three quarters, and never all.
     pub(crate) fn sending_max(&self) -> u32 {
-        self.size.buffers_max - self.size.buffers_max.div_ceil(4)
-    }
-
-    /// How many buffers are in queued sends.
-    pub(crate) fn in_sends(&self) -> u32 {
-        self.sending
+        self.sending_max
     }
 
     /// Whether it has lent this.
@@ -274,12 +237,6 @@ impl Pool {
     /// How many buffers are set aside.
     pub(crate) fn granted(&self) -> u32 {
         self.granted
-    }
-
-    /// For those who break a model to see whether that is noticed.
-    #[cfg(test)]
-    pub(crate) fn sending_mut(&mut self) -> &mut u32 {
-        &mut self.sending
     }
 
     pub(crate) fn size(&self) -> PoolSize {

@@ -1,10 +1,13 @@
 //! What a model holds, and what it has done: a snapshot that costs a few dozen copies, at any time.
 
+use crate::buffer::Buffer;
 use crate::conn::Conn;
 use crate::deadlines::Deadlines;
 use crate::extra::{Extra, QueuedOp};
+use crate::lane::Direction;
 use crate::metrics::{Counters, Queued};
 use crate::model::{Model, ModelView};
+use crate::pool::Pool;
 use crate::slab::Slab;
 
 /// A snapshot: what there is now, and what has happened since the start.
@@ -21,9 +24,6 @@ pub struct Stats {
     pub completions: u32,
     /// Buffers of the pools that are lent.
     pub leases: u32,
-    /// Those of them that are in queued sends. The others are in completions that were not taken, and in the
-    /// program's hands, or set aside for receives that have waited.
-    pub leases_in_sends: u32,
     /// Lanes that can be received from and wait for a buffer.
     pub lanes_parked: u32,
     /// Accepts that wait for a free connection or credit.
@@ -39,6 +39,19 @@ pub struct Stats {
     pub timers: u32,
     /// What has happened since the start.
     pub counters: Counters,
+}
+
+/// Who has the buffers of the pools that are lent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct LeaseHolders {
+    /// Those in queued sends.
+    pub sends: u32,
+    /// Those that are set aside for receives which have waited, or were interrupted.
+    pub receives: u32,
+    /// The others: in completions that were not taken, in the program's hands, also as `Bytes` or in receives
+    /// that the program gave them to, or on their way home.
+    pub program: u32,
 }
 
 /// What the entries of a model's tables take. A connection that waits for its next message holds one of a
@@ -67,7 +80,25 @@ impl<C> Model<C> {
     };
 }
 
+impl<C> ModelView<'_, C> {
+    /// How many leases of a pool are in queued sends.
+    pub(crate) fn leases_in_sends(&self, pool: &Pool) -> u32 {
+        let sends = self.lanes.iter().flat_map(|(_, conn)| conn.queued_ops(Direction::Send));
+        let parts = sends.filter_map(|(_, transfer)| transfer).flat_map(|transfer| transfer.buffer().parts());
+        let lent = |part: &&Buffer| matches!(part, Buffer::Lease(lease) if pool.has_lent(lease));
+        u32::try_from(parts.filter(lent).count()).unwrap_or(u32::MAX)
+    }
+}
+
 impl<C> Model<C> {
+    /// Who has the buffers of the pools that are lent. Costs a look at each queued send.
+    pub fn lease_holders(&self) -> LeaseHolders {
+        let view = self.view();
+        let sends = view.pools.iter().map(|pool| view.leases_in_sends(pool)).sum();
+        let receives = view.pools.iter().map(Pool::granted).sum();
+        LeaseHolders { sends, receives, program: view.pools.outstanding() - sends - receives }
+    }
+
     /// What there is now, and what has happened so far. Costs a copy, and a look at each pool.
     pub fn stats(&self) -> Stats {
         let ModelView { lanes, deadlines, pools, completions, metrics, .. } = self.view();
@@ -77,7 +108,6 @@ impl<C> Model<C> {
             credits: completions.credits(),
             completions: completions.waiting(),
             leases: pools.outstanding(),
-            leases_in_sends: pools.sending(),
             lanes_parked: pools.iter().map(|pool| lanes.parked(pool.id())).sum(),
             lanes_held: lanes.held(),
             lanes_backing_off: lanes.pausing(),

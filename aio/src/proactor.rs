@@ -7,8 +7,9 @@ use std::{fmt, io};
 
 use aio_model::{
     AddrError, Address, Buffer, Completion, Config, ConnId, ConnInfo, Deadline, Home, IdError, Instant, Kind,
-    Limits, Listen, ListenError, Model, OpId, OpIdError, OpInfo, Operation, PoolId, PoolSize, ResumeError,
-    Returned, SetPoolError, Spin, Stats, SubmitError, Syscall, System, SystemError, Turn, Violation, turn,
+    LeaseHolders, Limits, Listen, ListenError, Model, OpId, OpIdError, OpInfo, Operation, PoolId, PoolSize,
+    ResumeError, Returned, SetPoolError, Spin, Stats, SubmitError, Syscall, System, SystemError, Turn,
+    Violation, turn,
 };
 use aio_sys::Os;
 
@@ -516,6 +517,12 @@ impl<C, S: System> Proactor<C, S> {
     /// When there is no such pool, or the connection is gone. Nothing happens then.
     pub fn set_pool(&mut self, conn: ConnId, pool: PoolId) -> Result<(), SetPoolError> {
         self.model.set_pool(conn, pool)
+    }
+
+    /// Who has the buffers of the pools that are lent: queued sends, receives, or the program. Costs a look
+    /// at each queued send: for a log, or to find out where the buffers of a pool went.
+    pub fn lease_holders(&self) -> LeaseHolders {
+        self.model.lease_holders()
     }
 
     /// Gives a connection a bound of its own for the bytes that are queued to be sent

@@ -72,7 +72,6 @@ impl<C> Model<C> {
                     transfer.advance(left);
                     let (buffer, moved_in_all) = core::mem::replace(transfer, Transfer::NONE).finish(false);
                     let op = front.take_done(Direction::Send, moved, self.rearm);
-                    self.pools.end_send(&buffer);
                     self.put(conn, entry.lane, op, buffer, moved_in_all, Done::Sent);
                     return true;
                 }

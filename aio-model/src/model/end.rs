@@ -20,9 +20,6 @@ impl<C> Model<C> {
         let load = core::mem::replace(&mut taken.load, crate::extra::Carried::Nothing);
         let is_receive = id.direction() == Direction::Receive;
         let (buffer, moved) = load.into_transfer().finish(is_receive);
-        if !is_receive {
-            self.pools.end_send(&buffer);
-        }
         self.finish(id, taken, buffer, moved, result);
     }
 

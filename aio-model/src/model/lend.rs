@@ -64,41 +64,30 @@ impl<C> Model<C> {
         }
     }
 
-    /// A send is about to carry a buffer. Of its leases as many stay as may be in sends; what the others hold
-    /// is copied, and they go home. Returns whether there was memory for that; if not, nothing has changed.
+    /// A send is about to carry a buffer. Its leases stay as long as their pool has lent few enough; what the
+    /// others hold is copied, and they go home. Returns whether there was memory for that; if not, it goes on
+    /// with those that are left, and nothing is lost.
     #[cold]
     pub(super) fn begin_send(&mut self, buffer: &mut Buffer) -> bool {
-        let Some(copies) = self.copies(buffer) else { return false };
-        for (part, copy) in leases_mut(buffer).zip(copies) {
-            if let Some(copy) = copy
-                && let Buffer::Lease(lease) = core::mem::replace(part, Buffer::Vec(copy))
-            {
+        let parts = match buffer {
+            Buffer::Parts(parts) => parts.as_mut_slice(),
+            whole => core::slice::from_mut(whole),
+        };
+        for part in parts {
+            let Buffer::Lease(lease) = &*part else { continue };
+            if self.pools.may_send_lease(lease) {
+                continue;
+            }
+            let mut copy = Vec::new();
+            if copy.try_reserve_exact(lease.len()).is_err() {
+                return false;
+            }
+            copy.extend_from_slice(lease);
+            if let Buffer::Lease(lease) = core::mem::replace(part, Buffer::Vec(copy)) {
                 self.give_back_lease(lease);
             }
         }
         true
-    }
-
-    /// Counts those leases of a buffer that may be in sends, and copies what the others hold; `None` if there
-    /// is no memory for that.
-    fn copies(&mut self, buffer: &Buffer) -> Option<Vec<Option<Vec<u8>>>> {
-        let mut copies = Vec::new();
-        copies.try_reserve_exact(leases(buffer).count()).ok()?;
-        for part in leases(buffer) {
-            if self.pools.begin_send(part) {
-                copies.push(None);
-                continue;
-            }
-            let mut copy = Vec::new();
-            if copy.try_reserve_exact(part.len()).is_err() {
-                let counted = leases(buffer).zip(copies).filter(|(_, copy)| copy.is_none());
-                counted.for_each(|(part, _)| self.pools.end_send(part));
-                return None;
-            }
-            copy.extend_from_slice(part.as_slice());
-            copies.push(Some(copy));
-        }
-        Some(copies)
     }
 
     /// A buffer has come home: lends it to the lane that has waited longest, or keeps it.
@@ -167,18 +156,4 @@ impl<C> Model<C> {
             self.grant_next(id);
         }
     }
-}
-
-/// The leases among the parts of a buffer, or the buffer itself, if it is one.
-fn leases(buffer: &Buffer) -> impl Iterator<Item = &Buffer> {
-    buffer.parts().iter().filter(|part| matches!(part, Buffer::Lease(_)))
-}
-
-/// The same, to be changed.
-fn leases_mut(buffer: &mut Buffer) -> impl Iterator<Item = &mut Buffer> {
-    let parts = match buffer {
-        Buffer::Parts(parts) => parts.as_mut_slice(),
-        whole => core::slice::from_mut(whole),
-    };
-    parts.iter_mut().filter(|part| matches!(part, Buffer::Lease(_)))
 }

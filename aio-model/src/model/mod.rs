@@ -230,6 +230,11 @@ impl<C> Model<C> {
         self.pools.outstanding()
     }
 
+    /// The buffers of a pool that are lent, as [`outstanding`](Model::outstanding) counts them.
+    pub fn lent(&self, pool: PoolId) -> u32 {
+        self.pools.get(pool).map_or(0, |pool| pool.outstanding())
+    }
+
     /// Whether a readable connection waits for a buffer.
     pub fn has_parked(&self) -> bool {
         self.pools.iter().any(|pool| self.lanes.parked(pool.id()) > 0)

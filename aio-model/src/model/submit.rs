@@ -52,11 +52,7 @@ impl<C> Model<C> {
         {
             let pool = lane.conn.pool;
             let kind = if direction == Direction::Receive { LaneOp::RecvPooled(pool) } else { kind };
-            let admitted = match direction {
-                Direction::Send => self.pools.begin_send(request.transfer.buffer()),
-                Direction::Receive => self.pools.lends(pool),
-            };
-            if admitted {
+            if direction == Direction::Send || self.pools.lends(pool) {
                 let (id, serial) = (lane.id, self.serial.take_next());
                 self.metrics.on_submitted(kind);
                 self.completions.take_credit();
@@ -77,8 +73,8 @@ impl<C> Model<C> {
     fn may_be_usual(&mut self, conn: ConnId, direction: Direction, request: &Request<C>) -> bool {
         let (start, end) = request.transfer.range();
         let buffer = request.transfer.buffer();
-        let makes_sense =
-            direction == Direction::Receive || start < end && end <= buffer.len() && !buffer.is_too_large();
+        let makes_sense = direction == Direction::Receive
+            || start < end && end <= buffer.len() && !buffer.is_too_large() && self.pools.may_send(buffer);
         makes_sense
             && conn.realm() == self.realm
             && !self.shut_down

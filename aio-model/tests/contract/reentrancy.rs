@@ -215,7 +215,7 @@ fn b1_a_buffer_comes_back_from_every_end_and_in_the_end_none_is_lent() {
 
 #[test]
 fn b4_a_lease_is_sent_as_it_is_turned_into_bytes_or_dropped_on_any_thread() {
-    let mut bench = Bench::with(limits(), 3);
+    let mut bench = Bench::with(limits(), 8);
     let conn = bench.stream();
     let mut leases = [(); 3].map(|()| {
         bench.submit(conn, Recv::pooled(), "recv");

@@ -18,8 +18,10 @@ fn received(bench: &mut Bench, conn: ConnId) -> Buffer {
 }
 
 fn in_sends(bench: &Bench) -> (u32, u32) {
-    let stats = bench.model.stats();
-    (stats.leases_in_sends, stats.leases)
+    let holders = bench.model.lease_holders();
+    let lent = bench.model.stats().leases;
+    assert_eq!(holders.sends + holders.receives + holders.program, lent);
+    (holders.sends, lent)
 }
 
 #[test]
@@ -63,28 +65,40 @@ fn b3_the_only_buffer_of_a_pool_is_in_no_send() {
 }
 
 #[test]
-fn b3_each_lease_among_parts_counts() {
+fn b3_leases_among_parts_are_copied_until_few_enough_are_lent() {
     let mut bench = Bench::with(limits(), 4);
     let conns = [(); 4].map(|()| bench.stream());
     let mut parts = conns.map(|conn| received(&mut bench, conn)).into_iter();
     let first: Parts = [parts.next().unwrap(), "-".into(), parts.next().unwrap()].into_iter().collect();
     bench.submit(conns[0], Send::new(first), "two");
-    assert_eq!(in_sends(&bench), (2, 4));
+    assert_eq!(in_sends(&bench), (1, 3), "one was too many");
     let second: Parts = [parts.next().unwrap(), parts.next().unwrap()].into_iter().collect();
     bench.submit(conns[1], Send::new(second).skip(1), "two more");
-    assert_eq!(in_sends(&bench), (3, 3), "the fourth is at home");
+    assert_eq!(in_sends(&bench), (3, 3));
     bench.round(NO_TIME, &[Transferred(7), Transferred(5)]);
     let kinds = |buffer: &Buffer| match buffer {
         Buffer::Parts(parts) => parts.as_slice().iter().map(|part| format!("{part:?}")).collect::<Vec<_>>(),
         other => panic!("{other:?} has no parts"),
     };
     let done = bench.completions();
-    assert_eq!(kinds(&done[0].buffer), ["Lease(3 bytes)", "Static(1 bytes)", "Lease(3 bytes)"]);
-    assert_eq!(
-        (done[1].bytes, kinds(&done[1].buffer)),
-        (5, vec!["Lease(3 bytes)".into(), "Vec(3 bytes)".into()])
-    );
+    assert_eq!(kinds(&done[0].buffer), ["Vec(3 bytes)", "Static(1 bytes)", "Lease(3 bytes)"]);
+    assert_eq!((done[1].bytes, kinds(&done[1].buffer)), (5, vec!["Lease(3 bytes)".into(); 2]));
     assert_eq!(in_sends(&bench), (0, 3), "they are the user's again");
+}
+
+/// The program's own are lent, too: where it keeps all, it sends copies.
+#[test]
+fn b3_where_the_program_keeps_its_leases_others_are_copied() {
+    let mut bench = Bench::with(limits(), 4);
+    let conns = [(); 4].map(|()| bench.stream());
+    let mut kept = conns.map(|conn| received(&mut bench, conn)).into_iter().collect::<Vec<_>>();
+    bench.submit(conns[0], Send::new(kept.pop().unwrap()), "copied");
+    assert_eq!(in_sends(&bench), (0, 3));
+    bench.submit(conns[1], Send::new(kept.pop().unwrap()), "as it is");
+    assert_eq!(in_sends(&bench), (1, 3));
+    drop(kept);
+    bench.fetch();
+    assert_eq!(in_sends(&bench), (1, 1));
 }
 
 /// Another proactor's buffers are not this one's to count.

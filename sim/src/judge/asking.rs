@@ -223,6 +223,7 @@ impl Episode {
             Buffer::Lease(lease) => Some(lease.pool()),
             _ => None,
         };
+        let lent = lease.map_or(0, |pool| self.model.lent(pool));
         let (answer, deadline, at) =
             self.timed(deadline, |model, clock| model.submit(conn, request, Context::new(context), clock));
         self.note(|| format!("submits {task:?} on {conn} as {context}, deadline {deadline:?}: {answer:?}"));
@@ -232,7 +233,7 @@ impl Episode {
                 self.workload.sleeps.push((id, context));
             }
         }
-        let submission = Submission { conn, task, context, bytes, lease, deadline, at };
+        let submission = Submission { conn, task, context, bytes, lease, lent, deadline, at };
         if let Err(error) = &answer {
             self.probes.refused(task, error.kind);
         }

@@ -257,6 +257,7 @@ impl Run {
             context,
             bytes: bytes.clone(),
             lease: None,
+            lent: 0,
             deadline,
             at: now,
         };

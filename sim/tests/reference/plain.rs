@@ -147,7 +147,6 @@ pub(crate) fn gauges(aio: &Proactor<u32, Os>) -> Gauges {
         ops: stats.credits as usize,
         completions: stats.completions as usize,
         leases: stats.leases as usize,
-        leases_in_sends: stats.leases_in_sends as usize,
         lanes_parked: stats.lanes_parked as usize,
         lanes_held: stats.lanes_held as usize,
         lanes_backing_off: stats.lanes_backing_off as usize,

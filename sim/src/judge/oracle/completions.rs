@@ -41,6 +41,8 @@ pub struct Submission {
     pub bytes: Vec<u8>,
     /// The pool of the buffer, if it is a lease.
     pub lease: Option<PoolId>,
+    /// How many buffers that pool had lent, this one included.
+    pub lent: u32,
     /// When its deadline is, if it has one.
     pub deadline: Option<Instant>,
     /// What time it was for the model: the latest that it was told, or that it read for this.
@@ -132,14 +134,7 @@ impl Oracle {
         busy.then_some(SubmitErrorKind::Busy(Limit::Ops))
     }
 
-    /// How many leases of a pool are in queued sends.
-    pub(super) fn leases_in_sends(&self, pool: PoolId) -> u32 {
-        let sends =
-            self.ops.values().filter(|op| op.verdict.is_none() && matches!(op.task, Task::Send { .. }));
-        u32::try_from(sends.filter(|op| op.lease == Some(pool)).count()).unwrap_or(u32::MAX)
-    }
-
-    /// How many there may be: three quarters, and never all.
+    /// How many leases of a pool there may be in queued sends: three quarters, and never all.
     fn sending_max(&self, pool: PoolId) -> u32 {
         let at = (0..).map(PoolId::new).zip(&self.pools).find(|(id, _)| *id == pool);
         at.map_or(u32::MAX, |(_, (buffers_max, _))| buffers_max - buffers_max.div_ceil(4))
@@ -155,7 +150,7 @@ impl Oracle {
     }
 
     fn accepted(&mut self, submission: Submission, id: OpId) {
-        let Submission { conn, mut task, context, bytes, lease, deadline, at } = submission;
+        let Submission { conn, mut task, context, bytes, lease, lent, deadline, at } = submission;
         if let (Task::RecvOwnPool, Some(state)) = (task, self.conns.get(&conn)) {
             task = Task::RecvPooled { pool: state.pool };
         }
@@ -166,9 +161,9 @@ impl Oracle {
         self.counted.submitted += 1;
         self.counted.opened += u64::from(task == Task::Connect);
         let submitted_at = self.now;
-        // What is too many in sends is copied, and goes home (B3).
+        // If its pool has lent many, what it holds is copied, and it goes home (B3).
         let sends = matches!(task, Task::Send { .. });
-        let lease = lease.filter(|pool| !sends || self.leases_in_sends(*pool) < self.sending_max(*pool));
+        let lease = lease.filter(|pool| !sends || lent <= self.sending_max(*pool));
         self.ops.insert(
             context,
             Op {

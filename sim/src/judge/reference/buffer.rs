@@ -150,15 +150,6 @@ impl Buffer {
         }
     }
 
-    /// The pools of its leases that were not made shared bytes.
-    pub(super) fn leases_as_they_are(&self) -> Vec<PoolId> {
-        match self {
-            Buffer::Lease { pool, .. } => vec![*pool],
-            Buffer::Parts(parts) => parts.iter().flat_map(Buffer::leases_as_they_are).collect(),
-            _ => vec![],
-        }
-    }
-
     /// The pools that it is lent by.
     pub fn leases(&self) -> Vec<PoolId> {
         match self {

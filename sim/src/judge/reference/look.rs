@@ -55,8 +55,6 @@ pub struct Gauges {
     pub completions: usize,
     /// Buffers that are lent, but for those that were dropped.
     pub leases: usize,
-    /// Those of them in queued sends.
-    pub leases_in_sends: usize,
     pub lanes_parked: usize,
     pub lanes_held: usize,
     pub lanes_backing_off: usize,
@@ -167,12 +165,6 @@ impl Reference {
             ops: self.credits,
             completions: self.ended.len(),
             leases: leases - self.homeward.len(),
-            leases_in_sends: self
-                .lanes()
-                .flat_map(|(_, lane)| &lane.ops)
-                .filter(|op| matches!(op.work, Work::Send { .. }))
-                .map(|op| op.buffer.leases_as_they_are().len())
-                .sum(),
             lanes_parked: self.pools.values().map(|pool| pool.parked.len()).sum(),
             lanes_held: self.held.len(),
             lanes_backing_off: self.lanes().filter(|(_, lane)| lane.pause.is_some()).count(),

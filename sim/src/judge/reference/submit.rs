@@ -91,25 +91,18 @@ impl Reference {
         Ok(id)
     }
 
-    /// B3: three quarters of a pool's buffers may be in queued sends, and never all. What the others hold is
-    /// copied, and they go home at once.
+    /// B3: three quarters of a pool's buffers may be in queued sends, and never all. Where more are lent,
+    /// what a lease holds is copied, and it goes home at once.
     fn copy_surplus_leases(&mut self, mut buffer: Buffer) -> Buffer {
-        let sends = self.conns.values().flat_map(|conn| &conn.lane(Direction::Send).ops);
-        let mut sending: Vec<PoolId> = sends.flat_map(|op| op.buffer.leases_as_they_are()).collect();
-        let mut home = vec![];
         for part in buffer.parts_mut() {
             let Buffer::Lease { pool, bytes, .. } = part else { continue };
-            let buffers_max = self.pools[pool].size.buffers_max;
-            let share = buffers_max - buffers_max.div_ceil(4);
-            if sending.iter().filter(|other| *other == pool).count() < share as usize || !self.keeps(Rule::B3)
-            {
-                sending.push(*pool);
-                continue;
+            let (pool, home) = (*pool, &self.pools[pool]);
+            let share = home.size.buffers_max - home.size.buffers_max.div_ceil(4);
+            if home.lent > share && self.keeps(Rule::B3) {
+                *part = Buffer::Own(std::mem::take(bytes));
+                self.return_buffer(pool);
             }
-            home.push(*pool);
-            *part = Buffer::Own(std::mem::take(bytes));
         }
-        home.into_iter().for_each(|pool| self.return_buffer(pool));
         buffer
     }
 

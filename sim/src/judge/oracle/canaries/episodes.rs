@@ -50,6 +50,7 @@ fn pretend(episode: &mut Episode, conn: ConnId, task: Task, bytes: &[u8]) {
         context,
         bytes: bytes.to_vec(),
         lease: None,
+        lent: 0,
         deadline: None,
         at: Instant::ZERO,
     };
@@ -71,6 +72,7 @@ fn receive(episode: &mut Episode, conn: ConnId, peer: PeerId) {
         context: 9,
         bytes: Vec::new(),
         lease: None,
+        lent: 0,
         deadline: None,
         at: Instant::ZERO,
     };
@@ -135,6 +137,7 @@ fn a_lane_that_is_never_served() {
         context: 9,
         bytes: Vec::new(),
         lease: None,
+        lent: 0,
         deadline: None,
         at: Instant::ZERO,
     };
@@ -196,6 +199,7 @@ fn a_lane_whose_buffers_go_to_others() {
         context: 99,
         bytes: Vec::new(),
         lease: None,
+        lent: 0,
         deadline: None,
         at: Instant::ZERO,
     };
@@ -232,6 +236,7 @@ fn a_send_that_a_drop_would_cut_off_unseen() {
         context: 9,
         bytes: vec![b'x'; 2],
         lease: None,
+        lent: 0,
         deadline: None,
         at: Instant::ZERO,
     };

@@ -10,8 +10,16 @@ fn waiting() -> (Episode, ConnId) {
     let (deadline, bytes) = (Some(ms(60_000)), vec![0; 8]);
     let recv = Recv::into(bytes.clone()).deadline(ms(60_000));
     let id = episode.model.submit(conn, recv, Context::new(9), || Instant::ZERO).expect("there is room");
-    let submission =
-        Submission { conn, task: Task::Recv, context: 9, bytes, lease: None, deadline, at: Instant::ZERO };
+    let submission = Submission {
+        conn,
+        task: Task::Recv,
+        context: 9,
+        bytes,
+        lease: None,
+        lent: 0,
+        deadline,
+        at: Instant::ZERO,
+    };
     episode.oracle.on_submitted(submission, Ok(id));
     episode.oracle.on_seen(&episode.model);
     (episode, conn)
