@@ -64,9 +64,9 @@ impl<C> Model<C> {
         }
     }
 
-    /// A send is about to carry a buffer. Its leases stay as long as their pool has lent few enough; what the
-    /// others hold is copied, and they go home. Returns whether there was memory for that; if not, it goes on
-    /// with those that are left, and nothing is lost.
+    /// A send is about to carry a buffer. Its leases stay in it if their pool has lent few enough; what the
+    /// others hold is copied, and they go home. Returns whether there was memory for that. If not, the buffer
+    /// has all its bytes, some of them perhaps as copies.
     #[cold]
     pub(super) fn begin_send(&mut self, buffer: &mut Buffer) -> bool {
         let parts = match buffer {
