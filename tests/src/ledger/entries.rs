@@ -58,8 +58,16 @@ booked! {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Held {
     None,
-    Lease { address: usize, capacity: usize },
-    Memory { address: usize, len: usize },
+    /// With so many bytes in it.
+    Lease {
+        address: usize,
+        capacity: usize,
+        len: usize,
+    },
+    Memory {
+        address: usize,
+        len: usize,
+    },
     Parts(usize),
 }
 
@@ -68,7 +76,8 @@ impl Held {
         match buffer {
             Buffer::None => Held::None,
             Buffer::Lease(lease) => {
-                Held::Lease { address: lease.as_ptr().addr(), capacity: lease.capacity() }
+                let (address, capacity) = (lease.as_ptr().addr(), lease.capacity());
+                Held::Lease { address, capacity, len: lease.len() }
             }
             Buffer::Parts(_) => Held::Parts(buffer.len()),
             whole => Held::Memory { address: whole.as_slice().as_ptr().addr(), len: whole.len() },
@@ -183,6 +192,12 @@ fn matches<C: PartialEq>(entry: &LedgerEntry<C>, done: &Completion<C>) -> Result
             lease.len() as u64 == done.bytes && done.bytes > 0
         }
         (EntryKind::Receive, Held::None, Buffer::None) => done.bytes == 0,
+        // What is received into it changes how many they are.
+        (EntryKind::Receive, Held::Lease { address, capacity, .. }, Buffer::Lease(lease)) => {
+            (lease.as_ptr().addr(), lease.capacity()) == (*address, *capacity)
+        }
+        // Its pool had lent too many for it to be sent as it was (B3).
+        (EntryKind::Send, Held::Lease { len, .. }, Buffer::Vec(copy)) => copy.len() == *len,
         _ => buffer == *held,
     };
     if same { Ok(()) } else { Err(format!("its buffer is {buffer:?}, and was {held:?}")) }
