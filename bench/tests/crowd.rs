@@ -75,5 +75,6 @@ fn an_idle_connection_takes_the_same_among_a_million_as_among_a_thousand() {
 #[test]
 fn a_buffer_for_each_would_be_seen() {
     let (_, bytes) = crowd(FULL[0], || Recv::into(vec![0; 4096]));
-    assert!((4096.0..4096.0 + 2.0 * BYTES_MAX).contains(&bytes), "{bytes}");
+    // And what lies apart of a connection that receives into a buffer of the user's.
+    assert!((4096.0..4096.0 + 3.0 * BYTES_MAX).contains(&bytes), "{bytes}");
 }
