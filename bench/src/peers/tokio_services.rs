@@ -12,7 +12,8 @@ type Message = Arc<[u8]>;
 
 /// Sends what comes on the first connection to all the others.
 pub(super) async fn broadcast(listener: TcpListener, size: usize) -> io::Result<()> {
-    let (sender, _) = channel::<Message>(16);
+    // A subscriber that falls further behind loses pieces, and its connection with them.
+    let (sender, _) = channel::<Message>(4096);
     let (publisher, _) = listener.accept().await?;
     tokio::spawn(publish(publisher, sender.clone(), size));
     loop {
