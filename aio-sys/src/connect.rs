@@ -5,11 +5,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use aio_model::{Address, Kind, SystemError, SystemErrorKind, Target};
 use rustix::io::Errno;
-use socket2::{Domain, Type};
+use socket2::Domain;
 
 use crate::errno;
 use crate::platform;
 use crate::prepared;
+use crate::socket;
 
 /// How far a connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +39,7 @@ impl From<Errno> for Refusal {
 pub(crate) fn begin(target: &Target) -> Result<(OwnedFd, Progress), Refusal> {
     let Some(socket) = prepared::take(target)? else {
         let fd = match target.address() {
-            Address::Internet(address) if address.is_ipv4() => stream_socket(Domain::IPV4)?,
-            Address::Internet(_) => stream_socket(Domain::IPV6)?,
+            Address::Internet(address) => stream_socket(Domain::for_address(*address))?,
             Address::Unix(path) => {
                 // Before there is a descriptor.
                 platform::unix_address(path)?;
@@ -89,10 +89,9 @@ fn connect(fd: BorrowedFd<'_>, target: &Target, nodelay: bool) -> Result<Progres
 
 /// A socket that is non-blocking, close-on-exec, and silent on a broken pipe.
 fn stream_socket(domain: Domain) -> Result<OwnedFd, Refusal> {
-    let socket = socket2::Socket::new(domain, Type::STREAM, None);
-    let socket = socket.map_err(|error| Refusal::Failed(errno::from_io(&error)))?;
+    let socket = socket::stream(domain).map_err(Refusal::Failed)?;
     rustix::io::ioctl_fionbio(&socket, true)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 fn progress(connected: rustix::io::Result<()>, fd: BorrowedFd<'_>) -> Result<Progress, Refusal> {

@@ -10,11 +10,11 @@ use std::path::Path;
 use aio_model::{Address, Listen, SystemError, SystemErrorKind};
 use rustix::io::Errno;
 use rustix::net::{SocketAddrAny, SocketAddrUnix, sockopt};
-use socket2::{Domain, Type};
+use socket2::Domain;
 
 use crate::errno;
 use crate::platform;
-use crate::socket::Socket;
+use crate::socket::{self, Socket};
 
 /// Makes a listener. Of one that fails nothing is left.
 pub(crate) fn listen(listen: &Listen) -> Result<Socket, SystemError> {
@@ -28,7 +28,7 @@ pub(crate) fn listen(listen: &Listen) -> Result<Socket, SystemError> {
 }
 
 fn internet(listen: &Listen, address: &SocketAddr) -> Result<OwnedFd, SystemError> {
-    let fd = stream_socket(if address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 })?;
+    let fd = socket::stream(Domain::for_address(*address))?;
     internet_options(listen, &fd)
         .and_then(|()| rustix::net::bind(&fd, address))
         .and_then(|()| rustix::net::listen(&fd, backlog(listen)))
@@ -58,7 +58,7 @@ fn internet_options(listen: &Listen, fd: &OwnedFd) -> rustix::io::Result<()> {
 
 fn unix(listen: &Listen, path: &[u8]) -> Result<OwnedFd, SystemError> {
     let address = platform::unix_address(path).map_err(errno::from_errno)?;
-    let fd = stream_socket(Domain::UNIX)?;
+    let fd = socket::stream(Domain::UNIX)?;
     let mut bound = rustix::net::bind(&fd, &address);
     let is_file = platform::is_file(path);
     if bound == Err(Errno::ADDRINUSE)
@@ -88,15 +88,9 @@ fn is_stale(path: &[u8], address: &SocketAddrUnix) -> Result<bool, SystemError> 
         return Ok(false);
     }
     // Non-blocking: a listener whose queue is full answers at once, too.
-    let probe = stream_socket(Domain::UNIX)?;
+    let probe = socket::stream(Domain::UNIX)?;
     rustix::io::ioctl_fionbio(&probe, true).map_err(errno::from_errno)?;
     Ok(rustix::net::connect(&probe, address) == Err(Errno::CONNREFUSED))
-}
-
-/// A socket that is close-on-exec. Adopting makes it non-blocking.
-fn stream_socket(domain: Domain) -> Result<OwnedFd, SystemError> {
-    let socket = socket2::Socket::new(domain, Type::STREAM, None);
-    socket.map(OwnedFd::from).map_err(|error| errno::from_io(&error))
 }
 
 fn backlog(listen: &Listen) -> i32 {

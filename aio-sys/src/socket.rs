@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use aio_model::{Kind, SystemError, SystemErrorKind};
 use rustix::net::SocketType;
+use socket2::{Domain, Type};
 
 use crate::errno;
 use crate::platform;
@@ -184,3 +185,9 @@ macro_rules! from {
 }
 
 from!(TcpStream, TcpListener, UnixStream, UnixListener, socket2::Socket);
+
+/// A new stream socket, close-on-exec and silent on a broken pipe. It blocks.
+pub(crate) fn stream(domain: Domain) -> Result<OwnedFd, SystemError> {
+    let socket = socket2::Socket::new(domain, Type::STREAM, None);
+    socket.map(OwnedFd::from).map_err(|error| errno::from_io(&error))
+}
