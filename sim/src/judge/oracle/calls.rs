@@ -128,9 +128,7 @@ impl Oracle {
     /// before a pause is over: a millisecond, and twice as long each time in a row, up to about a second
     /// (K5).
     pub fn on_asked(&mut self, pool: PoolId, granted: bool) {
-        let index =
-            (0..self.pools.len()).find(|index| u16::try_from(*index).ok().map(PoolId::new) == Some(pool));
-        let Some(index) = index else { return };
+        let Some(index) = self.pool_index(pool) else { return };
         let now = self.now.as_nanos();
         let (until, times) = self.refusals[index];
         let too_soon = until.is_some_and(|(until, _)| now / 1_000_000 < until);

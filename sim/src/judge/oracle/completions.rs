@@ -136,8 +136,13 @@ impl Oracle {
 
     /// How many leases of a pool there may be in queued sends: three quarters, and never all.
     fn sending_max(&self, pool: PoolId) -> u32 {
-        let at = (0..).map(PoolId::new).zip(&self.pools).find(|(id, _)| *id == pool);
-        at.map_or(u32::MAX, |(_, (buffers_max, _))| buffers_max - buffers_max.div_ceil(4))
+        let buffers_max = self.pool_index(pool).map(|index| self.pools[index].0);
+        buffers_max.map_or(u32::MAX, |buffers_max| buffers_max - buffers_max.div_ceil(4))
+    }
+
+    /// Which of the pools it is, if it is one.
+    pub(super) fn pool_index(&self, pool: PoolId) -> Option<usize> {
+        (0..).map(PoolId::new).zip(0..self.pools.len()).find(|(id, _)| *id == pool).map(|(_, index)| index)
     }
 
     /// The bytes of the queued sends of a connection that are yet to be sent.
