@@ -175,7 +175,9 @@ impl<C> ModelView<'_, C> {
         self.check_ended(conn, direction, found)?;
         self.check_state(conn, direction)?;
         match lane.wait() {
-            Wait::Nothing | Wait::Outcome => found.placed += u32::from(lane.has(Bits::QUEUED)),
+            Wait::Nothing | Wait::Outcome | Wait::Lease => {
+                found.placed += u32::from(lane.has(Bits::QUEUED));
+            }
             Wait::Buffer | Wait::Place => found.placed += 1,
             Wait::Pause(want) => {
                 found.pausing += 1;
@@ -186,7 +188,23 @@ impl<C> ModelView<'_, C> {
         let twice = lane.has(Bits::QUEUED) && lane.wait() != Wait::Nothing;
         ensure(!twice, "K6", "lane-place", || format!("runs, and waits for {:?}", lane.wait()))?;
         self.check_grant(lane)?;
-        self.check_accept(lane, conn.phase())
+        self.check_accept(lane, conn.phase())?;
+        self.check_leases_out(conn, direction)
+    }
+
+    /// Who goes on receiving has no more leases out than it may, and waits for one only if it has as many; and
+    /// nobody else has any.
+    fn check_leases_out(&self, conn: &Conn<C>, direction: Direction) -> Checked {
+        let (lane, out) = (conn.lane(direction), conn.leases_out);
+        let most = match (direction, lane.next_kind()) {
+            (Direction::Send, _) => None,
+            (_, Some(LaneOp::RecvMany(_, leases_max))) => Some(leases_max.get()),
+            (_, _) => Some(0),
+        };
+        let bounded = most.is_none_or(|most| out <= most);
+        ensure(bounded, "B3", "leases-out", || format!("{out} leases are out, of {most:?}"))?;
+        let in_vain = lane.wait() == Wait::Lease && most.is_none_or(|most| out < most || most == 0);
+        ensure(!in_vain, "B3", "lease-awaited", || format!("waits for a lease with {out} out of {most:?}"))
     }
 
     fn check_lane_ops(&self, id: LaneId, conn: &Conn<C>, direction: Direction, found: &mut Found) -> Checked {
@@ -202,9 +220,10 @@ impl<C> ModelView<'_, C> {
             ensure(last < Some(*serial), "C3", "op-order", || format!("{serial:?} stands behind {last:?}"))?;
             last = Some(*serial);
             let fits = match kind {
-                LaneOp::Recv { .. } | LaneOp::RecvPooled(_) | LaneOp::Accept { .. } => {
-                    direction == Direction::Receive
-                }
+                LaneOp::Recv { .. }
+                | LaneOp::RecvPooled(_)
+                | LaneOp::RecvMany(..)
+                | LaneOp::Accept { .. } => direction == Direction::Receive,
                 LaneOp::Send | LaneOp::Connect | LaneOp::Shutdown => direction == Direction::Send,
                 LaneOp::Ended(_) => false,
             };
@@ -297,7 +316,7 @@ impl<C> ModelView<'_, C> {
 
     /// A pooled receive holds a buffer only while it is about to fill it.
     fn check_grant(&self, lane: &Lane<C>) -> Checked {
-        let may_hold = matches!(lane.next_kind(), Some(LaneOp::RecvPooled(_))) && lane.has(Bits::QUEUED);
+        let may_hold = lane.next_kind().and_then(LaneOp::pool).is_some() && lane.has(Bits::QUEUED);
         ensure(may_hold || !lane.has(Bits::GRANTED), "B2", "lease-in-use", || {
             String::from("a buffer is set aside for it that it can not fill")
         })
@@ -384,7 +403,7 @@ impl<C> ModelView<'_, C> {
             self.check_leases_in_sends(pool)?;
             let holds = |conn: &Conn<C>| {
                 let lane = conn.lane(Direction::Receive);
-                lane.has(Bits::GRANTED) && lane.next_kind() == Some(LaneOp::RecvPooled(pool.id()))
+                lane.has(Bits::GRANTED) && lane.next_kind().and_then(LaneOp::pool) == Some(pool.id())
             };
             let holders = self.lanes.iter().filter(|(_, conn)| holds(conn)).count();
             let granted = pool.granted();

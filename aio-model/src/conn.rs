@@ -48,6 +48,8 @@ pub(crate) struct Conn<C> {
     pub(crate) pool: PoolId,
     pub(crate) kind: Kind,
     phase: Phase,
+    /// The leases that the `Recv::many` at the head of its receive lane has out.
+    pub(crate) leases_out: u8,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +127,7 @@ impl<C> Conn<C> {
             pool,
             kind,
             phase,
+            leases_out: 0,
         }
     }
 
@@ -218,7 +221,7 @@ impl<C> Conn<C> {
     pub(crate) fn receive_mut(&mut self) -> Option<&mut Transfer> {
         match &mut self.extra_mut()?.receive {
             Carried::Transfer(transfer) => Some(transfer),
-            Carried::Nothing | Carried::Clone(_) => None,
+            Carried::Nothing => None,
         }
     }
 
@@ -234,6 +237,21 @@ impl<C> Conn<C> {
             (Phase::Gone, _) => false,
             (_, _) => lane.is_runnable(),
         }
+    }
+
+    /// Whether the operation at the head of its receive lane has as many leases out as it may.
+    pub(crate) fn has_all_leases_out(&self) -> bool {
+        match self.lane(Direction::Receive).next_kind() {
+            Some(LaneOp::RecvMany(_, leases_max)) => self.leases_out >= leases_max.get(),
+            _ => false,
+        }
+    }
+
+    /// Whether the last operation of its receive lane is a `Recv::many`, which receives all there is.
+    pub(crate) fn receives_many(&self) -> bool {
+        let behind = self.extra().and_then(|extra| extra.behind[Direction::Receive as usize].back());
+        let last = behind.map(|queued| queued.op.kind).or(self.lane(Direction::Receive).next_kind());
+        matches!(last, Some(LaneOp::RecvMany(..)))
     }
 
     /// Whether a send is under way: a part of its bytes was moved.
@@ -261,7 +279,7 @@ impl<C> Conn<C> {
 
     /// Takes what the operation at the head of a lane carries.
     #[inline]
-    pub(crate) fn take_load(&mut self, direction: Direction) -> Carried<C> {
+    pub(crate) fn take_load(&mut self, direction: Direction) -> Carried {
         match direction {
             Direction::Send if self.send.is_none() => Carried::Nothing,
             Direction::Send => Carried::Transfer(core::mem::replace(&mut self.send, Transfer::NONE)),
@@ -272,7 +290,7 @@ impl<C> Conn<C> {
     }
 
     /// Gives the operation at the head of a lane what it carries.
-    pub(crate) fn put_load(&mut self, direction: Direction, load: Carried<C>) {
+    pub(crate) fn put_load(&mut self, direction: Direction, load: Carried) {
         match (direction, load) {
             (_, Carried::Nothing) => {}
             (Direction::Send, load) => self.send = load.into_transfer(),

@@ -200,6 +200,12 @@ pub enum SubmitErrorKind {
     /// There is no pool of that number.
     #[error("there is no such pool")]
     NoPool,
+    /// A `Recv::many` may have no leases out, or more than its pool has buffers.
+    #[error("`leases_max` is 0, or more than the pool has buffers")]
+    LeasesMax,
+    /// A `Recv::many` is queued on the connection, and receives all there is. Cancel it first.
+    #[error("a `Recv::many` receives all there is; cancel it first")]
+    ReceivesMany,
     /// The proactor is shutting down.
     #[error("the proactor is shutting down")]
     ShutDown,

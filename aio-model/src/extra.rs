@@ -9,25 +9,23 @@ use crate::buffer::Buffer;
 use crate::completion::{CloseReason, Done, OpError};
 use crate::connect::Target;
 use crate::id::Serial;
-use crate::op::{CloneContext, LaneOp, Manner, Op};
+use crate::op::{LaneOp, Manner, Op};
 use crate::timers::TimerId;
 use crate::transfer::Transfer;
 
 /// What an operation carries.
 #[derive(Debug)]
-pub(crate) enum Carried<C> {
+pub(crate) enum Carried {
     Nothing,
     /// A buffer.
     Transfer(Transfer),
-    /// A way to copy the context of an accept, which goes on.
-    Clone(CloneContext<C>),
 }
 
-impl<C> Carried<C> {
+impl Carried {
     pub(crate) fn transfer(&self) -> Option<&Transfer> {
         match self {
             Carried::Transfer(transfer) => Some(transfer),
-            Carried::Nothing | Carried::Clone(_) => None,
+            Carried::Nothing => None,
         }
     }
 
@@ -35,7 +33,7 @@ impl<C> Carried<C> {
     pub(crate) fn into_transfer(self) -> Transfer {
         match self {
             Carried::Transfer(transfer) => transfer,
-            Carried::Nothing | Carried::Clone(_) => Transfer::NONE,
+            Carried::Nothing => Transfer::NONE,
         }
     }
 }
@@ -44,7 +42,7 @@ impl<C> Carried<C> {
 #[derive(Debug)]
 pub(crate) struct QueuedOp<C> {
     pub(crate) op: Op<C>,
-    pub(crate) load: Carried<C>,
+    pub(crate) load: Carried,
 }
 
 impl<C> QueuedOp<C> {
@@ -111,7 +109,7 @@ pub(crate) struct Extra<C> {
     pub(crate) ended: [VecDeque<EndedOp<C>>; 2],
     /// What the operation at the head of the receive lane carries. (A send is so usual that its buffer lies
     /// in the connection.)
-    pub(crate) receive: Carried<C>,
+    pub(crate) receive: Carried,
     /// Where a connect goes to.
     pub(crate) target: Option<Box<Target>>,
     pub(crate) closing: Option<Closing<C>>,

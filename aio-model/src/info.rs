@@ -93,6 +93,8 @@ pub enum LanePlace {
     Parked,
     /// Waits for a free connection or credit to accept with.
     Held,
+    /// Its `Recv::many` has as many leases out as it may: it waits for one of them.
+    LeasesOut,
     /// Pauses, because the system ran out of something, or refused.
     BackingOff,
 }
@@ -287,6 +289,7 @@ impl<C> From<&Lane<C>> for LanePlace {
             Wait::Nothing if lane.has(Bits::QUEUED) => LanePlace::Running,
             Wait::Nothing | Wait::Outcome => LanePlace::Idle,
             Wait::Buffer => LanePlace::Parked,
+            Wait::Lease => LanePlace::LeasesOut,
             Wait::Place => LanePlace::Held,
             Wait::Pause(_) => LanePlace::BackingOff,
         }
@@ -436,7 +439,8 @@ impl<C: fmt::Debug> Model<C> {
                 });
                 (behind, ended, extra.receive.transfer(), extra.target.as_deref(), closing)
             });
-            let conn = (conn.kind, conn.phase(), conn.pool, deadlines.tick_of(conn.end_timer), &conn.send);
+            let end = deadlines.tick_of(conn.end_timer);
+            let conn = (conn.kind, conn.phase(), conn.pool, conn.leases_out, end, &conn.send);
             let _ = writeln!(text, "{id}: {lanes:?} {extra:?} {conn:?}");
         }
         for (index, op) in own.iter() {

@@ -164,6 +164,8 @@ pub(crate) enum Wait {
     Pause(Want),
     /// The outcome of a call that is under way.
     Outcome,
+    /// One of the leases that its head has out.
+    Lease,
 }
 
 /// What a lane that backs off waits for, besides the end of its pause.
@@ -318,7 +320,8 @@ impl<C> Lane<C> {
             3 => Wait::Pause(Want::Time),
             4 => Wait::Pause(Want::Descriptor { served: false }),
             5 => Wait::Pause(Want::Descriptor { served: true }),
-            _ => Wait::Outcome,
+            6 => Wait::Outcome,
+            _ => Wait::Lease,
         }
     }
 
@@ -336,6 +339,7 @@ impl<C> Lane<C> {
             Wait::Pause(Want::Descriptor { served: false }) => 4,
             Wait::Pause(Want::Descriptor { served: true }) => 5,
             Wait::Outcome => 6,
+            Wait::Lease => 7,
         };
         self.bits.0 = self.bits.0 & !Bits::WAIT.0 | number << Bits::WAIT_SHIFT;
     }

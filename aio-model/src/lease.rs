@@ -8,7 +8,8 @@ use core::ops::{Deref, DerefMut};
 
 use bytes::Bytes;
 
-use crate::id::PoolId;
+use crate::id::{PoolId, Serial};
+use crate::lane::LaneId;
 
 /// A buffer lent by a pool, holding what was received into it.
 ///
@@ -35,6 +36,15 @@ struct Loan {
     len: usize,
     pool: PoolId,
     home: Arc<dyn Home>,
+    /// The operation that counts it until it is home.
+    counted: Option<CountedBy>,
+}
+
+/// The operation that counts a lease: one that may have a number of them out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CountedBy {
+    pub(crate) lane: LaneId,
+    pub(crate) serial: Serial,
 }
 
 /// Where the leases of a proactor go when they are dropped: a mailbox that the proactor empties into
@@ -66,6 +76,12 @@ impl Returned {
         self.0[0].bytes.len()
     }
 
+    /// Where its bytes lie.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn address(&self) -> usize {
+        self.0[0].bytes.as_ptr().addr()
+    }
+
     /// A new buffer, at home; none if there is no memory for it.
     pub(crate) fn allocate(size: usize, pool: PoolId, home: Arc<dyn Home>) -> Option<Returned> {
         let (mut bytes, mut place, mut headroom) = (Vec::new(), Vec::new(), Vec::<u8>::new());
@@ -75,13 +91,24 @@ impl Returned {
         // Or else the compiler sees that nobody uses it, and does not ask for it.
         drop(core::hint::black_box(headroom));
         bytes.resize(size, 0);
-        place.push(Loan { bytes: bytes.into_boxed_slice(), len: 0, pool, home });
+        place.push(Loan { bytes: bytes.into_boxed_slice(), len: 0, pool, home, counted: None });
         place.into_boxed_slice().try_into().ok().map(Returned)
     }
 
     /// Whether it belongs to this home.
     pub(crate) fn belongs_to(&self, home: &Arc<dyn Home>) -> bool {
         Arc::ptr_eq(&self.0[0].home, home)
+    }
+
+    /// Whether an operation counts it.
+    #[inline(always)]
+    pub(crate) fn is_counted(&self) -> bool {
+        self.0[0].counted.is_some()
+    }
+
+    /// The operation that counts it, which does so no more.
+    pub(crate) fn take_counted(&mut self) -> Option<CountedBy> {
+        self.0[0].counted.take()
     }
 
     /// Lends it, empty.
@@ -139,6 +166,12 @@ impl Lease {
     pub(crate) fn fill(&mut self, len: usize) {
         debug_assert!(len <= self.capacity());
         self.loan_mut().len = len;
+    }
+
+    /// An operation counts it until it is home.
+    #[inline]
+    pub(crate) fn count(&mut self, by: CountedBy) {
+        self.loan_mut().counted = Some(by);
     }
 
     /// Ends the lease in place, without the way home.

@@ -67,7 +67,7 @@ pub use metrics::{Counters, Queued};
 #[doc(hidden)]
 pub use model::Begun;
 pub use model::{Config, Model};
-pub use noun::{Accept, AcceptMany, Close, Connect, Post, Recv, Send, Shutdown, Sleep};
+pub use noun::{Accept, AcceptMany, Close, Connect, Post, Recv, RecvMany, Send, Shutdown, Sleep};
 pub use op::{Operation, Request};
 pub use pool::PoolSize;
 pub use spin::Spin;

@@ -60,7 +60,7 @@ impl Queued {
     fn of_mut(&mut self, kind: LaneOp) -> &mut u32 {
         match kind {
             LaneOp::Recv { .. } => &mut self.recv,
-            LaneOp::RecvPooled(_) => &mut self.recv_pooled,
+            LaneOp::RecvPooled(_) | LaneOp::RecvMany(..) => &mut self.recv_pooled,
             LaneOp::Send => &mut self.send,
             LaneOp::Accept { .. } => &mut self.accept,
             LaneOp::Connect => &mut self.connect,

@@ -94,6 +94,67 @@ impl Recv {
 
 deadline!(Recv);
 
+/// [`Recv::many`].
+#[derive(Debug)]
+#[must_use = "submit it"]
+pub struct RecvMany {
+    pool: Option<PoolId>,
+    leases_max: u8,
+    deadline: Option<Deadline>,
+}
+
+impl Recv {
+    /// Receives as [`pooled`](Recv::pooled) does, again and again: a completion for each receive, with a
+    /// lease, a clone of the context, and [`more`](crate::Completion::more) set. One submission, instead of
+    /// one for each message.
+    ///
+    /// Of its leases `leases_max` are out at once, at the most: in completions that were not taken, in the
+    /// program's hands, or in sends. While they are, it waits, and the peer feels that as it does any reader
+    /// that is slow; it goes on when one of them is dropped, or was copied to be sent. So a program that
+    /// answers each message before it drops the lease takes the next one when it has answered. A lease that
+    /// is kept for ever stops it for ever.
+    ///
+    /// While it is queued it receives all there is: another receive on the connection is refused with
+    /// [`ReceivesMany`](crate::SubmitErrorKind::ReceivesMany). It is refused itself with
+    /// [`LeasesMax`](crate::SubmitErrorKind::LeasesMax) if `leases_max` is 0, or more than the pool has
+    /// buffers.
+    ///
+    /// The final completion, which has `more` not set, comes with the end of the stream, an error, a cancel,
+    /// a close, or its deadline. Also with a lease, as that of any receive, where there was no credit for
+    /// another completion beside its own ([`ops_max`](crate::Limits::ops_max)): submit it again then, as
+    /// after any receive that brought bytes and has no more.
+    ///
+    /// ```
+    /// use aio_model::{Completion, Done, Recv};
+    ///
+    /// # let _ = Recv::many(2);
+    /// /// Whether to submit a `Recv::many` (again).
+    /// fn is_to_be_submitted<C>(done: &Completion<C>) -> bool {
+    ///     matches!(done.result, Ok(Done::Received { end_of_stream: false })) && !done.more
+    /// }
+    /// ```
+    pub fn many(leases_max: u8) -> RecvMany {
+        RecvMany { pool: None, leases_max, deadline: None }
+    }
+}
+
+impl RecvMany {
+    /// Takes its buffers from a pool of choice.
+    pub fn from(mut self, pool: PoolId) -> RecvMany {
+        self.pool = Some(pool);
+        self
+    }
+}
+
+deadline!(RecvMany);
+
+impl<C: Clone> Operation<C> for RecvMany {
+    fn into_request(self) -> Request<C> {
+        let RecvMany { pool, leases_max, deadline } = self;
+        Request::bare(OpKind::RecvMany { pool, leases_max, clone: C::clone }, deadline)
+    }
+}
+
 impl<C> Operation<C> for Recv {
     fn into_request(self) -> Request<C> {
         let (kind, transfer) = match self.source {

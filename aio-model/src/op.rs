@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use core::fmt;
+use core::num::NonZeroU8;
 
 use crate::buffer::Buffer;
 use crate::completion::{CloseReason, Done, OpError};
@@ -63,6 +64,8 @@ pub(crate) enum OpKind<C> {
     /// Receive any bytes into a lease, taken when there is something to read: from a pool of choice, or the
     /// connection's own.
     RecvPooled { pool: Option<PoolId> },
+    /// The same, one lease after the other, as long as there are fewer of them out than that.
+    RecvMany { pool: Option<PoolId>, leases_max: u8, clone: CloneContext<C> },
     /// Send a buffer.
     Send,
     /// Accept one connection, or with a way to copy the context, one after the other.
@@ -109,6 +112,7 @@ impl<C> fmt::Debug for OpKind<C> {
             OpKind::Recv { exact } => fmt::Display::fmt(&LaneOp::Recv { exact: *exact }, f),
             OpKind::RecvPooled { pool: Some(pool) } => fmt::Display::fmt(&LaneOp::RecvPooled(*pool), f),
             OpKind::RecvPooled { pool: None } => f.write_str("recv_pooled"),
+            OpKind::RecvMany { leases_max, .. } => write!(f, "recv_many({leases_max})"),
             OpKind::Send => fmt::Display::fmt(&LaneOp::Send, f),
             OpKind::Accept { many } => fmt::Display::fmt(&LaneOp::Accept { many: many.is_some() }, f),
             OpKind::Connect { target } => write!(f, "connect({})", target.address()),
@@ -127,6 +131,8 @@ pub(crate) enum LaneOp {
     Recv { exact: bool },
     /// Receive any bytes into a lease of that pool.
     RecvPooled(PoolId),
+    /// The same, one lease after the other, as long as there are fewer of them out than that.
+    RecvMany(PoolId, NonZeroU8),
     /// Accept one connection, or one after the other.
     Accept { many: bool },
     /// Send a buffer.
@@ -137,6 +143,18 @@ pub(crate) enum LaneOp {
     Shutdown,
     /// Nothing any more: it has ended, and its completion waits here to be taken.
     Ended(EndedAs),
+}
+
+impl LaneOp {
+    /// The pool that it receives from, if it is one of the receives that take a buffer when there is
+    /// something to read.
+    #[inline]
+    pub(crate) fn pool(self) -> Option<PoolId> {
+        match self {
+            LaneOp::RecvPooled(pool) | LaneOp::RecvMany(pool, _) => Some(pool),
+            _ => None,
+        }
+    }
 }
 
 /// What an operation has ended with, but for a number, which is kept beside it.
@@ -249,6 +267,7 @@ impl fmt::Display for LaneOp {
             LaneOp::Recv { exact: false } => f.write_str("recv"),
             LaneOp::Recv { exact: true } => f.write_str("recv_exact"),
             LaneOp::RecvPooled(pool) => write!(f, "recv_pooled({pool:?})"),
+            LaneOp::RecvMany(pool, leases_max) => write!(f, "recv_many({pool:?}, {leases_max})"),
             LaneOp::Send => f.write_str("send"),
             LaneOp::Accept { many: false } => f.write_str("accept_one"),
             LaneOp::Accept { many: true } => f.write_str("accept_many"),

@@ -201,8 +201,10 @@ impl Pool {
         self.granted -= 1;
     }
 
+    /// Whether a buffer that names this pool is one of its own.
+    #[inline(always)]
     pub(crate) fn owns(&self, buffer: &Returned) -> bool {
-        buffer.belongs_to(&self.home) && buffer.pool() == self.id
+        buffer.belongs_to(&self.home)
     }
 
     /// Whether one of its leases may be sent as it is: so many may be lent then, that one included. All that

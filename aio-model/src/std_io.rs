@@ -50,7 +50,7 @@ impl<C> From<SubmitError<C>> for io::Error {
 impl From<SubmitErrorKind> for io::Error {
     fn from(kind: SubmitErrorKind) -> io::Error {
         let io_kind = match kind {
-            SubmitErrorKind::Busy(_) => io::ErrorKind::ResourceBusy,
+            SubmitErrorKind::Busy(_) | SubmitErrorKind::ReceivesMany => io::ErrorKind::ResourceBusy,
             SubmitErrorKind::Stale | SubmitErrorKind::Closing | SubmitErrorKind::ShutDown => {
                 io::ErrorKind::NotConnected
             }
@@ -61,7 +61,8 @@ impl From<SubmitErrorKind> for io::Error {
             | SubmitErrorKind::TooLarge
             | SubmitErrorKind::OutOfRange
             | SubmitErrorKind::WrongKind
-            | SubmitErrorKind::NoPool => io::ErrorKind::InvalidInput,
+            | SubmitErrorKind::NoPool
+            | SubmitErrorKind::LeasesMax => io::ErrorKind::InvalidInput,
         };
         io::Error::new(io_kind, kind)
     }

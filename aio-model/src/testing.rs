@@ -78,6 +78,11 @@ pub fn slices_mut(parts: &mut Parts) -> SlicesMut<'_> {
     parts.lend_space(0, CALL_BYTES_MAX)
 }
 
+/// Where the bytes of a buffer lie that is on its way home: where those of its lease did.
+pub fn address(buffer: &Returned) -> usize {
+    buffer.address()
+}
+
 struct Nowhere;
 
 impl Home for Nowhere {

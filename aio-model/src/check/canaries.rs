@@ -409,6 +409,20 @@ fn a_lane_that_pauses_among_those_who_had_nothing_and_had_something() {
 }
 
 #[test]
+fn more_leases_out_than_there_may_be() {
+    let (model, conn) = receiving(1);
+    canary("leases-out", model, |model| model.lanes.conn_mut(conn.index()).leases_out = 1);
+}
+
+#[test]
+fn a_lane_that_waits_for_a_lease_and_has_none_out() {
+    let (mut model, conn) = receiving(0);
+    submit(&mut model, conn, Recv::many(1));
+    model.on_ready(conn, Readiness::READABLE);
+    canary("lease-awaited", model, |model| model.lanes.await_lease(receive(conn)));
+}
+
+#[test]
 fn a_lane_that_waits_for_a_buffer_that_is_free() {
     let (mut model, conn) = receiving(0);
     let lease = model.innards().pools.of(PoolId::DEFAULT).lend().unwrap();

@@ -77,7 +77,7 @@ fn is_held<C>(lane: &Lane<C>) -> bool {
 
 /// Whether a lane waits for a buffer of that pool.
 fn is_parked<C>(pool: PoolId) -> impl Fn(&Lane<C>) -> bool {
-    move |lane| lane.wait() == Wait::Buffer && lane.next_kind() == Some(LaneOp::RecvPooled(pool))
+    move |lane| lane.wait() == Wait::Buffer && lane.next_kind().and_then(LaneOp::pool) == Some(pool)
 }
 
 impl<C> Lanes<C> {

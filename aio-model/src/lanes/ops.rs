@@ -22,7 +22,7 @@ pub(crate) enum Position {
 /// An operation that was taken out of its lane.
 pub(crate) struct Taken<C> {
     pub(crate) op: Op<C>,
-    pub(crate) load: Carried<C>,
+    pub(crate) load: Carried,
     /// The pool that a buffer was set aside in for it.
     pub(crate) granted: Option<PoolId>,
 }
@@ -125,7 +125,7 @@ impl<C> Lanes<C> {
     }
 
     /// Puts an operation at the back of a lane, for which [there is room](Lanes::has_room_for_op).
-    pub(crate) fn push(&mut self, id: LaneId, op: Op<C>, mut load: Carried<C>, deadlines: &mut Deadlines) {
+    pub(crate) fn push(&mut self, id: LaneId, op: Op<C>, mut load: Carried, deadlines: &mut Deadlines) {
         if let Carried::Transfer(transfer) = &mut load {
             transfer.begin();
         }
@@ -171,11 +171,11 @@ impl<C> Lanes<C> {
                 if op.kind == LaneOp::Shutdown {
                     lane.clear(Bits::SHUTTING);
                 }
-                let granted = match op.kind {
-                    LaneOp::RecvPooled(pool) if lane.has(Bits::GRANTED) => Some(pool),
-                    _ => None,
-                };
+                let granted = op.kind.pool().filter(|_| lane.has(Bits::GRANTED));
                 lane.clear(Bits::GRANTED);
+                if let LaneOp::RecvMany(..) = op.kind {
+                    conn.leases_out = 0;
+                }
                 if op.kind == LaneOp::Connect
                     && let Some(extra) = conn.extra_mut()
                 {
@@ -229,9 +229,9 @@ impl<C> Lanes<C> {
         let behind = conn.extra().and_then(|extra| extra.behind[id.direction() as usize].front());
         let (lane, next) = (conn.lane(id.direction()), behind.map(|queued| queued.op.kind));
         let stays = match (lane.wait(), next) {
-            (Wait::Buffer, Some(LaneOp::RecvPooled(_))) => lane.next_kind() == next,
+            (Wait::Buffer, Some(next)) => lane.next_kind().and_then(LaneOp::pool) == next.pool(),
             (Wait::Place, Some(LaneOp::Accept { many })) => !self.may_accept(many),
-            (Wait::Buffer | Wait::Place, _) => false,
+            (Wait::Buffer | Wait::Place | Wait::Lease, _) => false,
             (Wait::Nothing | Wait::Pause(_) | Wait::Outcome, _) => true,
         };
         if !stays {

@@ -1,10 +1,11 @@
 //! Where a lane stands: in the run queue, in one of those where it waits, or in none; and whose turn it is.
 
 use super::{Lanes, is_held, is_parked, runs};
-use crate::conn::Phase;
+use crate::conn::{Conn, Phase};
 use crate::deadlines::{Deadlines, Owner};
 use crate::id::PoolId;
 use crate::lane::{Bits, LaneId, Wait, Want, is_before};
+use crate::lease::{CountedBy, Lease};
 use crate::op::LaneOp;
 use crate::queue::{Fate, QueueEntry};
 use crate::time::Tick;
@@ -162,6 +163,40 @@ impl<C> Lanes<C> {
         parked
     }
 
+    /// The operation at the head of a lane has as many leases out as it may: the lane steps aside until one
+    /// comes home.
+    #[cold]
+    pub(crate) fn await_lease(&mut self, id: LaneId) {
+        self.leave_run(id);
+        self.conns[id.conn()].lane_mut(id.direction()).set_wait(Wait::Lease);
+    }
+
+    /// The operation at the head of a receive lane counts another lease, until that is home.
+    pub(crate) fn count_lease(&mut self, id: LaneId, lease: &mut Lease) {
+        let conn = &mut self.conns[id.conn()];
+        let serial = conn.lane(id.direction()).next().expect("an operation is at the head").serial;
+        conn.leases_out += 1;
+        lease.count(CountedBy { lane: id, serial });
+    }
+
+    /// A lease is home that an operation has counted, which perhaps has ended since.
+    #[cold]
+    pub(crate) fn on_counted_home(
+        &mut self,
+        CountedBy { lane: id, serial }: CountedBy,
+        deadlines: &mut Deadlines,
+    ) {
+        let counts = |conn: &Conn<C>| conn.lane(id.direction()).next().is_some_and(|op| op.serial == serial);
+        if !self.conns.at(id.conn()).is_some_and(counts) {
+            return;
+        }
+        self.conns[id.conn()].leases_out -= 1;
+        if self.lane(id).wait() == Wait::Lease {
+            self.leave(id, deadlines);
+            self.reschedule(id, deadlines);
+        }
+    }
+
     /// The lane that has waited longest for a buffer of a pool.
     pub(crate) fn first_parked(&mut self, pool: PoolId) -> Option<LaneId> {
         let conns = &self.conns;
@@ -248,11 +283,12 @@ impl<C> Lanes<C> {
                 self.conns[id.conn()].lane_mut(id.direction()).set_wait(Wait::Nothing);
             }
             Wait::Buffer => {
-                if let Some(LaneOp::RecvPooled(pool)) = lane.next_kind() {
+                if let Some(pool) = lane.next_kind().and_then(LaneOp::pool) {
                     self.parked[pool.index()].left();
                 }
                 self.conns[id.conn()].lane_mut(id.direction()).set_wait(Wait::Nothing);
             }
+            Wait::Lease => self.conns[id.conn()].lane_mut(id.direction()).set_wait(Wait::Nothing),
             Wait::Pause(_) => {
                 deadlines.cancel(lane.pause_timer());
                 self.end_pause(id);

@@ -122,7 +122,20 @@ impl<C> Model<C> {
             match self.lanes.lane(id).next_kind() {
                 Some(LaneOp::RecvPooled(pool)) => {
                     let Some(lease) = self.lend(id, pool) else { continue };
-                    self.receive_pooled(id, lease, perform);
+                    self.receive_pooled(id, lease, &mut None, perform);
+                }
+                Some(LaneOp::RecvMany(pool, _)) => {
+                    if self.lanes.conn(id.conn()).has_all_leases_out() {
+                        self.lanes.await_lease(id);
+                        continue;
+                    }
+                    if !self.has_room_to_go_on() {
+                        self.without_memory(id);
+                        continue;
+                    }
+                    let mut spare = self.spare_context(id);
+                    let Some(lease) = self.lend(id, pool) else { continue };
+                    self.receive_pooled(id, lease, &mut spare, perform);
                 }
                 Some(LaneOp::Send) => self.send(id, perform),
                 Some(LaneOp::Accept { many }) => {
@@ -161,12 +174,22 @@ impl<C> Model<C> {
     }
 
     /// Receives into a buffer of a pool, which is lent for longer only if something is in it then (B2).
-    pub(super) fn receive_pooled(&mut self, id: LaneId, mut lease: Lease, perform: impl Perform) {
+    /// `spare` is what a receive that goes on completes with.
+    pub(super) fn receive_pooled(
+        &mut self,
+        id: LaneId,
+        mut lease: Lease,
+        spare: &mut Option<C>,
+        perform: impl Perform,
+    ) {
         let (conn, space) = (self.lanes.id(id.conn()), lease.space());
         let lent = space.len().min(CALL_BYTES_MAX);
         let outcome = perform.perform(Syscall::Recv { conn, buffer: &mut space[..lent] });
         match Moved::received(outcome, lent) {
-            Some(moved) => self.end_received(id, lease, moved),
+            Some(moved) => match spare.take() {
+                Some(context) => self.received_one(id, lease, moved, context),
+                None => self.end_received(id, lease, moved),
+            },
             None => self.nothing_received_pooled(id, lease, outcome),
         }
     }

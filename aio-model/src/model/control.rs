@@ -4,9 +4,9 @@ use crate::buffer::Buffer;
 use crate::completion::{CloseReason, Done, OpError};
 use crate::conn::{Conn, Phase};
 use crate::error::{SystemError, SystemErrorKind};
-use crate::extra::{Carried, EndedOp};
+use crate::extra::EndedOp;
 use crate::id::ConnId;
-use crate::lane::{Direction, End, LaneId, Wait};
+use crate::lane::{End, LaneId, Wait};
 use crate::lanes::Position;
 use crate::model::Model;
 use crate::op::{CloneContext, LaneOp};
@@ -35,8 +35,14 @@ impl<C> Model<C> {
     /// Whether there is memory for a connection, and for what tells of it.
     pub(super) fn has_room_to_accept(&mut self, id: LaneId, many: bool) -> bool {
         self.lanes.has_room(Kind::Stream)
-            && (!many || !self.completions.has_credit() || self.completions.has_room())
+            && (!many || self.has_room_to_go_on())
             && self.has_room_to_complete(id)
+    }
+
+    /// Whether there is memory to note a completion after which its operation goes on, if there is a credit
+    /// for it.
+    pub(super) fn has_room_to_go_on(&mut self) -> bool {
+        !self.completions.has_credit() || self.completions.has_room()
     }
 
     /// An accept. The context is cloned before the call, and a clone that was of no use is dropped when all
@@ -47,16 +53,17 @@ impl<C> Model<C> {
         self.accept(id, &mut spare, perform);
     }
 
-    /// What an accept that goes on would complete with. With a single credit in all, the accept's own is the
-    /// only one to complete with.
+    /// What an operation that goes on would complete with. Where there is no credit for that, it has only its
+    /// own to complete with.
     pub(super) fn spare_context(&self, id: LaneId) -> Option<C> {
         let clone = self.clone_of(id).filter(|_| self.completions.has_credit())?;
         self.lanes.lane(id).next().map(|op| clone(&op.context))
     }
 
+    /// How the context of the operation at the head of a lane is copied, if it goes on.
     fn clone_of(&self, id: LaneId) -> Option<CloneContext<C>> {
-        match self.lanes.conn(id.conn()).extra()?.receive {
-            Carried::Clone(clone) if id.direction() == Direction::Receive => Some(clone),
+        match self.lanes.lane(id).next_kind()? {
+            LaneOp::Accept { many: true } | LaneOp::RecvMany(..) => self.clone_context,
             _ => None,
         }
     }
@@ -261,7 +268,8 @@ impl<C> Model<C> {
                 begin(Syscall::ShutdownWrite { conn: self.lanes.id(id.conn()) });
                 BegunKind::Shutdown
             }
-            LaneOp::Recv { .. } | LaneOp::RecvPooled(_) | LaneOp::Send | LaneOp::Ended(_) => return None,
+            LaneOp::Recv { .. } | LaneOp::RecvPooled(_) | LaneOp::RecvMany(..) => return None,
+            LaneOp::Send | LaneOp::Ended(_) => return None,
         };
         self.metrics.on_attempt();
         self.lanes.await_outcome(id, &mut self.deadlines);

@@ -53,6 +53,18 @@ impl<C> Model<C> {
         self.finish(id, taken, Buffer::Lease(lease), moved.count, done);
     }
 
+    /// The receive at the head of a lane has brought bytes, in a buffer of its pool, and goes on.
+    pub(super) fn received_one(&mut self, id: LaneId, mut lease: Lease, moved: Moved, context: C) {
+        lease.fill(moved.count);
+        self.metrics.on_received(moved.count);
+        self.on_transfer(id, moved);
+        self.take_credit(None);
+        self.lanes.count_lease(id, &mut lease);
+        let serial = self.lanes.op(id, Position::Head).0.serial;
+        let (buffer, result) = (Buffer::Lease(lease), Ok(Done::Received { end_of_stream: false }));
+        self.complete(id, EndedOp { serial, context, buffer, moved: moved.count, result, more: true });
+    }
+
     /// Has a completion go into the batch, or else keeps it.
     pub(super) fn complete(&mut self, id: LaneId, ended: EndedOp<C>) {
         if self.completions.goes_to_batch() {

@@ -95,8 +95,8 @@ impl<C> Model<C> {
             return;
         }
         let kind = self.lanes.lane(id).next_kind();
-        let lease = match kind {
-            Some(LaneOp::RecvPooled(pool)) => match self.buffer_for(id, pool) {
+        let lease = match kind.and_then(LaneOp::pool) {
+            Some(pool) => match self.buffer_for(id, pool) {
                 None if self.pools.of(pool).is_refused() => return self.ask_again(pool),
                 None => return,
                 Some(lease) if !self.has_room_to_complete(id) => return self.give_back_lease(lease),
@@ -107,24 +107,27 @@ impl<C> Model<C> {
         self.lanes.cut_pause(id, &mut self.deadlines);
         self.metrics.on_attempt();
         match (lease, kind) {
-            (Some(lease), _) => self.receive_pooled(id, lease, perform),
+            (Some(lease), _) => self.receive_pooled(id, lease, spare, perform),
             (_, Some(LaneOp::Send)) => self.send(id, perform),
             (_, Some(LaneOp::Accept { .. })) => self.accept(id, spare, perform),
             (_, Some(LaneOp::Recv { exact })) => self.receive(id, exact, perform),
             (_, Some(LaneOp::Connect)) => self.connect(id, perform),
             (_, Some(LaneOp::Shutdown)) => self.shut_down_write(id, perform),
-            (_, Some(LaneOp::RecvPooled(_) | LaneOp::Ended(_)) | None) => {}
+            (_, Some(LaneOp::RecvPooled(_) | LaneOp::RecvMany(..) | LaneOp::Ended(_)) | None) => {}
         }
     }
 
-    /// Whether a lane waits for a buffer, a place, memory, or an outcome.
+    /// Whether a lane waits for a buffer, a place, memory, a lease, or an outcome.
     fn waits_for_something(&mut self, id: LaneId) -> bool {
         let (wait, kind) = (self.lanes.lane(id).wait(), self.lanes.lane(id).next_kind());
         match (wait, kind) {
-            (Wait::Buffer | Wait::Place | Wait::Outcome, _) => true,
+            (Wait::Buffer | Wait::Place | Wait::Outcome | Wait::Lease, _) => true,
             // What there is no memory for is waited for, too.
             (_, Some(LaneOp::Accept { many })) => {
                 !(self.lanes.may_accept(many) && self.has_room_to_accept(id, many))
+            }
+            (_, Some(LaneOp::RecvMany(..))) => {
+                self.lanes.conn(id.conn()).has_all_leases_out() || !self.has_room_to_go_on()
             }
             _ => false,
         }

@@ -27,6 +27,7 @@ use crate::lanes::Lanes;
 use crate::lease::Home;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::op::CloneContext;
 use crate::own::Own;
 use crate::pool::{PoolSize, Pools};
 use crate::spin::{Spin, Spinner, Waited};
@@ -79,6 +80,8 @@ pub struct Model<C> {
     limits: Limits,
     rearm: Rearm,
     realm: u32,
+    /// How a context is copied, once an operation was submitted that needs it.
+    clone_context: Option<CloneContext<C>>,
     shut_down: bool,
     /// Whether the last turn asked for events.
     waited: bool,
@@ -113,6 +116,7 @@ impl<C> Model<C> {
             limits,
             rearm,
             realm,
+            clone_context: None,
             shut_down: false,
             waited: false,
             spinner: Spinner::new(Spin::Off),

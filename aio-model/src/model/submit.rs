@@ -1,7 +1,7 @@
 //! What the user asks for of operations: submit, cancel, resume, another deadline. Nothing here makes a
 //! system call, so all of it is legal anywhere, at any time (C7).
 
-use core::num::NonZeroU32;
+use core::num::{NonZeroU8, NonZeroU32};
 
 use crate::completion::OpError;
 use crate::conn::{Conn, Phase};
@@ -102,7 +102,14 @@ impl<C> Model<C> {
         let kind = match &mut request.kind {
             OpKind::Recv { exact } => LaneOp::Recv { exact: *exact },
             OpKind::RecvPooled { pool } => LaneOp::RecvPooled(pool.unwrap_or(own_pool)),
-            OpKind::Accept { many } => LaneOp::Accept { many: many.is_some() },
+            OpKind::RecvMany { pool, leases_max, clone } => {
+                self.clone_context = Some(*clone);
+                LaneOp::RecvMany(pool.unwrap_or(own_pool), NonZeroU8::MIN.saturating_add(*leases_max - 1))
+            }
+            OpKind::Accept { many } => {
+                self.clone_context = many.or(self.clone_context);
+                LaneOp::Accept { many: many.is_some() }
+            }
             OpKind::Send => LaneOp::Send,
             OpKind::Shutdown => LaneOp::Shutdown,
             OpKind::Close { manner, reason } => {
@@ -118,7 +125,7 @@ impl<C> Model<C> {
             _ => Direction::Receive,
         };
         let id = LaneId::new(conn.index(), direction);
-        let carries = !request.transfer.is_none() || kind == LaneOp::Accept { many: true };
+        let carries = !request.transfer.is_none();
         let has_room = self.completions.has_room()
             && (request.deadline.is_none() || self.deadlines.has_room())
             && self.lanes.has_room_for_op(id, carries);
@@ -131,11 +138,7 @@ impl<C> Model<C> {
         let at = self.resolve(request.deadline, clock);
         let timer = self.deadlines.arm(at, Owner::Op(id));
         let serial = self.accept_op(kind);
-        let load = match request.kind {
-            OpKind::Accept { many: Some(clone) } => Carried::Clone(clone),
-            _ if request.transfer.is_none() => Carried::Nothing,
-            _ => Carried::Transfer(request.transfer),
-        };
+        let load = if carries { Carried::Transfer(request.transfer) } else { Carried::Nothing };
         self.lanes.push(id, Op::new(serial, kind, timer, context), load, &mut self.deadlines);
         if let Some(end) = self.lanes.lane(id).end() {
             self.end_all(id, |kind| end.result(kind));
@@ -273,6 +276,9 @@ impl<C> Model<C> {
             if lane.has(Bits::SHUTTING | Bits::SHUT) {
                 return Err(SubmitErrorKind::WriteShutDown);
             }
+            if direction == Direction::Receive && state.receives_many() {
+                return Err(SubmitErrorKind::ReceivesMany);
+            }
             if state.queued(direction) >= self.limits.lane_ops_max.get() {
                 return Err(SubmitErrorKind::Busy(Limit::LaneOps));
             }
@@ -306,7 +312,10 @@ impl<C> Model<C> {
                 Err(SubmitErrorKind::NotWritable)
             }
             (Kind::Stream, OpKind::Recv { .. }) if end == 0 => Err(SubmitErrorKind::EmptyBuffer),
-            (Kind::Stream, OpKind::RecvPooled { pool }) => self.admit_pool(pool.unwrap_or(conn.pool)),
+            (Kind::Stream, OpKind::RecvPooled { pool }) => self.admit_pool(pool.unwrap_or(conn.pool), 1),
+            (Kind::Stream, OpKind::RecvMany { pool, leases_max, .. }) => {
+                self.admit_pool(pool.unwrap_or(conn.pool), *leases_max)
+            }
             (Kind::Stream, OpKind::Send) if end > buffer.len() || start > end => {
                 Err(SubmitErrorKind::OutOfRange)
             }
@@ -332,10 +341,16 @@ impl<C> Model<C> {
         }
     }
 
-    /// Whether a pool can be received from.
-    fn admit_pool(&self, pool: PoolId) -> Result<(), SubmitErrorKind> {
-        let pool = self.pools.get(pool).ok_or(SubmitErrorKind::NoPool)?;
-        if pool.size().buffer_bytes == 0 { Err(SubmitErrorKind::EmptyBuffer) } else { Ok(()) }
+    /// Whether so many leases of a pool can be received into.
+    fn admit_pool(&self, pool: PoolId, leases_max: u8) -> Result<(), SubmitErrorKind> {
+        let size = self.pools.get(pool).ok_or(SubmitErrorKind::NoPool)?.size();
+        match leases_max {
+            _ if size.buffer_bytes == 0 => Err(SubmitErrorKind::EmptyBuffer),
+            // Of a pool without buffers one is waited for, but no number of them.
+            2.. if u32::from(leases_max) > size.buffers_max => Err(SubmitErrorKind::LeasesMax),
+            0 => Err(SubmitErrorKind::LeasesMax),
+            _ => Ok(()),
+        }
     }
 
     /// Lets the pooled receives that are submitted on a connection from now on take from another pool; on a

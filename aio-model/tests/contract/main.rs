@@ -8,6 +8,7 @@ mod closing;
 mod connecting;
 mod deadlines;
 mod foreign;
+mod many;
 mod memory;
 mod merging;
 mod operations;

@@ -55,11 +55,22 @@ impl Episode {
         let pools = self.plan.pools.len();
         let manner = self.choose(|choice| choice.below(7));
         let bytes = if matches!(manner, 2..=5) { self.bytes(context, size) } else { Vec::new() };
+        // Nothing is drawn for whether it goes on, and with how many leases out.
+        let (goes_on, leases_max) = (context % 2 == 1, (size % 4) as u8);
         let (task, recv) = match manner {
+            1 if goes_on => {
+                let task = Task::RecvMany { pool: None, leases_max };
+                return self.submit(task, Recv::many(leases_max).into_request(), context, bytes);
+            }
             0 | 1 => (Task::RecvOwnPool, Recv::pooled()),
             6 => {
                 let pool = self.choose(|choice| choice.index(pools));
                 let id = PoolId::new(u16::try_from(pool).unwrap_or(0));
+                if goes_on {
+                    let (task, recv) =
+                        (Task::RecvMany { pool: Some(pool), leases_max }, Recv::many(leases_max).from(id));
+                    return self.submit(task, recv.into_request(), context, bytes);
+                }
                 (Task::RecvPooled { pool }, Recv::pooled_from(id))
             }
             2 => (Task::Recv, Recv::into(bytes.clone())),
@@ -220,10 +231,10 @@ impl Episode {
             None => request,
         };
         let lease = match request.buffer() {
-            Buffer::Lease(lease) => Some(lease.pool()),
+            Buffer::Lease(lease) => Some((lease.pool(), lease.as_ptr().addr())),
             _ => None,
         };
-        let lent = lease.map_or(0, |pool| self.model.lent(pool));
+        let lent = lease.map_or(0, |(pool, _)| self.model.lent(pool));
         let (answer, deadline, at) =
             self.timed(deadline, |model, clock| model.submit(conn, request, Context::new(context), clock));
         self.note(|| format!("submits {task:?} on {conn} as {context}, deadline {deadline:?}: {answer:?}"));

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use aio_model::testing::Shelf;
+use aio_model::testing::{Shelf, address};
 use aio_model::{Config, Instant, Model, System, Turn, TurnStage, Violation};
 
 use crate::judge::context::{Context, OnPurpose};
@@ -332,7 +332,10 @@ impl Episode {
 
     /// Gives the leases back that were dropped.
     fn fetch(&mut self) {
-        self.shelf.take_all().into_iter().for_each(|buffer| self.model.give_back(buffer));
+        for buffer in self.shelf.take_all() {
+            self.oracle.on_home(address(&buffer));
+            self.model.give_back(buffer);
+        }
     }
 
     /// Takes every completion, and drops what came with it.

@@ -51,6 +51,7 @@ const TASKS: &[&str] = &[
     "close",
     "sleep",
     "post",
+    "recv many",
 ];
 
 const RESULTS: &[&str] = &[
@@ -113,12 +114,14 @@ const GROUPS: [Group; 6] = [
             "shut down",
             "other",
             "lane full of bytes",
+            "leases",
+            "behind a receive that goes on",
         ],
     },
     Group {
         name: "touch",
         rows: &["cancel", "set deadline", "close"],
-        columns: &["idle", "running", "parked", "held", "backing off", "behind another"],
+        columns: &["idle", "running", "parked", "held", "backing off", "behind another", "all leases out"],
     },
     Group {
         name: "together",
@@ -219,6 +222,8 @@ impl Probes {
             SubmitErrorKind::OutOfRange => 8,
             SubmitErrorKind::WrongKind => 9,
             SubmitErrorKind::ShutDown => 10,
+            SubmitErrorKind::LeasesMax => 13,
+            SubmitErrorKind::ReceivesMany => 14,
             _ => 11,
         };
         self.hit(REFUSE, row(task), column);
@@ -232,6 +237,7 @@ impl Probes {
             Some(LanePlace::Parked) => 2,
             Some(LanePlace::Held) => 3,
             Some(LanePlace::BackingOff) => 4,
+            Some(LanePlace::LeasesOut) => 6,
             _ => 5,
         };
         self.hit(TOUCH, verb, column);
@@ -290,6 +296,7 @@ fn row(task: Task) -> usize {
         Task::Close { .. } => 8,
         Task::Sleep => 9,
         Task::Post => 10,
+        Task::RecvMany { .. } => 11,
     }
 }
 

@@ -67,6 +67,8 @@ pub(crate) fn task(op: &OpAccount<'_>) -> String {
         Task::RecvExact => format!("recv_exact {}", op.bytes),
         Task::RecvPooled { pool } => format!("recv_pooled from pool{pool}"),
         Task::RecvOwnPool => "recv_pooled".into(),
+        Task::RecvMany { leases_max, pool: None } => format!("recv_many {leases_max}"),
+        Task::RecvMany { leases_max, pool: Some(pool) } => format!("recv_many {leases_max} from pool{pool}"),
         Task::Send { start: 0, end } => format!("send {end}"),
         Task::Send { start, end } => format!("send {start}..{end}"),
         Task::AcceptOne => "accept_one".into(),

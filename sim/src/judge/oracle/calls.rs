@@ -314,14 +314,15 @@ impl Oracle {
         self.ensure(task.is_recv(), "C3", "recv-in-turn", || {
             format!("a receive on {conn}, whose turn is {task:?}")
         });
-        if let Task::RecvPooled { pool } = task {
+        if let Some(pool) = task.pool() {
             self.note_lent(conn, pool, serial);
         }
+        let all_out = self.ops.get(&serial).is_some_and(super::Op::has_all_leases_out);
+        self.ensure(!all_out, "B3", "leases-max", || {
+            format!("a receive on {conn}, which has as many leases out as it may: {task:?}")
+        });
         let Some(op) = self.ops.get(&serial) else { return };
-        let space = match task {
-            Task::RecvPooled { pool } => self.pools[pool].1,
-            _ => op.submitted.len(),
-        };
+        let space = task.pool().map_or(op.submitted.len(), |pool| self.pools[pool].1);
         let left = space - super::completions::index(op.moved);
         self.ensure(lent == left, "C2", "recv-space", || {
             format!("a receive into {lent} bytes on {conn}, where {left} are free")
@@ -335,12 +336,30 @@ impl Oracle {
                 // A partial receive proves nothing: as if it had been whole.
                 let lent = if outcome == Outcome::Partial(count) { count } else { lent };
                 self.transferred(conn, RECEIVE, count, lent);
+                if let Task::RecvMany { .. } = task
+                    && self.credits() < self.limits.ops_max.get()
+                {
+                    return self.received_one(conn, serial, count);
+                }
                 self.moved(serial, count);
                 if task != Task::RecvExact || count == left {
                     self.end(serial, Ok(Done::Received { end_of_stream: false }));
                 }
             }
             other => self.on_no_progress(conn, RECEIVE, other),
+        }
+    }
+
+    /// A receive that goes on has brought bytes, and there is a credit for a completion that is not its last.
+    fn received_one(&mut self, conn: ConnId, serial: u64, count: usize) {
+        self.accepted += 1;
+        let Some(op) = self.ops.get_mut(&serial) else { return };
+        op.leases_out += 1;
+        let all_out = op.has_all_leases_out();
+        if let Some(lane) = self.lane(conn, RECEIVE) {
+            lane.received.push_back(count);
+            lane.holds = None;
+            lane.due &= !all_out;
         }
     }
 

@@ -39,8 +39,8 @@ pub struct Submission {
     pub context: u64,
     /// What the buffer holds.
     pub bytes: Vec<u8>,
-    /// The pool of the buffer, if it is a lease.
-    pub lease: Option<PoolId>,
+    /// The pool of the buffer, if it is a lease, and where that lies.
+    pub lease: Option<(PoolId, usize)>,
     /// How many buffers that pool had lent, this one included.
     pub lent: u32,
     /// When its deadline is, if it has one.
@@ -111,6 +111,12 @@ impl Oracle {
                 return Some(SubmitErrorKind::OutOfRange);
             }
             Task::Send { start, end } if start == end => return Some(SubmitErrorKind::EmptyBuffer),
+            Task::RecvMany { pool, leases_max } => {
+                let buffers_max = self.pools[pool.unwrap_or(conn.pool)].0;
+                if leases_max == 0 || u32::from(leases_max) > buffers_max {
+                    return Some(SubmitErrorKind::LeasesMax);
+                }
+            }
             _ => {}
         }
         if let Some(index) = submission.task.lane() {
@@ -120,6 +126,10 @@ impl Oracle {
             }
             if index == SEND && lane.fin {
                 return Some(SubmitErrorKind::WriteShutDown);
+            }
+            let last = lane.queue.back().map(|last| self.ops[last].task);
+            if let Some(Task::RecvMany { .. }) = last {
+                return Some(SubmitErrorKind::ReceivesMany);
             }
             if lane.queue.len() >= self.limits.lane_ops_max.get() as usize {
                 return Some(SubmitErrorKind::Busy(Limit::LaneOps));
@@ -156,8 +166,10 @@ impl Oracle {
 
     fn accepted(&mut self, submission: Submission, id: OpId) {
         let Submission { conn, mut task, context, bytes, lease, lent, deadline, at } = submission;
-        if let (Task::RecvOwnPool, Some(state)) = (task, self.conns.get(&conn)) {
-            task = Task::RecvPooled { pool: state.pool };
+        match (&mut task, self.conns.get(&conn)) {
+            (Task::RecvOwnPool, Some(state)) => task = Task::RecvPooled { pool: state.pool },
+            (Task::RecvMany { pool: pool @ None, .. }, Some(state)) => *pool = Some(state.pool),
+            _ => {}
         }
         self.turn.place_free &= task != Task::Connect;
         let due = deadline.and_then(due_tick).map(|tick| (tick, self.armed));
@@ -168,7 +180,11 @@ impl Oracle {
         let submitted_at = self.now;
         // If its pool has lent many, what it holds is copied, and it goes home (B3).
         let sends = matches!(task, Task::Send { .. });
-        let lease = lease.filter(|pool| !sends || lent <= self.sending_max(*pool));
+        let copied = lease.filter(|(pool, _)| sends && lent > self.sending_max(*pool));
+        if let Some((_, address)) = copied {
+            self.on_home(address);
+        }
+        let lease = lease.filter(|_| copied.is_none()).map(|(pool, _)| pool);
         self.ops.insert(
             context,
             Op {
@@ -179,6 +195,7 @@ impl Oracle {
                 due,
                 submitted: bytes,
                 lease,
+                leases_out: 0,
                 moved: 0,
                 verdict: None,
                 expired: None,
@@ -362,9 +379,35 @@ impl Oracle {
         self.judge_buffer(&op, done);
     }
 
-    /// One of many completions of an accept.
+    /// One of many completions of a receive that goes on: of bytes that it has brought, and that no other
+    /// told of.
+    fn more_received(&mut self, done: &Completion<Context>) {
+        let (op, lane) = (self.ops.get(&done.context.number()), self.conns.get_mut(&done.conn));
+        let pool = op.and_then(|op| op.task.pool());
+        let next = lane.and_then(|conn| conn.lanes[RECEIVE].received.pop_front());
+        // A connection that is gone has forgotten what it had received.
+        let count = next.or((!self.knows(done.conn)).then(|| index(done.bytes)));
+        let right = match (&done.buffer, pool) {
+            (Buffer::Lease(lease), Some(pool)) => {
+                count == Some(lease.len())
+                    && done.bytes == lease.len() as u64
+                    && lease.capacity() == self.pools[pool].1
+            }
+            _ => false,
+        };
+        self.ensure(right, "C3", "receive-order", || {
+            format!("a receive that goes on brings {:?}, not {count:?} bytes", done.buffer)
+        });
+        self.lease_of.insert(done.buffer.as_slice().as_ptr().addr(), done.context.number());
+        self.judge_bytes(done.conn, done.buffer.as_slice());
+    }
+
+    /// One of many completions of an accept or a receive.
     fn more(&mut self, done: &Completion<Context>) {
         self.accepted = self.accepted.saturating_sub(1);
+        if let Ok(Done::Received { end_of_stream: false }) = done.result {
+            return self.more_received(done);
+        }
         let next = self.lane(done.conn, RECEIVE).and_then(|lane| lane.accepted.pop_front());
         // A listener that is gone has forgotten what it had accepted; its connections are still known.
         let as_expected = match (done.result, next) {
@@ -380,7 +423,7 @@ impl Oracle {
     /// The buffer is the one that was submitted, with what was received in its front and the rest untouched.
     fn judge_buffer(&mut self, op: &Op, done: &Completion<Context>) {
         let count = index(op.moved);
-        if let Task::RecvPooled { pool } = op.task {
+        if let Some(pool) = op.task.pool() {
             let right = match &done.buffer {
                 Buffer::None => count == 0,
                 Buffer::Lease(lease) => {
@@ -391,7 +434,7 @@ impl Oracle {
             self.ensure(right, "B1", "pooled-buffer", || {
                 format!("a pooled receive of {count} bytes brings {:?}", done.buffer)
             });
-            return self.judge_bytes(op, done.buffer.as_slice());
+            return self.judge_bytes(op.conn, done.buffer.as_slice());
         }
         let is_lease = matches!(done.buffer, Buffer::Lease(_));
         self.ensure(is_lease == op.lease.is_some(), "B4", "lease-comes-back", || {
@@ -404,19 +447,19 @@ impl Oracle {
             format!("{:?} brings back another buffer than it was given", op.task)
         });
         if op.task.is_recv() && same {
-            self.judge_bytes(op, &bytes[..untouched]);
+            self.judge_bytes(op.conn, &bytes[..untouched]);
         }
     }
 
     /// Received bytes are a gap-free prefix of what the peer sent (C4).
-    fn judge_bytes(&mut self, op: &Op, bytes: &[u8]) {
-        let Some(conn) = self.conns.get_mut(&op.conn) else { return };
+    fn judge_bytes(&mut self, id: ConnId, bytes: &[u8]) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
         let (offset, far) = (conn.reported, conn.far);
         conn.reported += bytes.len() as u64;
         let Some(serial) = conn.serial else { return };
         let wrong = pattern::mismatch(serial, far, offset, bytes);
         self.ensure(wrong.is_none(), "C4", "gap-free-prefix", || {
-            format!("{} received a wrong byte at offset {offset} + {wrong:?}", op.conn)
+            format!("{id} received a wrong byte at offset {offset} + {wrong:?}")
         });
     }
 }

@@ -139,12 +139,14 @@ impl Oracle {
 
     /// Whether there are the buffer and the place that an operation needs.
     fn has_what_it_takes(&self, op: u64, lane: Option<(ConnId, usize)>, outstanding: usize) -> bool {
-        match self.ops[&op].task {
+        let (context, op) = (op, &self.ops[&op]);
+        match op.task {
             // With several pools the others' buffers count too: lenient, but never wrong.
-            Task::RecvPooled { pool } => {
+            _ if op.has_all_leases_out() => false,
+            Task::RecvPooled { pool } | Task::RecvMany { pool: Some(pool), .. } => {
                 let holds = lane.and_then(|(conn, lane)| self.conns.get(&conn)?.lanes[lane].holds);
                 let refused = self.refusals[pool].0.is_some();
-                holds == Some(op) || (outstanding < self.pools[pool].0 as usize && !refused)
+                holds == Some(context) || (outstanding < self.pools[pool].0 as usize && !refused)
             }
             Task::AcceptOne => !self.places_taken(),
             Task::AcceptMany => {
@@ -179,10 +181,10 @@ impl Oracle {
         let Some(Expiring { what, must, called, .. }) = self.turn.expiring.take() else { return };
         // Memory for the buffer may have been refused just now.
         let refused = match what {
-            Expired::Op(op) => self.ops.get(&op).is_some_and(|op| match op.task {
-                Task::RecvPooled { pool } => self.refusals[pool].0.is_some(),
-                _ => false,
-            }),
+            Expired::Op(op) => {
+                let pool = self.ops.get(&op).and_then(|op| op.task.pool());
+                pool.is_some_and(|pool| self.refusals[pool].0.is_some())
+            }
             _ => false,
         };
         self.ensure(!must || called || refused, "T2", "last-attempt", || {

@@ -21,7 +21,7 @@ mod shares;
 pub use completions::{Refused, Submission};
 pub(crate) use look::{LaneAccount, OpAccount};
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU32;
 
 use aio_model::{
@@ -48,8 +48,10 @@ pub struct Oracle {
     refusals: Vec<(Option<(u64, u64)>, u32)>,
     conns: Rows<ConnId, Conn>,
     ops: Rows<u64, Op>,
-    /// Completions of accepts that go on: they hold credits until they are taken.
+    /// Completions of accepts and receives that go on: they hold credits until they are taken.
     accepted: u32,
+    /// Where the leases lie that a receive that goes on has out, and which receive that is.
+    lease_of: BTreeMap<usize, u64>,
     /// Of each place for a connection, the generation of the last one that had it.
     generations: Vec<u32>,
     /// The last operation that was accepted.
@@ -266,6 +268,8 @@ struct Lane {
     taken: u64,
     /// Connections accepted whose completions were not taken yet.
     accepted: VecDeque<ConnId>,
+    /// The bytes that a receive which goes on has brought, whose completions were not taken yet.
+    received: VecDeque<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -287,6 +291,8 @@ struct Op {
     submitted: Vec<u8>,
     /// It carries a lease of the user's, of that pool.
     lease: Option<PoolId>,
+    /// The leases that it has out, if it goes on.
+    leases_out: u32,
     moved: u64,
     /// How it must complete, once it has ended.
     verdict: Option<Verdict>,
@@ -315,6 +321,14 @@ pub enum Task {
     },
     /// Receive any bytes into a buffer of the connection's own pool.
     RecvOwnPool,
+    /// Receive any bytes into buffers of this pool, or of the connection's own, one after the other, with as
+    /// many out as that.
+    RecvMany {
+        /// The index of the pool.
+        pool: Option<usize>,
+        /// How many.
+        leases_max: u8,
+    },
     /// Send this part of the user's buffer.
     Send {
         /// The first byte.
@@ -377,11 +391,21 @@ impl Task {
 
     /// Whether it may have to wait for something else than an event: a buffer, a place, a credit.
     fn may_wait(self) -> bool {
-        matches!(self, Task::RecvPooled { .. } | Task::AcceptOne | Task::AcceptMany)
+        self.pool().is_some() || matches!(self, Task::AcceptOne | Task::AcceptMany)
     }
 
     fn is_recv(self) -> bool {
-        matches!(self, Task::Recv | Task::RecvExact | Task::RecvPooled { .. } | Task::RecvOwnPool)
+        matches!(self, Task::Recv | Task::RecvExact | Task::RecvOwnPool | Task::RecvMany { .. })
+            || self.pool().is_some()
+    }
+
+    /// The pool that it receives from, if that is known.
+    fn pool(self) -> Option<usize> {
+        match self {
+            Task::RecvPooled { pool } => Some(pool),
+            Task::RecvMany { pool, .. } => pool,
+            _ => None,
+        }
     }
 }
 
@@ -404,6 +428,7 @@ impl Oracle {
             generations: Vec::new(),
             last_op: None,
             counted: Counters::default(),
+            lease_of: BTreeMap::new(),
             now: Instant::ZERO,
             armed: 0,
             lanes_max: 0,
@@ -499,6 +524,19 @@ impl Oracle {
     /// Credits in use: operations, and completions of accepts that go on.
     fn credits(&self) -> u32 {
         u32::try_from(self.ops.len()).unwrap_or(u32::MAX).saturating_add(self.accepted)
+    }
+
+    /// Whether the operation at the front of a lane has as many leases out as it may.
+    fn has_all_leases_out(&self, lane: &Lane) -> bool {
+        lane.queue.front().is_some_and(|head| self.ops[head].has_all_leases_out())
+    }
+
+    /// A buffer that lies there is home.
+    pub fn on_home(&mut self, address: usize) {
+        let op = self.lease_of.remove(&address).and_then(|context| self.ops.get_mut(&context));
+        if let Some(op) = op {
+            op.leases_out -= 1;
+        }
     }
 
     fn lane(&mut self, conn: ConnId, lane: usize) -> Option<&mut Lane> {
@@ -612,6 +650,16 @@ impl Oracle {
         if before == (Phase::Connecting { known: false }) {
             // The system never heard of it: there is nothing to close.
             self.conns.remove(&conn);
+        }
+    }
+}
+
+impl Op {
+    /// Whether it has as many leases out as it may.
+    fn has_all_leases_out(&self) -> bool {
+        match self.task {
+            Task::RecvMany { leases_max, .. } => self.leases_out >= u32::from(leases_max),
+            _ => false,
         }
     }
 }

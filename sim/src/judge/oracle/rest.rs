@@ -83,14 +83,13 @@ impl Oracle {
         let credits_taken = self.credits() >= self.limits.ops_max.get() && self.limits.ops_max.get() > 1;
         let waits = match head {
             // With several pools the others' buffers count too: lenient, but never wrong.
-            Task::RecvPooled { pool } => {
-                outstanding >= self.pools[pool].0 as usize || self.refusals[pool].0.is_some()
-            }
             Task::AcceptOne => places_taken,
             Task::AcceptMany => places_taken || credits_taken,
-            _ => false,
+            _ => head.pool().is_some_and(|pool| {
+                outstanding >= self.pools[pool].0 as usize || self.refusals[pool].0.is_some()
+            }),
         };
-        waits || lane.pause.is_some()
+        waits || self.has_all_leases_out(lane) || lane.pause.is_some()
     }
 
     /// Nobody who can go on is passed over for longer than it takes to serve all others (K6).
@@ -138,7 +137,7 @@ impl Oracle {
             lane.in_line = parked.map(|_| lane.in_line.unwrap_or(self.turns));
             if let Some((head, since)) = before {
                 let later = |(_, pool, waited): &&(_, usize, u64)| {
-                    self.ops[&head].task == Task::RecvPooled { pool: *pool } && since < *waited
+                    self.ops[&head].task.pool() == Some(*pool) && since < *waited
                 };
                 passed_over = passed_over.or(lent.iter().find(later).map(|(other, ..)| (*id, *other)));
             }
@@ -204,7 +203,7 @@ impl Oracle {
             let what = format!("{head:?} on {id} could go on, but nobody tries");
             return Some(match head {
                 _ if state.freed => violation("K5", "freed-descriptor-used", what),
-                Task::RecvPooled { .. } => violation("B3", "parked-goes-on", what),
+                _ if head.pool().is_some() => violation("B3", "parked-goes-on", what),
                 _ => violation("K6", "ready-goes-on", what),
             });
         }

@@ -96,7 +96,8 @@ impl Oracle {
         match place {
             LanePlace::Idle => !stands,
             LanePlace::Running => stands,
-            LanePlace::Parked => stands && matches!(head, Some(Task::RecvPooled { .. })),
+            LanePlace::Parked => stands && head.is_some_and(|head| head.pool().is_some()),
+            LanePlace::LeasesOut => stands && self.has_all_leases_out(lane),
             LanePlace::Held => stands && conn.kind == Kind::Listener && head.is_some(),
             _ => false,
         }
@@ -124,7 +125,7 @@ impl Oracle {
         let of_op = (info.ended, info.bytes, info.due);
         let lease = match op.task {
             // By the model's own word, while it waits.
-            Task::RecvPooled { .. } => !ended || info.lease == (op.moved > 0),
+            Task::RecvPooled { .. } | Task::RecvMany { .. } => !ended || info.lease == (op.moved > 0),
             _ => info.lease == op.lease.is_some(),
         };
         // A connect that was never tried has a connection that nobody heard of.
@@ -149,7 +150,9 @@ impl Oracle {
         for op in self.ops.values().filter(|op| op.verdict.is_none()) {
             *match op.task {
                 Task::Recv | Task::RecvExact => &mut queued.recv,
-                Task::RecvPooled { .. } | Task::RecvOwnPool => &mut queued.recv_pooled,
+                Task::RecvPooled { .. } | Task::RecvOwnPool | Task::RecvMany { .. } => {
+                    &mut queued.recv_pooled
+                }
                 Task::Send { .. } => &mut queued.send,
                 Task::AcceptOne | Task::AcceptMany => &mut queued.accept,
                 Task::Connect => &mut queued.connect,

@@ -18,11 +18,12 @@ impl Oracle {
             let (phase, kind, own_call) = (conn.phase, conn.kind, conn.has_own_call());
             for (index, lane) in conn.lanes.iter_mut().enumerate() {
                 let head = lane.queue.front().map(|head| ops[head].task);
+                let all_leases_out = lane.queue.front().is_some_and(|head| ops[head].has_all_leases_out());
                 let able = match (phase, head) {
                     (Phase::Closing { .. }, _) => index == RECEIVE,
                     (Phase::Flushing { .. } | Phase::Lingering { .. }, None) if index == RECEIVE => own_call,
                     (_, Some(Task::Shutdown)) => true,
-                    (_, Some(head)) => lane.ready && !short.lacks(head, pools),
+                    (_, Some(head)) => lane.ready && !short.lacks(head, pools) && !all_leases_out,
                     (_, None) => false,
                 };
                 debug_assert!(kind == aio_model::Kind::Stream || index == RECEIVE || !able);
@@ -98,10 +99,11 @@ impl Short {
         match task {
             // With several pools the buffers of the others count too: the check may miss a violation, and
             // never reports a false one.
-            Task::RecvPooled { pool } => self.buffers >= pools[pool].0 || self.memory >> pool & 1 == 1,
             Task::AcceptOne => self.places,
             Task::AcceptMany => self.places || self.credits,
-            _ => false,
+            _ => {
+                task.pool().is_some_and(|pool| self.buffers >= pools[pool].0 || self.memory >> pool & 1 == 1)
+            }
         }
     }
 }

@@ -225,7 +225,7 @@ fn a_lease_that_was_sent_and_comes_back_as_a_copy() {
     story.oracle.pools[0].0 = 4;
     let lease = story.lease(1);
     let mut submission = story.submission(conn, Task::Send { start: 0, end: 1 }, lease.as_slice());
-    submission.lease = Some(PoolId::DEFAULT);
+    submission.lease = Some((PoolId::DEFAULT, 0));
     let send = story.accepted(submission);
     story.oracle.on_send(conn, b"x", Outcome::Transferred(1));
     let mut done = story.completion(send, Ok(Done::Sent));
