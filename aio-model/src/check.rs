@@ -66,6 +66,8 @@ struct Found {
     ended: u32,
     timers: u32,
     pausing: u32,
+    /// Lanes that wait for one of their leases.
+    leases_awaited: u32,
     /// Connections that are not gone.
     live: u32,
 }
@@ -99,6 +101,10 @@ impl<C> ModelView<'_, C> {
         ensure(accepted == told, "C1", "accepted-told", || format!("{accepted} accepted, {told} told of"))?;
         let (counted, pausing) = (self.lanes.pausing(), found.pausing);
         ensure(counted == pausing, "K5", "pausing-count", || format!("{counted} counted, {pausing} pause"))?;
+        let (counted, awaited) = (self.lanes.leases_awaited(), found.leases_awaited);
+        ensure(counted == awaited, "B3", "leases-awaited", || {
+            format!("{counted} counted, {awaited} wait for one of their leases")
+        })?;
         self.check_own(&mut found)?;
         self.check_ops(&found)?;
         self.check_pools(&mut found)?;
@@ -175,9 +181,8 @@ impl<C> ModelView<'_, C> {
         self.check_ended(conn, direction, found)?;
         self.check_state(conn, direction)?;
         match lane.wait() {
-            Wait::Nothing | Wait::Outcome | Wait::Lease => {
-                found.placed += u32::from(lane.has(Bits::QUEUED));
-            }
+            Wait::Nothing | Wait::Outcome => found.placed += u32::from(lane.has(Bits::QUEUED)),
+            Wait::Lease => found.leases_awaited += 1,
             Wait::Buffer | Wait::Place => found.placed += 1,
             Wait::Pause(want) => {
                 found.pausing += 1;

@@ -26,6 +26,8 @@ pub struct Stats {
     pub leases: u32,
     /// Lanes that can be received from and wait for a buffer.
     pub lanes_parked: u32,
+    /// Lanes whose `Recv::many` has as many leases out as it may, and that wait for one of them.
+    pub lanes_leases_out: u32,
     /// Accepts that wait for a free connection or credit.
     pub lanes_held: u32,
     /// Lanes that pause, because the system was short of something for their last call, or refused it. A
@@ -109,6 +111,7 @@ impl<C> Model<C> {
             completions: completions.waiting(),
             leases: pools.outstanding(),
             lanes_parked: pools.iter().map(|pool| lanes.parked(pool.id())).sum(),
+            lanes_leases_out: lanes.leases_awaited(),
             lanes_held: lanes.held(),
             lanes_backing_off: lanes.pausing(),
             pools_refused: pools.iter().map(|pool| u32::from(pool.retry().is_some())).sum(),

@@ -423,6 +423,17 @@ fn a_lane_that_waits_for_a_lease_and_has_none_out() {
 }
 
 #[test]
+fn a_lane_that_waits_for_a_lease_and_is_not_counted() {
+    let (mut model, conn) = receiving(0);
+    submit(&mut model, conn, Recv::many(1));
+    canary("leases-awaited", model, |model| {
+        model.lanes.conn_mut(conn.index()).leases_out = 1;
+        model.lanes.lane_mut(receive(conn)).set_wait(Wait::Lease);
+        model.lanes.lane_mut(receive(conn)).set(Bits::READY);
+    });
+}
+
+#[test]
 fn a_lane_that_waits_for_a_buffer_that_is_free() {
     let (mut model, conn) = receiving(0);
     let lease = model.innards().pools.of(PoolId::DEFAULT).lend().unwrap();

@@ -64,6 +64,8 @@ pub(crate) struct Lanes<C> {
     short: [VecDeque<LaneId>; 2],
     /// The lanes that pause, for want of whatever.
     pausing: u32,
+    /// The lanes that wait for one of the leases that their head has out.
+    leases_awaited: u32,
     spares: Spares<C>,
 }
 
@@ -100,6 +102,7 @@ impl<C> Lanes<C> {
             parked: (0..pools).map(|_| WaitQueue::default()).collect(),
             short: Default::default(),
             pausing: 0,
+            leases_awaited: 0,
             spares: Spares::EMPTY,
         }
     }
@@ -143,6 +146,11 @@ impl<C> Lanes<C> {
     /// Lanes that pause.
     pub(crate) fn pausing(&self) -> u32 {
         self.pausing
+    }
+
+    /// Lanes that wait for one of the leases that their head has out.
+    pub(crate) fn leases_awaited(&self) -> u32 {
+        self.leases_awaited
     }
 
     /// A connection, gone ones included, by index.

@@ -169,6 +169,7 @@ impl<C> Lanes<C> {
     pub(crate) fn await_lease(&mut self, id: LaneId) {
         self.leave_run(id);
         self.conns[id.conn()].lane_mut(id.direction()).set_wait(Wait::Lease);
+        self.leases_awaited += 1;
     }
 
     /// The operation at the head of a receive lane counts another lease, until that is home.
@@ -288,7 +289,10 @@ impl<C> Lanes<C> {
                 }
                 self.conns[id.conn()].lane_mut(id.direction()).set_wait(Wait::Nothing);
             }
-            Wait::Lease => self.conns[id.conn()].lane_mut(id.direction()).set_wait(Wait::Nothing),
+            Wait::Lease => {
+                self.leases_awaited -= 1;
+                self.conns[id.conn()].lane_mut(id.direction()).set_wait(Wait::Nothing);
+            }
             Wait::Pause(_) => {
                 deadlines.cancel(lane.pause_timer());
                 self.end_pause(id);

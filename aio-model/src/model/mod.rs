@@ -239,9 +239,10 @@ impl<C> Model<C> {
         self.pools.get(pool).map_or(0, |pool| pool.outstanding())
     }
 
-    /// Whether a readable connection waits for a buffer.
+    /// Whether a readable connection waits for a buffer to come home: any of its pool, or one of the leases
+    /// that its `Recv::many` has out.
     pub fn has_parked(&self) -> bool {
-        self.pools.iter().any(|pool| self.lanes.parked(pool.id()) > 0)
+        self.lanes.leases_awaited() > 0 || self.pools.iter().any(|pool| self.lanes.parked(pool.id()) > 0)
     }
 
     /// A lane whose calls have met a shortage eight times in a row, and what the system is short of: told

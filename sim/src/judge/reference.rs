@@ -30,7 +30,7 @@ use aio_model::{CloseReason, Instant, Kind, LaneEnd, LanePlace, OpError, PoolId,
 
 use crate::world::engine::Direction;
 
-pub use buffer::Buffer;
+pub use buffer::{Buffer, LentBy};
 pub use look::{ConnLook, Gauges, LaneLook, OpLook};
 pub use turn::{Call, SystemBelow};
 pub use words::{Completion, Done, Id, Manner, Plan, Refused, Request, Rule, Work};
@@ -77,8 +77,10 @@ pub struct Reference {
     /// The completions that the turn under way hands over, and how many there may be.
     batch: Vec<Completion>,
     room: usize,
-    /// The pools of the leases that were dropped since the last turn.
-    homeward: Vec<PoolId>,
+    /// The leases that were dropped since the last turn.
+    homeward: Vec<LentBy>,
+    /// The lanes that wait for one of the leases which their receive has out.
+    all_out: Vec<LaneName>,
     /// The next lease that is dropped is to wake the loop.
     awaits_lease: bool,
     /// How often it was woken.
@@ -187,6 +189,8 @@ struct Op {
     work: Work,
     buffer: Buffer,
     bytes: usize,
+    /// The leases that it has out, if it goes on.
+    leases_out: usize,
     deadline: Option<Alarm>,
 }
 
@@ -218,6 +222,7 @@ impl Reference {
             batch: vec![],
             room: 0,
             homeward: vec![],
+            all_out: vec![],
             awaits_lease: false,
             wakes: 0,
             alarms: 0,
@@ -269,6 +274,8 @@ impl Reference {
             LanePlace::Held
         } else if self.pools.values().any(|pool| pool.parked.contains(&lane)) {
             LanePlace::Parked
+        } else if self.all_out.contains(&lane) {
+            LanePlace::LeasesOut
         } else if self.lane(lane).pause.is_some() {
             LanePlace::BackingOff
         } else {
@@ -327,6 +334,7 @@ impl Reference {
         self.held.retain(|other| *other != lane);
         self.short.retain(|other| *other != lane);
         self.short_served.retain(|other| *other != lane);
+        self.all_out.retain(|other| *other != lane);
         self.pools.values_mut().for_each(|pool| pool.parked.retain(|other| *other != lane));
         self.lane_mut(lane).pause = None;
     }
@@ -334,8 +342,8 @@ impl Reference {
     /// Ends an operation that was in no lane, or was taken out of it: its completion waits to be taken.
     fn complete(&mut self, op: Op, result: Result<Done, OpError>) {
         let Op { id, context, conn, work, mut buffer, bytes, .. } = op;
-        let pooled = matches!(work, Work::RecvPooled { .. });
-        if matches!(work, Work::Recv { .. } | Work::RecvPooled { .. }) {
+        let pooled = work.is_pooled();
+        if pooled || matches!(work, Work::Recv { .. }) {
             buffer.fill(bytes);
         }
         // B1: a pooled receive that brought nothing has no buffer to hand over; it goes home.
@@ -347,7 +355,7 @@ impl Reference {
         // C2: what had moved counts, whatever the end.
         let bytes = if result.is_ok() || self.keeps(Rule::C2) { bytes } else { 0 };
         self.hand_over(Completion { context, conn, op: id, buffer, bytes, result, more: false });
-        unused.leases().into_iter().for_each(|pool| self.return_buffer(pool));
+        unused.leases().into_iter().for_each(|by| self.return_buffer(by));
     }
 
     /// A completion goes into the batch of the turn under way, if that has room, or waits.
@@ -379,7 +387,7 @@ impl Reference {
     }
 
     /// A buffer is back: it goes to the lane that has waited longest (B3), or into its pool.
-    fn return_buffer(&mut self, pool: PoolId) {
+    fn return_buffer(&mut self, LentBy { pool, counted }: LentBy) {
         let in_order = self.keeps(Rule::B3);
         let home = self.pool_mut(pool);
         let first = if in_order { home.parked.pop_front() } else { home.parked.pop_back() };
@@ -389,6 +397,14 @@ impl Reference {
                 let buffer = Buffer::lease(pool, home.size.buffer_bytes);
                 self.lane_mut(lane).ops[0].buffer = buffer;
                 self.stand(lane);
+            }
+        }
+        // Who had it out may have another one.
+        if let Some((name, at)) = counted.and_then(|op| self.find_in_lane(op)) {
+            self.lane_mut(name).ops[at].leases_out -= 1;
+            if self.all_out.contains(&name) {
+                self.step_aside(name);
+                self.stand(name);
             }
         }
     }

@@ -22,6 +22,8 @@ pub(crate) fn operation(request: &reference::Request, buffer: Buffer) -> Request
         Work::Recv { exact: true } => Recv::exact(buffer).into_request(),
         Work::RecvPooled { pool: None } => Recv::pooled().into_request(),
         Work::RecvPooled { pool: Some(pool) } => Recv::pooled_from(pool).into_request(),
+        Work::RecvMany { pool: None, leases_max } => Recv::many(leases_max).into_request(),
+        Work::RecvMany { pool: Some(pool), leases_max } => Recv::many(leases_max).from(pool).into_request(),
         Work::Send { start, end } => Send::new(buffer).skip(start).first(end).into_request(),
         Work::Accept { many: false } => Accept::one().into_request(),
         Work::Accept { many: true } => Accept::many().into_request(),

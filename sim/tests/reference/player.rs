@@ -367,6 +367,9 @@ impl Player {
         let (work, held) = match what {
             What::Recv { len, exact } => (Work::Recv { exact: *exact }, own(vec![0; *len])),
             What::RecvPooled(pool) => (Work::RecvPooled { pool: pool.map(PoolId::new) }, nothing()),
+            What::RecvMany { pool, leases_max } => {
+                (Work::RecvMany { pool: pool.map(PoolId::new), leases_max: *leases_max }, nothing())
+            }
             What::RecvLease { held, exact } => (Work::Recv { exact: *exact }, self.take(*held)),
             What::RecvShared => (Work::Recv { exact: false }, shared(b"shared".to_vec())),
             What::Scatter { lens, lease, exact } => {

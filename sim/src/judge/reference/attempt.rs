@@ -21,13 +21,28 @@ fn fault(kind: SystemErrorKind) -> LaneEnd {
     LaneEnd::Fault(SystemError::from_kind(kind))
 }
 
+impl Op {
+    /// Whether it has as many leases out as it may.
+    pub(super) fn has_all_leases_out(&self) -> bool {
+        match self.work {
+            Work::RecvMany { leases_max, .. } => self.leases_out == usize::from(leases_max),
+            _ => false,
+        }
+    }
+}
+
 impl Reference {
     /// Whether the lane can make its call. If not, it steps aside to where it waits for what it lacks.
     pub(super) fn equip(&mut self, name: LaneName) -> bool {
         let Some(head) = self.lane(name).ops.front() else { return true };
-        match head.work {
+        if head.has_all_leases_out() {
+            self.step_aside(name);
+            self.all_out.push(name);
+            return false;
+        }
+        match head.work.pool() {
             // B2: a buffer is lent when there is something to read, and not before.
-            Work::RecvPooled { pool: Some(pool) } if head.buffer == Buffer::None => {
+            Some(pool) if head.buffer == Buffer::None => {
                 let home = self.pool_mut(pool);
                 if home.lent < home.size.buffers_max {
                     home.lent += 1;
@@ -62,7 +77,7 @@ impl Reference {
         match self.lane(name).ops.front().map(|head| head.work) {
             None => self.attempt_close_step(name, conn, world),
             Some(Work::Recv { exact }) => self.receive(name, conn, exact, world),
-            Some(Work::RecvPooled { .. }) => self.receive(name, conn, false, world),
+            Some(Work::RecvPooled { .. } | Work::RecvMany { .. }) => self.receive(name, conn, false, world),
             Some(Work::Send { start, end }) => self.send(name, conn, start, end, world),
             Some(Work::Accept { many }) => self.accept(name, conn, many, world),
             Some(Work::Connect) => self.connect(name, conn, world),
@@ -86,6 +101,9 @@ impl Reference {
                 self.lane_mut(name).ops[0].buffer.put(filled, &received);
                 self.transferred(name, count, outcome == Outcome::Transferred(count) && count < space);
                 self.lane_mut(name).ops[0].bytes += count;
+                if matches!(self.lane(name).ops[0].work, Work::RecvMany { .. }) && self.has_credit() {
+                    return self.complete_one_receive(name);
+                }
                 if !exact || count == left {
                     self.complete_head(name, Ok(Done::Received { end_of_stream: false }));
                 }
@@ -191,6 +209,23 @@ impl Reference {
         let Op { id, context, conn, .. } = self.lane(name).ops[0];
         let buffer = Buffer::None;
         self.hand_over(Completion { context, conn, op: id, buffer, bytes: 0, result, more: true });
+    }
+
+    /// A receive goes on: its completion waits in a place of its own, with a lease that is out until it is
+    /// home.
+    fn complete_one_receive(&mut self, name: LaneName) {
+        self.credits += 1;
+        let Op { id, context, conn, buffer, bytes, leases_out, .. } = &mut self.lane_mut(name).ops[0];
+        *leases_out += 1;
+        let (op, context, conn) = (*id, *context, *conn);
+        let (mut buffer, bytes) = (std::mem::take(buffer), std::mem::take(bytes));
+        buffer.fill(bytes);
+        if let Buffer::Lease { by, .. } = &mut buffer {
+            by.counted = Some(op);
+        }
+        let result = Ok(Done::Received { end_of_stream: false });
+        self.hand_over(Completion { context, conn, op, buffer, bytes, result, more: true });
+        self.hold_all(None);
     }
 
     fn connect(&mut self, name: LaneName, conn: Id, world: &mut impl SystemBelow) {
@@ -337,9 +372,9 @@ impl Reference {
     /// B2: a buffer that nothing was received into goes home.
     fn return_unused(&mut self, name: LaneName) {
         let Some(head) = self.lane_mut(name).ops.front_mut() else { return };
-        if let (Work::RecvPooled { .. }, Buffer::Lease { pool, .. }) = (head.work, head.buffer.clone()) {
+        if let (true, Buffer::Lease { by, .. }) = (head.work.is_pooled(), head.buffer.clone()) {
             head.buffer = Buffer::None;
-            self.return_buffer(pool);
+            self.return_buffer(by);
         }
     }
 

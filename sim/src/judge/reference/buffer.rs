@@ -2,6 +2,17 @@
 
 use aio_model::{PoolId, SLICES_MAX};
 
+use super::Id;
+
+/// Whose a lease is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LentBy {
+    /// The pool that it goes home to.
+    pub pool: PoolId,
+    /// The receive that goes on and has it out.
+    pub counted: Option<Id>,
+}
+
 /// A buffer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Buffer {
@@ -10,12 +21,12 @@ pub enum Buffer {
     None,
     /// The user's own, to receive into or to send.
     Own(Vec<u8>),
-    /// Shared bytes, to send only; and the pool that they are lent by, if they were a lease.
-    Shared(Vec<u8>, Option<PoolId>),
+    /// Shared bytes, to send only; and whose they are, if they were a lease.
+    Shared(Vec<u8>, Option<LentBy>),
     /// Lent by a pool.
     Lease {
-        /// Which one.
-        pool: PoolId,
+        /// Which one, and to whom.
+        by: LentBy,
         /// How many bytes there is space for.
         space: usize,
         /// What was received.
@@ -28,7 +39,7 @@ pub enum Buffer {
 impl Buffer {
     /// A lease of a pool, with nothing in it.
     pub(super) fn lease(pool: PoolId, space: usize) -> Buffer {
-        Buffer::Lease { pool, space, bytes: vec![] }
+        Buffer::Lease { by: LentBy { pool, counted: None }, space, bytes: vec![] }
     }
 
     /// The bytes that a send finds in it.
@@ -137,7 +148,7 @@ impl Buffer {
     #[must_use]
     pub fn into_shared(self) -> Buffer {
         match self {
-            Buffer::Lease { pool, bytes, .. } => Buffer::Shared(bytes, Some(pool)),
+            Buffer::Lease { by, bytes, .. } => Buffer::Shared(bytes, Some(by)),
             other => other,
         }
     }
@@ -150,11 +161,11 @@ impl Buffer {
         }
     }
 
-    /// The pools that it is lent by.
-    pub fn leases(&self) -> Vec<PoolId> {
+    /// The leases in it.
+    pub fn leases(&self) -> Vec<LentBy> {
         match self {
             Buffer::None | Buffer::Own(_) | Buffer::Shared(_, None) => vec![],
-            Buffer::Shared(_, Some(pool)) | Buffer::Lease { pool, .. } => vec![*pool],
+            Buffer::Shared(_, Some(by)) | Buffer::Lease { by, .. } => vec![*by],
             Buffer::Parts(parts) => parts.iter().flat_map(Buffer::leases).collect(),
         }
     }

@@ -68,10 +68,10 @@ impl Reference {
         self.credits += 1;
         let id = Id { proactor_id: self.plan.proactor_id, index: self.accepted, generation: 1 };
         self.hold_all(None);
-        if let Work::RecvPooled { pool: pool @ None } = &mut work {
+        if let Work::RecvPooled { pool: pool @ None } | Work::RecvMany { pool: pool @ None, .. } = &mut work {
             *pool = Some(self.conns[&conn.index].pool);
         }
-        let mut op = Op { id, context, conn, work, buffer, bytes: 0, deadline: None };
+        let mut op = Op { id, context, conn, work, buffer, bytes: 0, leases_out: 0, deadline: None };
         if !matches!(work, Work::Close { .. }) {
             op.deadline = self.alarm(deadline);
         }
@@ -95,12 +95,12 @@ impl Reference {
     /// what a lease holds is copied, and it goes home at once.
     fn copy_surplus_leases(&mut self, mut buffer: Buffer) -> Buffer {
         for part in buffer.parts_mut() {
-            let Buffer::Lease { pool, bytes, .. } = part else { continue };
-            let (pool, home) = (*pool, &self.pools[pool]);
+            let Buffer::Lease { by, bytes, .. } = part else { continue };
+            let (by, home) = (*by, &self.pools[&by.pool]);
             let share = home.size.buffers_max - home.size.buffers_max.div_ceil(4);
             if home.lent > share && self.keeps(Rule::B3) {
                 *part = Buffer::Own(std::mem::take(bytes));
-                self.return_buffer(pool);
+                self.return_buffer(by);
             }
         }
         buffer
@@ -147,6 +147,10 @@ impl Reference {
             Some(send) if send.is_shut() => return Err(SubmitErrorKind::WriteShutDown),
             _ => {}
         }
+        let last = lane.and_then(|lane| lane.ops.back()).map(|last| last.work);
+        if direction == Some(Direction::Receive) && matches!(last, Some(Work::RecvMany { .. })) {
+            return Err(SubmitErrorKind::ReceivesMany);
+        }
         // C6: what there is no room for is refused, not dropped and not waited with.
         let lane_ops_max = self.plan.limits.lane_ops_max.get() as usize;
         if lane.is_some_and(|lane| lane.ops.len() >= lane_ops_max) && self.keeps(Rule::C6) {
@@ -170,7 +174,11 @@ impl Reference {
             (_, Work::Close { .. }) | (Kind::Listener, Work::Accept { .. }) => return Ok(()),
             (
                 Kind::Stream,
-                Work::Recv { .. } | Work::RecvPooled { .. } | Work::Send { .. } | Work::Shutdown,
+                Work::Recv { .. }
+                | Work::RecvPooled { .. }
+                | Work::RecvMany { .. }
+                | Work::Send { .. }
+                | Work::Shutdown,
             ) => {}
             _ => return Err(SubmitErrorKind::WrongKind),
         }
@@ -179,8 +187,17 @@ impl Reference {
                 return Err(SubmitErrorKind::NotWritable);
             }
             Work::Recv { .. } => buffer.space() == 0,
-            Work::RecvPooled { pool } if !self.pools.contains_key(&pool.unwrap_or(conn.pool)) => {
+            Work::RecvPooled { pool } | Work::RecvMany { pool, .. }
+                if !self.pools.contains_key(&pool.unwrap_or(conn.pool)) =>
+            {
                 return Err(SubmitErrorKind::NoPool);
+            }
+            Work::RecvMany { pool, leases_max } => {
+                let buffers_max = self.pools[&pool.unwrap_or(conn.pool)].size.buffers_max;
+                if leases_max == 0 || u32::from(leases_max) > buffers_max {
+                    return Err(SubmitErrorKind::LeasesMax);
+                }
+                false
             }
             Work::Send { start, end } if start > end || end > buffer.bytes().len() => {
                 return Err(SubmitErrorKind::OutOfRange);
@@ -315,9 +332,9 @@ impl Reference {
 
     /// The user drops a buffer; the leases in it are on their way home (B4).
     pub fn drop_buffer(&mut self, buffer: &Buffer) {
-        for pool in buffer.leases() {
+        for by in buffer.leases() {
             if self.keeps(Rule::B4) {
-                self.homeward.push(pool);
+                self.homeward.push(by);
                 self.wakes += u32::from(std::mem::take(&mut self.awaits_lease));
             }
         }

@@ -194,15 +194,17 @@ impl Reference {
     /// T2: what is next in a lane is tried once more before its deadline ends it, for nobody may have looked;
     /// even while the lane pauses, but not if it waits for a buffer or a place.
     fn attempt_last(&mut self, name: LaneName, world: &mut impl SystemBelow) {
-        if matches!(self.place(name), LanePlace::Parked | LanePlace::Held) || !self.keeps(Rule::T2) {
+        let waits = [LanePlace::Parked, LanePlace::Held, LanePlace::LeasesOut].contains(&self.place(name));
+        if waits || !self.keeps(Rule::T2) {
             return;
         }
         let head = self.lane(name).ops.front();
-        let lacks = head.is_some_and(|head| match head.work {
-            Work::RecvPooled { pool: Some(pool) } if head.buffer == Buffer::None => {
+        let lacks = head.is_some_and(|head| match (head.work, head.work.pool()) {
+            _ if head.has_all_leases_out() => true,
+            (_, Some(pool)) if head.buffer == Buffer::None => {
                 self.pools[&pool].lent == self.pools[&pool].size.buffers_max
             }
-            work @ Work::Accept { .. } => self.lacks_place(work),
+            (work @ Work::Accept { .. }, _) => self.lacks_place(work),
             _ => false,
         });
         if lacks || !self.equip(name) {
@@ -245,7 +247,8 @@ impl Reference {
         let Some(head) = self.lane(name).ops.front() else { return false };
         let parked = self.pools.iter().find(|(_, pool)| pool.parked.contains(&name)).map(|(pool, _)| *pool);
         match parked {
-            Some(pool) => head.work == Work::RecvPooled { pool: Some(pool) },
+            Some(pool) => head.work.pool() == Some(pool),
+            None if self.place(name) == LanePlace::LeasesOut => false,
             None if self.place(name) == LanePlace::Held => self.lacks_place(head.work),
             None => true,
         }

@@ -53,10 +53,11 @@ impl Reference {
         timeout: Option<Duration>,
         room: usize,
     ) -> Result<(Vec<Completion>, bool), SystemError> {
-        for pool in std::mem::take(&mut self.homeward) {
-            self.return_buffer(pool);
+        for by in std::mem::take(&mut self.homeward) {
+            self.return_buffer(by);
         }
-        self.awaits_lease = self.pools.values().any(|pool| !pool.parked.is_empty());
+        let parked = self.pools.values().any(|pool| !pool.parked.is_empty());
+        self.awaits_lease = parked || !self.all_out.is_empty();
         let until = timeout.map(|span| match span {
             Duration::ZERO => Instant::ZERO,
             span => world.now() + span,

@@ -70,6 +70,10 @@ pub enum Work {
     RecvPooled {
         pool: Option<PoolId>,
     },
+    RecvMany {
+        pool: Option<PoolId>,
+        leases_max: u8,
+    },
     Send {
         start: usize,
         end: usize,
@@ -164,10 +168,24 @@ impl Places {
 }
 
 impl Work {
+    /// Whether it receives into buffers of a pool.
+    pub(super) fn is_pooled(self) -> bool {
+        matches!(self, Work::RecvPooled { .. } | Work::RecvMany { .. })
+    }
+
+    /// The pool that it receives from, once that is known.
+    pub(super) fn pool(self) -> Option<PoolId> {
+        match self {
+            Work::RecvPooled { pool } | Work::RecvMany { pool, .. } => pool,
+            _ => None,
+        }
+    }
+
     /// The lane that it queues in.
     pub(super) fn direction(self) -> Option<Direction> {
         match self {
-            Work::Recv { .. } | Work::RecvPooled { .. } | Work::Accept { .. } => Some(Direction::Receive),
+            Work::Recv { .. } | Work::Accept { .. } => Some(Direction::Receive),
+            Work::RecvPooled { .. } | Work::RecvMany { .. } => Some(Direction::Receive),
             Work::Send { .. } | Work::Shutdown | Work::Connect => Some(Direction::Send),
             Work::Close { .. } | Work::Sleep | Work::Post => None,
         }
