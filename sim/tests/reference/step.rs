@@ -345,7 +345,7 @@ fn what() -> impl Strategy<Value = What> {
     prop_oneof![
         7 => (len(), any::<bool>()).prop_map(|(len, exact)| What::Recv { len, exact }),
         20 => prop_oneof![4 => Just(None), 4 => Just(Some(0_u16)), 2 => Just(Some(1)), 1 => Just(Some(2))].prop_map(What::RecvPooled),
-        8 => (prop::option::of(0..3_u16), 0..4_u8).prop_map(|(pool, leases_max)| What::RecvMany { pool, leases_max }),
+        5 => (prop::option::of(0..3_u16), 0..4_u8).prop_map(|(pool, leases_max)| What::RecvMany { pool, leases_max }),
         1 => (pick(), any::<bool>()).prop_map(|(held, exact)| What::RecvLease { held, exact }),
         1 => Just(What::RecvShared),
         3 => (lens(), lease(), any::<bool>())

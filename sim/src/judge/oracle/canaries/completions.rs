@@ -209,6 +209,28 @@ fn an_accepted_connection_that_overtakes_another() {
     canary("accept-order", story, |story| story.oracle.on_completion(&done));
 }
 
+/// A receive that goes on, of one lease, which has brought so many bytes.
+fn receiving_many(count: usize) -> (Story, ConnId, u64) {
+    let (mut story, conn) = Story::stream();
+    let many = story.submit_recv(conn, Task::RecvMany { pool: None, leases_max: 1 });
+    story.oracle.on_recv(conn, POOL.1, Outcome::Transferred(count));
+    (story, conn, many)
+}
+
+#[test]
+fn a_receive_that_goes_on_with_all_its_leases_out() {
+    let (story, conn, _) = receiving_many(POOL.1);
+    canary("leases-max", story, |story| story.oracle.on_recv(conn, POOL.1, Outcome::WouldBlock));
+}
+
+#[test]
+fn a_receive_that_goes_on_and_tells_of_other_bytes() {
+    let (mut story, _, many) = receiving_many(3);
+    let mut done = story.completion(many, RECEIVED);
+    (done.more, done.bytes, done.buffer) = (true, 2, story.lease(2));
+    canary("receive-order", story, |story| story.oracle.on_completion(&done));
+}
+
 #[test]
 fn a_pooled_receive_that_brings_no_buffer() {
     let (mut story, conn) = Story::stream();

@@ -77,7 +77,8 @@ pub(super) fn step(choice: &mut Choice) -> ScriptStep {
 fn what(choice: &mut Choice) -> ScriptOp {
     let len = byte(choice, 12);
     match choice.below(32) {
-        0..=7 => ScriptOp::RecvPooled(byte(choice, 2)),
+        0..=5 => ScriptOp::RecvPooled(byte(choice, 2)),
+        6..=7 => ScriptOp::RecvMany(byte(choice, 3)),
         8..=9 => ScriptOp::Recv(len),
         10..=11 => ScriptOp::RecvExact(len),
         12 => ScriptOp::Scatter { lens: [len, 3, 2], exact: choice.below(2) == 0 },

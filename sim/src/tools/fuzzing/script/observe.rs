@@ -204,6 +204,7 @@ fn submitted(what: &ScriptOp) -> &'static str {
         }
         ScriptOp::RecvExact(_) | ScriptOp::RecvLease(_) | ScriptOp::Scatter { .. } => "submit: `Recv::exact`",
         ScriptOp::RecvPooled(_) => "submit: `Recv::pooled`",
+        ScriptOp::RecvMany(_) => "submit: `Recv::many`",
         ScriptOp::Send { .. } | ScriptOp::Gather { .. } | ScriptOp::SendLease(_) => "submit: `Send`",
         ScriptOp::AcceptOne => "submit: `Accept::one`",
         ScriptOp::AcceptMany => "submit: `Accept::many`",

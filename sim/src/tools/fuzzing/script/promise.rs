@@ -20,6 +20,8 @@ pub(super) enum PromiseKind {
     Receive {
         exact: bool,
         pooled: bool,
+        /// It goes on after each receive.
+        many: bool,
         room: usize,
     },
     /// The bytes that go on the wire.
@@ -44,7 +46,11 @@ impl Promise {
         let named = *op == self.op && (*conn == self.conn || matches!(self.kind, PromiseKind::Connect));
         ensure!(named, "{:?} completes as {conn} {op}", self.kind);
         let repeats =
-            matches!((&self.kind, result), (PromiseKind::Accept { many: true }, Ok(Done::Accepted(_))));
+            matches!((&self.kind, result), (PromiseKind::Accept { many: true }, Ok(Done::Accepted(_))))
+                || matches!(
+                    (&self.kind, result),
+                    (PromiseKind::Receive { many: true, .. }, Ok(Done::Received { end_of_stream: false }))
+                );
         ensure!(!more || repeats, "{:?} is to go on after {result:?}", self.kind);
         let fits = match (&self.kind, result) {
             (PromiseKind::Receive { exact: true, room, .. }, Ok(Done::Received { end_of_stream: false })) => {

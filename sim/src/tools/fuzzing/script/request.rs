@@ -14,7 +14,8 @@ use super::step::ScriptOp;
 impl Player {
     /// An operation, and what it promises if it is accepted.
     pub(super) fn request(&mut self, what: &ScriptOp) -> (Request<u32>, PromiseKind) {
-        let receive = |exact, room| PromiseKind::Receive { exact, pooled: false, room };
+        let receive = |exact, room| PromiseKind::Receive { exact, pooled: false, many: false, room };
+        let pooled = |many| PromiseKind::Receive { exact: false, pooled: true, many, room: 0 };
         match what {
             ScriptOp::Recv(len) => {
                 into(Recv::into(vec![0; usize::from(*len)]), receive(false, (*len).into()))
@@ -24,8 +25,9 @@ impl Player {
             }
             ScriptOp::RecvPooled(pool) => {
                 let pool = PoolId::new(u16::from(*pool) % 3);
-                into(Recv::pooled_from(pool), PromiseKind::Receive { exact: false, pooled: true, room: 0 })
+                into(Recv::pooled_from(pool), pooled(false))
             }
+            ScriptOp::RecvMany(leases_max) => into(Recv::many(*leases_max), pooled(true)),
             ScriptOp::RecvLease(nth) => match self.lease(*nth) {
                 Some(lease) => {
                     let room = lease.capacity();

@@ -113,6 +113,7 @@ pub(super) enum ScriptOp {
     Recv(u8),
     RecvExact(u8),
     RecvPooled(u8),
+    RecvMany(u8),
     /// Into a lease, if there is one.
     RecvLease(Pick),
     /// Into something that can not be written to.
