@@ -181,21 +181,28 @@ impl<C> Lanes<C> {
     }
 
     /// A lease is home that an operation has counted, which perhaps has ended since.
-    #[cold]
     pub(crate) fn on_counted_home(
         &mut self,
         CountedBy { lane: id, serial }: CountedBy,
         deadlines: &mut Deadlines,
     ) {
-        let counts = |conn: &Conn<C>| conn.lane(id.direction()).next().is_some_and(|op| op.serial == serial);
-        if !self.conns.at(id.conn()).is_some_and(counts) {
+        let Some((_, conn)) = self.conns.at_mut(id.conn()) else { return };
+        let lane = conn.lane(id.direction());
+        if lane.head.as_ref().is_none_or(|head| head.serial != serial || head.is_ended()) {
             return;
         }
-        self.conns[id.conn()].leases_out -= 1;
-        if self.lane(id).wait() == Wait::Lease {
-            self.leave(id, deadlines);
-            self.reschedule(id, deadlines);
+        let waits = lane.wait() == Wait::Lease;
+        conn.leases_out -= 1;
+        if waits {
+            self.go_on(id, deadlines);
         }
+    }
+
+    /// One of the leases that a lane has waited for is home.
+    #[cold]
+    fn go_on(&mut self, id: LaneId, deadlines: &mut Deadlines) {
+        self.leave(id, deadlines);
+        self.reschedule(id, deadlines);
     }
 
     /// The lane that has waited longest for a buffer of a pool.

@@ -3,9 +3,9 @@
 
 use super::Lanes;
 use crate::conn::Conn;
-use crate::id::ConnId;
+use crate::id::{ConnId, Serial};
 use crate::lane::{Bits, Direction, LaneId, Moved};
-use crate::op::{LaneOp, Op};
+use crate::op::{CloneContext, LaneOp, Op};
 use crate::queue::{QueueEntry, RunQueue};
 use crate::system::Rearm;
 use crate::transfer::Transfer;
@@ -65,6 +65,32 @@ impl<C> Front<'_, C> {
         self.run.left();
         self.run.pass();
         lane.head.take().expect("an operation is at the head")
+    }
+}
+
+/// What a receive that goes on does.
+impl<C> Front<'_, C> {
+    /// A copy of the context of the operation at the head, and the number of that.
+    #[inline(always)]
+    pub(crate) fn clone_head(&self, clone: CloneContext<C>) -> (C, Serial) {
+        let head = self.conn.lane(self.entry.lane.direction()).head.as_ref();
+        let Op { context, serial, .. } = head.expect("an operation is at the head");
+        (clone(context), *serial)
+    }
+
+    /// Bytes were received, and the operation goes on, with another lease out. The lane leaves the run queue
+    /// if that has proved that there are no more. Returns whether it did not.
+    #[inline(always)]
+    pub(crate) fn receive_one(self, moved: Moved, rearm: Rearm) -> bool {
+        self.conn.leases_out += 1;
+        let lane = self.conn.lane_mut(Direction::Receive);
+        lane.on_transfer(moved, rearm);
+        if !lane.is_ready() {
+            lane.clear(Bits::QUEUED);
+            self.run.left();
+            self.run.pass();
+        }
+        lane.is_ready()
     }
 }
 

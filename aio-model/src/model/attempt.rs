@@ -8,7 +8,7 @@ use crate::error::{SystemError, SystemErrorKind};
 use crate::id::{ConnId, OpId};
 use crate::lane::{Direction, End, LaneId, Moved};
 use crate::lanes::Position;
-use crate::lease::Lease;
+use crate::lease::{CountedBy, Lease};
 use crate::model::Model;
 use crate::op::{LaneOp, Op};
 use crate::queue::QueueEntry;
@@ -75,8 +75,49 @@ impl<C> Model<C> {
                     self.put(conn, entry.lane, op, buffer, moved_in_all, Done::Sent);
                     return true;
                 }
+                Some(LaneOp::RecvMany(..)) => return self.attempt_many(perform),
                 _ => {}
             }
+        }
+        self.attempt_unusual(perform)
+    }
+
+    /// [`attempt_by`](Model::attempt_by), of a receive that goes on: the only operation of its lane.
+    #[inline(never)]
+    fn attempt_many(&mut self, perform: impl Perform) -> bool {
+        let may_go_on = self.completions.has_usual_credit();
+        if let (true, Some(clone), Some(front)) = (may_go_on, self.clone_context, self.lanes.front())
+            && let Some(LaneOp::RecvMany(pool, _)) = front.kind()
+            && !front.conn.has_all_leases_out()
+            && let Some(mut lease) = self.pools.of(pool).lend_free()
+        {
+            let (entry, conn) = (front.entry, front.id);
+            // Should the user's code panic, nothing has happened yet but that a buffer goes home (C7).
+            let (context, serial) = front.clone_head(clone);
+            let space = lease.space();
+            let lent = space.len().min(CALL_BYTES_MAX);
+            let outcome = perform.perform(Syscall::Recv { conn, buffer: &mut space[..lent] });
+            let Some(moved) = Moved::received(outcome, lent) else {
+                return self.nothing_received_usual(entry, lease, outcome);
+            };
+            lease.fill(moved.count);
+            lease.count(CountedBy { lane: entry.lane, serial });
+            self.metrics.on_received(moved.count);
+            self.completions.take_credit();
+            let goes_on = front.receive_one(moved, self.rearm);
+            let op = OpId::new(serial, entry.lane.index(), self.realm);
+            let (buffer, bytes) = (Buffer::Lease(lease), moved.count as u64);
+            let result = Ok(Done::Received { end_of_stream: false });
+            self.completions.put(Completion { context, conn, op, buffer, bytes, result, more: true });
+            if goes_on {
+                self.serve(entry);
+                self.round.count_bytes(moved.count);
+                self.attempted(entry);
+            } else {
+                self.metrics.on_attempt();
+                self.round.count_usual();
+            }
+            return true;
         }
         self.attempt_unusual(perform)
     }

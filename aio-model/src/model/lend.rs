@@ -95,27 +95,16 @@ impl<C> Model<C> {
     /// One that belongs to another proactor's pool is dropped: it is lost to that pool, and of no use to this
     /// one.
     #[inline]
-    pub fn give_back(&mut self, buffer: Returned) {
+    pub fn give_back(&mut self, mut buffer: Returned) {
         let id = buffer.pool();
-        if buffer.is_counted() {
-            return self.give_back_counted(buffer);
-        }
         let Some(pool) = self.pools.get_mut(id).filter(|pool| pool.owns(&buffer)) else {
             return;
         };
+        let counted = if buffer.is_counted() { buffer.take_counted() } else { None };
         pool.take_back(buffer);
         if self.lanes.parked(id) > 0 {
             self.grant_next(id);
         }
-    }
-
-    /// [`give_back`](Model::give_back), of what an operation has counted: that may go on now.
-    #[cold]
-    #[inline(never)]
-    fn give_back_counted(&mut self, mut buffer: Returned) {
-        let is_own = self.pools.get(buffer.pool()).is_some_and(|pool| pool.owns(&buffer));
-        let counted = buffer.take_counted().filter(|_| is_own);
-        self.give_back(buffer);
         if let Some(counted) = counted {
             self.lanes.on_counted_home(counted, &mut self.deadlines);
         }

@@ -24,7 +24,7 @@ const BUFFER: usize = 16 * 1024;
 const TURNS_MAX: usize = 100;
 
 /// The servers whose figures are kept.
-pub const PEERS: [&str; 4] = [peers::BASELINE, "aio", "aio_dropping", "aio_deadline"];
+pub const PEERS: [&str; 5] = [peers::BASELINE, "aio", "aio_dropping", "aio_deadline", "aio_many"];
 
 /// A server that wastes an allocation and a call that fails on each echo: it must be seen.
 pub const CANARY: &str = "canary";
@@ -75,6 +75,7 @@ pub fn run(peer: &str, rounds: usize) -> io::Result<u64> {
         peers::BASELINE => Server::Mio(mio_raw::Echo::new(listener, BUFFER)?),
         "aio" => Server::Aio(Box::new(aio_echo::AioEcho::new(listener, BUFFER, EchoMode::default())?)),
         "aio_dropping" => Server::Aio(Box::new(aio_echo::AioEcho::new(listener, BUFFER, EchoMode::DROPS)?)),
+        "aio_many" => Server::Aio(Box::new(aio_echo::AioEcho::new(listener, BUFFER, EchoMode::MANY)?)),
         "aio_deadline" => {
             Server::Aio(Box::new(aio_echo::AioEcho::new(listener, BUFFER, EchoMode::DEADLINE)?))
         }

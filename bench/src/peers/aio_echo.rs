@@ -27,15 +27,21 @@ pub struct EchoMode {
     pub spin: Spin,
     /// Whether buffers are dropped, and not given back at once.
     pub drops: bool,
+    /// One receive for each connection, which goes on, with so many leases out.
+    pub leases_max: Option<u8>,
 }
 
 impl EchoMode {
+    /// None of it.
+    const PLAIN: EchoMode = EchoMode { deadline: None, spin: Spin::Off, drops: false, leases_max: None };
     /// Every receive has a deadline, which never comes.
-    pub const DEADLINE: EchoMode = EchoMode { deadline: Some(DEADLINE), spin: Spin::Off, drops: false };
+    pub const DEADLINE: EchoMode = EchoMode { deadline: Some(DEADLINE), ..EchoMode::PLAIN };
     /// Polls before it sleeps, while that pays.
-    pub const SPIN: EchoMode = EchoMode { deadline: None, spin: Spin::Adaptive, drops: false };
+    pub const SPIN: EchoMode = EchoMode { spin: Spin::Adaptive, ..EchoMode::PLAIN };
     /// Drops each buffer, which returns to its pool by itself then.
-    pub const DROPS: EchoMode = EchoMode { deadline: None, spin: Spin::Off, drops: true };
+    pub const DROPS: EchoMode = EchoMode { drops: true, ..EchoMode::PLAIN };
+    /// Submits one receive for each connection, which goes on.
+    pub const MANY: EchoMode = EchoMode { leases_max: Some(2), ..EchoMode::PLAIN };
 }
 
 /// An echo server that is stepped.
@@ -102,21 +108,26 @@ impl AioEcho {
     /// When epoll fails.
     #[inline(never)]
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
-        let AioEcho { aio, batch, manner: EchoMode { deadline, drops, .. } } = self;
+        let AioEcho { aio, batch, manner } = self;
         let goes_on = aio.turn(batch, timeout)?;
-        for Completion { context, conn, buffer, result, .. } in batch.drain(..) {
+        for Completion { context, conn, buffer, result, more, .. } in batch.drain(..) {
             let (conn, next) = match (context, result) {
-                (Ctx::Accept, Ok(Done::Accepted(conn))) => (conn, read(aio, conn, *deadline)),
+                (Ctx::Accept, Ok(Done::Accepted(conn))) => (conn, read(aio, conn, manner)),
                 (Ctx::Read, Ok(Done::Received { end_of_stream: false })) => {
-                    (conn, aio.submit(conn, Send::new(buffer), Ctx::Write).map(drop))
+                    let ended = manner.leases_max.is_some() && !more;
+                    let send = aio.submit(conn, Send::new(buffer), Ctx::Write).map(drop);
+                    (conn, if ended { send.and_then(|()| read(aio, conn, manner)) } else { send })
                 }
                 (Ctx::Write, Ok(_)) => {
-                    if *drops {
+                    if manner.drops {
                         drop(buffer);
                     } else {
                         aio.give_back(buffer);
                     }
-                    (conn, read(aio, conn, *deadline))
+                    if manner.leases_max.is_some() {
+                        continue;
+                    }
+                    (conn, read(aio, conn, manner))
                 }
                 _ => {
                     aio.close(conn);
@@ -131,8 +142,11 @@ impl AioEcho {
     }
 }
 
-fn read(aio: &mut Proactor<Ctx>, conn: ConnId, deadline: Option<Duration>) -> Result<(), SubmitError<Ctx>> {
-    let recv = match deadline {
+fn read(aio: &mut Proactor<Ctx>, conn: ConnId, manner: &EchoMode) -> Result<(), SubmitError<Ctx>> {
+    if let Some(leases_max) = manner.leases_max {
+        return aio.submit(conn, Recv::many(leases_max), Ctx::Read).map(drop);
+    }
+    let recv = match manner.deadline {
         Some(span) => Recv::pooled().within(span),
         None => Recv::pooled(),
     };
