@@ -230,6 +230,7 @@ impl<C> ModelView<'_, C> {
                 | LaneOp::RecvMany(..)
                 | LaneOp::Accept { .. } => direction == Direction::Receive,
                 LaneOp::Send | LaneOp::Connect | LaneOp::Shutdown => direction == Direction::Send,
+                LaneOp::Wait => true,
                 LaneOp::Ended(_) => false,
             };
             ensure(fits, "C1", "op-lane", || format!("{kind} is queued here"))?;

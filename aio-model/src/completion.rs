@@ -48,6 +48,8 @@ pub enum Done {
     },
     /// The kernel took all bytes.
     Sent,
+    /// What was waited for would not block: there are bytes, room, an end or an error.
+    Ready,
     /// A connection was accepted, and this is its id.
     Accepted(ConnId),
     /// The connection was made, and [`Completion::conn`] is its id.

@@ -452,6 +452,7 @@ impl<C: fmt::Debug> Model<C> {
             "{:?}",
             lanes.queues().map(|(name, _, lanes)| (name, lanes.collect::<Vec<_>>())).collect::<Vec<_>>()
         );
+        let _ = writeln!(text, "{:?}", lanes.hinted().collect::<Vec<_>>());
         for pool in pools.iter() {
             let state = (
                 pool.free_len(),

@@ -27,8 +27,9 @@ use crate::op::{LaneOp, Op};
 use crate::system::{Outcome, Readiness, Rearm};
 use crate::timers::TimerId;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Direction {
+/// A direction of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
     /// Receives, or a listener's accepts.
     Receive = 0,
     /// Sends, and the connect before them.
@@ -493,6 +494,8 @@ impl End {
     pub(crate) fn result(self, kind: LaneOp) -> Result<Done, OpError> {
         match (self, kind) {
             (End::EndOfStream, LaneOp::Recv { exact: true }) => Err(OpError::UnexpectedEof),
+            // A receive would not block.
+            (End::EndOfStream, LaneOp::Wait) => Ok(Done::Ready),
             (End::EndOfStream, _) => Ok(Done::Received { end_of_stream: true }),
             (End::Fault(error), _) => Err(OpError::System(error)),
         }

@@ -59,7 +59,7 @@ pub use error::{
 };
 pub use id::{ConnId, Key, OpId, PoolId};
 pub use info::{ConnInfo, ConnPhase, LaneInfo, LanePlace, OpInfo};
-pub use lane::End as LaneEnd;
+pub use lane::{Direction, End as LaneEnd};
 pub use lease::{Home, Lease, Returned};
 pub use limits::Limits;
 pub use listen::Listen;
@@ -67,7 +67,7 @@ pub use metrics::{Counters, Queued};
 #[doc(hidden)]
 pub use model::Begun;
 pub use model::{Config, Model};
-pub use noun::{Accept, AcceptMany, Close, Connect, Post, Recv, RecvMany, Send, Shutdown, Sleep};
+pub use noun::{Accept, AcceptMany, Close, Connect, Post, Recv, RecvMany, Send, Shutdown, Sleep, Wait};
 pub use op::{Operation, Request};
 pub use pool::PoolSize;
 pub use spin::Spin;

@@ -29,6 +29,8 @@ queued! {
     recv_pooled,
     /// Sends.
     send,
+    /// Waits for bytes, or for room.
+    wait,
     /// Accepts.
     accept,
     /// Connects.
@@ -62,6 +64,7 @@ impl Queued {
             LaneOp::Recv { .. } => &mut self.recv,
             LaneOp::RecvPooled(_) | LaneOp::RecvMany(..) => &mut self.recv_pooled,
             LaneOp::Send => &mut self.send,
+            LaneOp::Wait => &mut self.wait,
             LaneOp::Accept { .. } => &mut self.accept,
             LaneOp::Connect => &mut self.connect,
             LaneOp::Shutdown => &mut self.shutdown,

@@ -8,6 +8,7 @@ use crate::buffer::Buffer;
 use crate::completion::CloseReason;
 use crate::connect::{Address, Target, UserSocket};
 use crate::id::PoolId;
+use crate::lane::Direction;
 use crate::op::{CloneContext, Manner, OpKind, Operation, Request};
 use crate::time::{Deadline, Instant};
 use crate::transfer::Transfer;
@@ -225,6 +226,51 @@ impl<C> Operation<C> for Send {
         let end = self.end.unwrap_or(self.buffer.len());
         let transfer = Transfer::bytes(self.buffer, self.start, end);
         Request { kind: OpKind::Send, transfer, deadline: self.deadline }
+    }
+}
+
+/// Waits until a connection is readable, or writable, and does nothing else: for a library that reads and
+/// writes by itself, on the descriptor that `aio_sys::Os::descriptor` gives out.
+///
+/// Ends with `Ready` when a receive, or a send, would not block: there are bytes, room, an end or an error. It
+/// stands in line with the receives, or the sends, of its connection: what was submitted before comes first,
+/// what is submitted later comes after it. The kernel is asked each time, so it does not matter how much the
+/// library has read or written; who waits again at once, and reads nothing, is told again at once.
+///
+/// Once the library has shut the connection down, or has found an error, the operations of the proactor are not
+/// told of it before they find it themselves.
+///
+/// ```
+/// use std::time::Duration;
+/// use aio_model::Wait;
+///
+/// let wait = Wait::readable().within(Duration::from_secs(30));
+/// # drop(wait);
+/// ```
+#[derive(Debug)]
+#[must_use = "submit it"]
+pub struct Wait {
+    direction: Direction,
+    deadline: Option<Deadline>,
+}
+
+impl Wait {
+    /// Waits until a receive would not block.
+    pub fn readable() -> Wait {
+        Wait { direction: Direction::Receive, deadline: None }
+    }
+
+    /// Waits until a send would not block, after the sends that are queued.
+    pub fn writable() -> Wait {
+        Wait { direction: Direction::Send, deadline: None }
+    }
+}
+
+deadline!(Wait);
+
+impl<C> Operation<C> for Wait {
+    fn into_request(self) -> Request<C> {
+        Request::bare(OpKind::Wait(self.direction), self.deadline)
     }
 }
 

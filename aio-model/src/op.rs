@@ -9,12 +9,13 @@ use crate::completion::{CloseReason, Done, OpError};
 use crate::connect::Target;
 use crate::error::{SystemError, SystemErrorKind};
 use crate::id::{PoolId, Serial};
+use crate::lane::Direction;
 use crate::time::Deadline;
 use crate::timers::TimerId;
 use crate::transfer::Transfer;
 
 /// Something that can be submitted: [`Recv`](crate::Recv), [`Send`](crate::Send), [`Accept`](crate::Accept),
-/// [`Shutdown`](crate::Shutdown) and [`Close`](crate::Close) on a connection or listener;
+/// [`Wait`](crate::Wait), [`Shutdown`](crate::Shutdown) and [`Close`](crate::Close) on a connection or listener;
 /// [`Connect`](crate::Connect), [`Sleep`](crate::Sleep) and [`Post`](crate::Post) on the proactor itself.
 pub trait Operation<C> {
     /// The operation in the model's terms.
@@ -68,6 +69,8 @@ pub(crate) enum OpKind<C> {
     RecvMany { pool: Option<PoolId>, leases_max: u8, clone: CloneContext<C> },
     /// Send a buffer.
     Send,
+    /// Wait until a receive or a send would not block.
+    Wait(Direction),
     /// Accept one connection, or with a way to copy the context, one after the other.
     Accept { many: Option<CloneContext<C>> },
     /// Make a connection, which this operation is the first one of.
@@ -80,6 +83,21 @@ pub(crate) enum OpKind<C> {
     Sleep,
     /// Complete at once.
     Post,
+}
+
+impl<C> OpKind<C> {
+    /// The lane that it queues in, if it does in one.
+    pub(crate) fn direction(&self) -> Option<Direction> {
+        match self {
+            OpKind::Wait(direction) => Some(*direction),
+            OpKind::Send | OpKind::Connect { .. } | OpKind::Shutdown => Some(Direction::Send),
+            OpKind::Recv { .. }
+            | OpKind::RecvPooled { .. }
+            | OpKind::RecvMany { .. }
+            | OpKind::Accept { .. } => Some(Direction::Receive),
+            OpKind::Close { .. } | OpKind::Sleep | OpKind::Post => None,
+        }
+    }
 }
 
 /// How a connection is closed.
@@ -114,6 +132,7 @@ impl<C> fmt::Debug for OpKind<C> {
             OpKind::RecvPooled { pool: None } => f.write_str("recv_pooled"),
             OpKind::RecvMany { leases_max, .. } => write!(f, "recv_many({leases_max})"),
             OpKind::Send => fmt::Display::fmt(&LaneOp::Send, f),
+            OpKind::Wait(_) => fmt::Display::fmt(&LaneOp::Wait, f),
             OpKind::Accept { many } => fmt::Display::fmt(&LaneOp::Accept { many: many.is_some() }, f),
             OpKind::Connect { target } => write!(f, "connect({})", target.address()),
             OpKind::Shutdown => fmt::Display::fmt(&LaneOp::Shutdown, f),
@@ -137,6 +156,8 @@ pub(crate) enum LaneOp {
     Accept { many: bool },
     /// Send a buffer.
     Send,
+    /// Wait until an attempt would not block.
+    Wait,
     /// Make the connection.
     Connect,
     /// Send FIN.
@@ -163,6 +184,7 @@ pub(crate) enum EndedAs {
     Received,
     EndOfStream,
     Sent,
+    Ready,
     Connected,
     ShutDown,
     Deadline,
@@ -197,6 +219,7 @@ impl<C> Op<C> {
             Ok(Done::Received { end_of_stream: false }) => (EndedAs::Received, 0),
             Ok(Done::Received { end_of_stream: true }) => (EndedAs::EndOfStream, 0),
             Ok(Done::Sent) => (EndedAs::Sent, 0),
+            Ok(Done::Ready) => (EndedAs::Ready, 0),
             Ok(Done::Connected) => (EndedAs::Connected, 0),
             Ok(Done::ShutDown) => (EndedAs::ShutDown, 0),
             Err(OpError::Deadline) => (EndedAs::Deadline, 0),
@@ -227,6 +250,7 @@ impl<C> Op<C> {
             EndedAs::Received => Ok(Done::Received { end_of_stream: false }),
             EndedAs::EndOfStream => Ok(Done::Received { end_of_stream: true }),
             EndedAs::Sent => Ok(Done::Sent),
+            EndedAs::Ready => Ok(Done::Ready),
             EndedAs::Connected => Ok(Done::Connected),
             EndedAs::ShutDown => Ok(Done::ShutDown),
             EndedAs::Deadline => Err(OpError::Deadline),
@@ -269,6 +293,7 @@ impl fmt::Display for LaneOp {
             LaneOp::RecvPooled(pool) => write!(f, "recv_pooled({pool:?})"),
             LaneOp::RecvMany(pool, leases_max) => write!(f, "recv_many({pool:?}, {leases_max})"),
             LaneOp::Send => f.write_str("send"),
+            LaneOp::Wait => f.write_str("wait"),
             LaneOp::Accept { many: false } => f.write_str("accept_one"),
             LaneOp::Accept { many: true } => f.write_str("accept_many"),
             LaneOp::Connect => f.write_str("connect"),
@@ -289,6 +314,7 @@ mod tests {
             Ok(Done::Received { end_of_stream: false }),
             Ok(Done::Received { end_of_stream: true }),
             Ok(Done::Sent),
+            Ok(Done::Ready),
             Ok(Done::Connected),
             Ok(Done::ShutDown),
             Err(OpError::Deadline),

@@ -13,6 +13,7 @@ use crate::buffer::{Slices, SlicesMut};
 use crate::connect::{Address, Target};
 use crate::error::{SystemError, SystemErrorKind};
 use crate::id::ConnId;
+use crate::lane::Direction;
 use crate::listen::Listen;
 use crate::time::Instant;
 
@@ -38,6 +39,20 @@ pub enum Syscall<'a> {
     /// stream, and short of nothing: only [`Outcome::WouldBlock`] says that there is no more.
     Discard {
         /// Where from.
+        conn: ConnId,
+    },
+    /// Say whether a receive, or a send, would not block, and do nothing else. Answer: [`Outcome::Done`] if it
+    /// would not: bytes, room, an end or an error are there; or [`Outcome::WouldBlock`].
+    Poll {
+        /// Of which connection.
+        conn: ConnId,
+        /// Which of them.
+        direction: Direction,
+    },
+    /// Say what a receive would find, and leave it there. Answer: [`Outcome::Transferred`] of one byte if
+    /// there are any, and of none at the end of stream; or what any receive fails with.
+    Peek {
+        /// Where.
         conn: ConnId,
     },
     /// Send `bytes`, at least one and at most 2³⁰, without raising SIGPIPE. Answer: [`Outcome::Transferred`],
@@ -97,6 +112,8 @@ impl Syscall<'_> {
             Syscall::Recv { conn, .. }
             | Syscall::RecvVectored { conn, .. }
             | Syscall::Discard { conn }
+            | Syscall::Poll { conn, .. }
+            | Syscall::Peek { conn }
             | Syscall::Connect { conn, .. }
             | Syscall::Send { conn, .. }
             | Syscall::SendVectored { conn, .. }

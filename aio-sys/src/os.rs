@@ -7,12 +7,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use aio_model::{
-    Address, ConnId, Instant, Kind, Listen, Outcome, Readiness, Rearm, SLICES_MAX, Slices, SlicesMut,
-    Syscall, System, SystemError, SystemErrorKind, Target,
+    Address, ConnId, Direction, Instant, Kind, Listen, Outcome, Readiness, Rearm, SLICES_MAX, Slices,
+    SlicesMut, Syscall, System, SystemError, SystemErrorKind, Target,
 };
 use mio::Interest;
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
-use rustix::net::{RecvAncillaryBuffer, SendAncillaryBuffer, Shutdown, SocketAddrAny};
+use rustix::net::{RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, Shutdown, SocketAddrAny};
 
 use crate::clock::{self, Clock};
 use crate::connect::{self, Progress, Refusal};
@@ -169,6 +170,34 @@ impl Os {
 
     fn discard(&mut self, conn: ConnId) -> Outcome {
         self.recv(conn, &mut [0; 16 * 1024])
+    }
+
+    /// Asks the kernel, which also arms the event of what it says there is none of: a poll(2) that finds no
+    /// room to send asks for one as a send does.
+    fn poll(&mut self, conn: ConnId, direction: Direction) -> Outcome {
+        let Some(entry) = self.table.get(conn) else {
+            return UNKNOWN;
+        };
+        let (flags, interest) = match direction {
+            Direction::Receive => (PollFlags::IN | PollFlags::PRI, Interest::READABLE),
+            Direction::Send => (PollFlags::OUT, Interest::WRITABLE),
+        };
+        match rustix::event::poll(&mut [PollFd::new(&entry.fd, flags)], Some(&Timespec::default())) {
+            Ok(0) => self.blocked(conn, interest, Outcome::WouldBlock),
+            Ok(_) => Outcome::Done,
+            Err(errno) => errno::outcome(errno),
+        }
+    }
+
+    fn peek(&mut self, conn: ConnId) -> Outcome {
+        let Some(entry) = self.table.get(conn) else {
+            return UNKNOWN;
+        };
+        let flags = platform::RECV_FLAGS | RecvFlags::PEEK;
+        match rustix::net::recv(&entry.fd, &mut [0; 1], flags) {
+            Ok((_, count)) => Outcome::Transferred(count),
+            Err(errno) => self.blocked(conn, Interest::READABLE, errno::outcome(errno)),
+        }
     }
 
     fn connect(&mut self, conn: ConnId, target: &Target) -> Outcome {
@@ -340,6 +369,8 @@ impl Os {
             Syscall::Recv { conn, buffer } => self.recv(conn, buffer),
             Syscall::RecvVectored { conn, slices } => self.recv_vectored(conn, slices),
             Syscall::Discard { conn } => self.discard(conn),
+            Syscall::Poll { conn, direction } => self.poll(conn, direction),
+            Syscall::Peek { conn } => self.peek(conn),
             Syscall::Connect { conn, target } => self.connect(conn, target),
             Syscall::Send { conn, bytes } => self.send(conn, bytes),
             Syscall::SendVectored { conn, slices } => self.send_vectored(conn, slices),

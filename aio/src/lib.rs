@@ -47,9 +47,9 @@ mod traced;
 
 pub use aio_model::{
     Accept, AcceptMany, AddrError, Address, Buffer, Close, CloseReason, Completion, ConnId, ConnInfo,
-    ConnPhase, Connect, Counters, Deadline, Done, IdError, Instant, InvalidListen, Kind, LaneEnd, LaneInfo,
-    LanePlace, Lease, LeaseHolders, Limit, Limits, Listen, ListenError, OpError, OpId, OpIdError, OpInfo,
-    OpenError, Operation, Parts, PoolId, Post, Queued, Recv, RecvMany, Request, ResumeError, Send,
+    ConnPhase, Connect, Counters, Deadline, Direction, Done, IdError, Instant, InvalidListen, Kind, LaneEnd,
+    LaneInfo, LanePlace, Lease, LeaseHolders, Limit, Limits, Listen, ListenError, OpError, OpId, OpIdError,
+    OpInfo, OpenError, Operation, Parts, PoolId, Post, Queued, Recv, RecvMany, Request, ResumeError, Send,
     SetPoolError, Shutdown, Sleep, Spin, Stats, SubmitError, SubmitErrorKind, System, SystemError,
     SystemErrorKind,
 };

@@ -218,6 +218,8 @@ impl<S: System> Traced<'_, S> {
         let (name, opened, closed) = match &call {
             Syscall::Recv { .. } | Syscall::RecvVectored { .. } => ("recv", None, None),
             Syscall::Discard { .. } => ("discard", None, None),
+            Syscall::Poll { .. } => ("poll", None, None),
+            Syscall::Peek { .. } => ("peek", None, None),
             Syscall::Connect { conn, .. } => ("connect", Some(*conn), None),
             Syscall::Send { .. } | Syscall::SendVectored { .. } => ("send", None, None),
             Syscall::Accept { conn, .. } => ("accept", Some(*conn), None),

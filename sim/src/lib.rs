@@ -50,7 +50,7 @@ pub use judge::{episode, oracle, probes, reference};
 pub use tools::{bugs, campaign, exhaust, fuzzing, summary};
 pub use world::choice::{Choice, Draw, Odds};
 pub use world::connecting::Answer;
-pub use world::engine::{Direction, EngineKind};
+pub use world::engine::EngineKind;
 pub use world::faults::{Fault, Faults};
 pub use world::known_readiness::KnownReadiness;
 pub use world::link::{Change, Condition, Family, Side};

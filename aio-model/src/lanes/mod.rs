@@ -67,6 +67,9 @@ pub(crate) struct Lanes<C> {
     /// The lanes that wait for one of the leases that their head has out.
     leases_awaited: u32,
     spares: Spares<C>,
+    /// The lanes that wait for a buffer, and of whose end an event has hinted since they were last asked; and
+    /// others, which do so no more.
+    hinted: VecDeque<LaneId>,
 }
 
 fn runs<C>(lane: &Lane<C>) -> bool {
@@ -104,6 +107,7 @@ impl<C> Lanes<C> {
             pausing: 0,
             leases_awaited: 0,
             spares: Spares::EMPTY,
+            hinted: VecDeque::new(),
         }
     }
 
@@ -292,6 +296,9 @@ impl<C> Lanes<C> {
         let send = readiness.wakes_send() && send.on_event(readiness);
         if receive {
             self.reschedule(LaneId::receive(conn), deadlines);
+        }
+        if readiness.hints_end() {
+            self.hint(LaneId::receive(conn));
         }
         if send {
             self.reschedule(LaneId::send(conn), deadlines);

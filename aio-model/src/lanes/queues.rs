@@ -1,10 +1,10 @@
 //! Where a lane stands: in the run queue, in one of those where it waits, or in none; and whose turn it is.
 
 use super::{Lanes, is_held, is_parked, runs};
-use crate::conn::{Conn, Phase};
+use crate::conn::Phase;
 use crate::deadlines::{Deadlines, Owner};
 use crate::id::PoolId;
-use crate::lane::{Bits, LaneId, Wait, Want, is_before};
+use crate::lane::{Bits, Lane, LaneId, Wait, Want, is_before};
 use crate::lease::{CountedBy, Lease};
 use crate::op::LaneOp;
 use crate::queue::{Fate, QueueEntry};
@@ -163,6 +163,41 @@ impl<C> Lanes<C> {
         parked
     }
 
+    /// A lane may have come to wait for a buffer, or for one of its leases, or an event has hinted at its end: if both is so, it is asked
+    /// for that, without a buffer. Where there is no memory to note it, it is not told before it has one.
+    pub(crate) fn hint(&mut self, id: LaneId) {
+        if self.is_hinted(id) && self.hinted.try_reserve(1).is_ok() {
+            self.hinted.push_back(id);
+        }
+    }
+
+    fn is_hinted(&self, id: LaneId) -> bool {
+        let lane = self.conns.at(id.conn()).map(|conn| conn.lane(id.direction()));
+        let waits = |lane: &Lane<C>| matches!(lane.wait(), Wait::Buffer | Wait::Lease);
+        lane.is_some_and(|lane| waits(lane) && lane.has(Bits::END_HINTED))
+    }
+
+    /// Whether a lane may have to be asked whether it has come to its end.
+    #[inline(always)]
+    pub(crate) fn has_hinted(&self) -> bool {
+        !self.hinted.is_empty()
+    }
+
+    /// The lanes that may have to be asked whether they have come to their end.
+    pub(crate) fn hinted(&self) -> impl Iterator<Item = LaneId> {
+        self.hinted.iter().copied().filter(|id| self.is_hinted(*id))
+    }
+
+    /// The next lane that is to be asked whether it has come to its end.
+    pub(crate) fn next_hinted(&mut self) -> Option<LaneId> {
+        while let Some(id) = self.hinted.pop_front() {
+            if self.is_hinted(id) {
+                return Some(id);
+            }
+        }
+        None
+    }
+
     /// The operation at the head of a lane has as many leases out as it may: the lane steps aside until one
     /// comes home.
     #[cold]
@@ -170,6 +205,7 @@ impl<C> Lanes<C> {
         self.leave_run(id);
         self.conns[id.conn()].lane_mut(id.direction()).set_wait(Wait::Lease);
         self.leases_awaited += 1;
+        self.hint(id);
     }
 
     /// The operation at the head of a receive lane counts another lease, until that is home.

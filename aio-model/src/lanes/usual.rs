@@ -14,6 +14,9 @@ impl<C> Lanes<C> {
     /// The lane whose turn it is, if nothing about it is out of the ordinary.
     #[inline(always)]
     pub(crate) fn front(&mut self) -> Option<Front<'_, C>> {
+        if self.has_hinted() {
+            return None;
+        }
         let entry = self.run.front()?;
         let round = self.round;
         match self.conns.at_mut(entry.lane.conn()) {

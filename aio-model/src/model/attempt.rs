@@ -156,6 +156,12 @@ impl<C> Model<C> {
     /// [`attempt`](Model::attempt), of anything.
     #[inline(never)]
     fn attempt_unusual(&mut self, perform: impl Perform) -> bool {
+        if let Some(id) = self.lanes.next_hinted() {
+            self.metrics.on_attempt();
+            self.round.count_usual();
+            self.peek(id, perform);
+            return true;
+        }
         while !self.round.is_used_up() {
             let Some(entry) = self.lanes.up() else { return false };
             self.serve(entry);
@@ -189,6 +195,7 @@ impl<C> Model<C> {
                 Some(LaneOp::Recv { exact }) => self.receive(id, exact, perform),
                 Some(LaneOp::Connect) => self.connect(id, perform),
                 Some(LaneOp::Shutdown) => self.shut_down_write(id, perform),
+                Some(LaneOp::Wait) => self.wait(id, perform),
                 Some(LaneOp::Ended(_)) | None => self.attempt_close_step(id, perform),
             }
             self.attempted(entry);
@@ -247,7 +254,7 @@ impl<C> Model<C> {
     }
 
     /// A receive brought no bytes.
-    fn nothing_received(&mut self, id: LaneId, outcome: Outcome) {
+    pub(super) fn nothing_received(&mut self, id: LaneId, outcome: Outcome) {
         match outcome {
             Outcome::Transferred(0) => {
                 let sends = self.lanes.lane(LaneId::send(id.conn())).end();

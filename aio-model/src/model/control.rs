@@ -180,6 +180,34 @@ impl<C> Model<C> {
         self.on_send_lane_changed(id.conn());
     }
 
+    // Wait.
+
+    pub(super) fn wait(&mut self, id: LaneId, perform: impl Perform) {
+        let (conn, direction) = (self.lanes.id(id.conn()), id.direction());
+        match perform.perform(Syscall::Poll { conn, direction }) {
+            Outcome::Done => {
+                self.lanes.change(id, &mut self.deadlines, |lane| lane.on_success());
+                self.end(id, Position::Head, Ok(Done::Ready));
+            }
+            other => self.on_no_progress(id, other),
+        }
+        self.on_send_lane_changed(id.conn());
+    }
+
+    /// Asks what a lane would find that waits for a buffer, and of whose end an event has hinted: an end or an
+    /// error that is all there is ends its operations.
+    pub(super) fn peek(&mut self, id: LaneId, perform: impl Perform) {
+        match perform.perform(Syscall::Peek { conn: self.lanes.id(id.conn()) }) {
+            Outcome::Transferred(1) => {}
+            // The next try follows at once.
+            Outcome::Interrupted => {
+                self.metrics.on_interrupt();
+                self.lanes.hint(id);
+            }
+            outcome => self.nothing_received(id, outcome),
+        }
+    }
+
     // What a connection that ends is wound up with.
 
     /// The FIN of a connection that lingers was answered.
@@ -269,7 +297,7 @@ impl<C> Model<C> {
                 BegunKind::Shutdown
             }
             LaneOp::Recv { .. } | LaneOp::RecvPooled(_) | LaneOp::RecvMany(..) => return None,
-            LaneOp::Send | LaneOp::Ended(_) => return None,
+            LaneOp::Send | LaneOp::Wait | LaneOp::Ended(_) => return None,
         };
         self.metrics.on_attempt();
         self.lanes.await_outcome(id, &mut self.deadlines);

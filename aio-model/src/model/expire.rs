@@ -113,6 +113,7 @@ impl<C> Model<C> {
             (_, Some(LaneOp::Recv { exact })) => self.receive(id, exact, perform),
             (_, Some(LaneOp::Connect)) => self.connect(id, perform),
             (_, Some(LaneOp::Shutdown)) => self.shut_down_write(id, perform),
+            (_, Some(LaneOp::Wait)) => self.wait(id, perform),
             (_, Some(LaneOp::RecvPooled(_) | LaneOp::RecvMany(..) | LaneOp::Ended(_)) | None) => {}
         }
     }

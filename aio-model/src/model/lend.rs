@@ -59,6 +59,7 @@ impl<C> Model<C> {
             return self.without_memory(id);
         }
         self.metrics.on_parked();
+        self.lanes.hint(id);
         if self.pools.of(pool).is_refused() {
             self.ask_again(pool);
         }

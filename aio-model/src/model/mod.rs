@@ -189,7 +189,10 @@ impl<C> Model<C> {
     /// Whether a turn has something to do without waiting: an attempt to make, completions to deliver, or an
     /// end of what had expired and was too much for the turn before.
     pub fn is_busy(&self) -> bool {
-        self.lanes.running() > 0 || self.completions.waiting() > 0 || self.round.is_overdue()
+        self.lanes.running() > 0
+            || self.lanes.has_hinted()
+            || self.completions.waiting() > 0
+            || self.round.is_overdue()
     }
 
     /// The next deadline, exactly: how long a turn may sleep if nothing happens.

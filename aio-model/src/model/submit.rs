@@ -111,6 +111,7 @@ impl<C> Model<C> {
                 LaneOp::Accept { many: many.is_some() }
             }
             OpKind::Send => LaneOp::Send,
+            OpKind::Wait(_) => LaneOp::Wait,
             OpKind::Shutdown => LaneOp::Shutdown,
             OpKind::Close { manner, reason } => {
                 let closing = (*manner, *reason);
@@ -120,10 +121,7 @@ impl<C> Model<C> {
                 unreachable!("not admitted on a connection")
             }
         };
-        let direction = match kind {
-            LaneOp::Send | LaneOp::Shutdown => Direction::Send,
-            _ => Direction::Receive,
-        };
+        let direction = request.kind.direction().expect("it is no close");
         let id = LaneId::new(conn.index(), direction);
         let carries = !request.transfer.is_none();
         let has_room = self.completions.has_room()
@@ -263,12 +261,7 @@ impl<C> Model<C> {
             return Err(SubmitErrorKind::Closing);
         }
         self.admit_kind(state, request)?;
-        let direction = match request.kind {
-            OpKind::Send | OpKind::Shutdown => Some(Direction::Send),
-            OpKind::Close { .. } => None,
-            _ => Some(Direction::Receive),
-        };
-        if let Some(direction) = direction {
+        if let Some(direction) = request.kind.direction() {
             let lane = state.lane(direction);
             if lane.has(Bits::TAINTED) {
                 return Err(SubmitErrorKind::Tainted);
@@ -304,7 +297,7 @@ impl<C> Model<C> {
         let (start, end) = request.transfer.range();
         match (conn.kind, &request.kind) {
             (Kind::Listener, OpKind::Accept { .. } | OpKind::Close { .. })
-            | (Kind::Stream, OpKind::Shutdown | OpKind::Close { .. }) => Ok(()),
+            | (Kind::Stream, OpKind::Shutdown | OpKind::Wait(_) | OpKind::Close { .. }) => Ok(()),
             (Kind::Stream, OpKind::Recv { .. } | OpKind::Send) if buffer.is_too_large() => {
                 Err(SubmitErrorKind::TooLarge)
             }

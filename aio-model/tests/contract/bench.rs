@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use aio_model::testing::Shelf;
 use aio_model::{
-    Completion, Config, ConnId, Instant, Kind, Limits, Model, OpId, Operation, Outcome, PoolSize, Readiness,
-    Rearm, SubmitError, Syscall,
+    Completion, Config, ConnId, Direction, Instant, Kind, Limits, Model, OpId, Operation, Outcome, PoolSize,
+    Readiness, Rearm, SubmitError, Syscall,
 };
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
@@ -27,6 +27,8 @@ pub(crate) enum Asked {
     /// Where from, into how many slices, how many bytes.
     RecvVectored(ConnId, usize, usize),
     Discard(ConnId),
+    Poll(ConnId, Direction),
+    Peek(ConnId),
     Send(ConnId, usize),
     /// Where to, in how many slices, how many bytes.
     SendVectored(ConnId, usize, usize),
@@ -204,6 +206,8 @@ fn answer(call: Syscall<'_>, outcomes: &mut VecDeque<Outcome>) -> (Asked, Outcom
             (Asked::RecvVectored(conn, slices.iter_mut().count(), slices.len()), outcome)
         }
         Syscall::Discard { conn } => (Asked::Discard(conn), next()),
+        Syscall::Poll { conn, direction } => (Asked::Poll(conn, direction), next()),
+        Syscall::Peek { conn } => (Asked::Peek(conn), next()),
         Syscall::Connect { conn, .. } => (Asked::Connect(conn), next()),
         Syscall::Send { conn, bytes } => (Asked::Send(conn, bytes.len()), next()),
         Syscall::SendVectored { conn, slices } => {

@@ -4,8 +4,8 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use aio_model::{
-    Accept, Address, Buffer, Close, CloseReason, ConnId, Connect, Deadline, Operation, Parts, PoolId, Post,
-    Recv, Request, Send, Shutdown, Sleep,
+    Accept, Address, Buffer, Close, CloseReason, ConnId, Connect, Deadline, Direction, Operation, Parts,
+    PoolId, Post, Recv, Request, Send, Shutdown, Sleep, Wait,
 };
 
 use crate::judge::context::Context;
@@ -73,6 +73,10 @@ impl Episode {
                 }
                 (Task::RecvPooled { pool }, Recv::pooled_from(id))
             }
+            2 if context % 4 == 1 => {
+                let wait = Wait::readable().into_request();
+                return self.submit(Task::Wait(Direction::Receive), wait, context, Vec::new());
+            }
             2 => (Task::Recv, Recv::into(bytes.clone())),
             3 => (Task::RecvExact, Recv::exact(bytes.clone())),
             4 => (Task::Recv, Recv::into(self.cut(&bytes))),
@@ -135,6 +139,10 @@ impl Episode {
     pub(crate) fn submit_shut(&mut self) {
         let context = self.context();
         let (manner, close) = match self.choose(|choice| choice.below(7)) {
+            4 if context % 2 == 1 => {
+                let wait = Wait::writable().into_request();
+                return self.submit(Task::Wait(Direction::Send), wait, context, Vec::new());
+            }
             0 | 4 | 5 => {
                 let request = Shutdown::write().into_request();
                 return self.submit(Task::Shutdown, request, context, Vec::new());

@@ -52,6 +52,7 @@ const TASKS: &[&str] = &[
     "sleep",
     "post",
     "recv many",
+    "wait",
 ];
 
 const RESULTS: &[&str] = &[
@@ -81,6 +82,8 @@ const GROUPS: [Group; 6] = [
             "connect",
             "shutdown",
             "close",
+            "poll",
+            "peek",
         ],
         columns: &[
             "whole",
@@ -297,6 +300,7 @@ fn row(task: Task) -> usize {
         Task::Sleep => 9,
         Task::Post => 10,
         Task::RecvMany { .. } => 11,
+        Task::Wait(_) => 12,
     }
 }
 

@@ -26,9 +26,7 @@ mod words;
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU32;
 
-use aio_model::{CloseReason, Instant, Kind, LaneEnd, LanePlace, OpError, PoolId, PoolSize};
-
-use crate::world::engine::Direction;
+use aio_model::{CloseReason, Direction, Instant, Kind, LaneEnd, LanePlace, OpError, PoolId, PoolSize};
 
 pub use buffer::{Buffer, LentBy};
 pub use look::{ConnLook, Gauges, LaneLook, OpLook};
@@ -81,6 +79,8 @@ pub struct Reference {
     homeward: Vec<LentBy>,
     /// The lanes that wait for one of the leases which their receive has out.
     all_out: Vec<LaneName>,
+    /// Lanes that came to wait for a buffer behind a hint at their end, or that such a hint was given.
+    hinted: VecDeque<LaneName>,
     /// The next lease that is dropped is to wake the loop.
     awaits_lease: bool,
     /// How often it was woken.
@@ -223,6 +223,7 @@ impl Reference {
             room: 0,
             homeward: vec![],
             all_out: vec![],
+            hinted: VecDeque::new(),
             awaits_lease: false,
             wakes: 0,
             alarms: 0,

@@ -98,6 +98,19 @@ impl System for Watched<'_> {
                 self.oracle.on_discard(conn, outcome);
                 outcome
             }
+            Syscall::Poll { conn, direction } => {
+                let outcome = self.os.perform(call);
+                self.probes.answered(9, 0, outcome);
+                self.oracle.on_poll(conn, direction, outcome);
+                outcome
+            }
+            Syscall::Peek { conn } => {
+                let outcome = self.os.perform(call);
+                self.probes.answered(10, 1, outcome);
+                self.oracle.on_peek(conn, outcome);
+                self.judge_end(conn, outcome);
+                outcome
+            }
             Syscall::Connect { conn, target } => {
                 let outcome = self.os.perform(call);
                 let serial = self.os.net().peer_of(conn).map(crate::world::peer::PeerId::serial);

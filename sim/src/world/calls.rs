@@ -1,8 +1,7 @@
 //! System calls: checked at the border, struck by faults, then answered as Linux would.
 
-use aio_model::{ConnId, Outcome, SLICES_MAX, Syscall, SystemError};
+use aio_model::{ConnId, Direction, Outcome, SLICES_MAX, Syscall, SystemError};
 
-use crate::world::engine::Direction;
 use crate::world::errno::{
     EBADF, ECONNRESET, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC, ENOSYS, EPERM, ETIMEDOUT,
 };
@@ -26,6 +25,8 @@ impl Call {
             Syscall::Recv { buffer, .. } => Call::Recv(buffer.len()),
             Syscall::RecvVectored { slices, .. } => Call::Recv(slices.len()),
             Syscall::Discard { .. } => Call::Discard,
+            Syscall::Poll { direction, .. } => Call::Poll(*direction),
+            Syscall::Peek { .. } => Call::Peek,
             Syscall::Connect { .. } => Call::Connect,
             Syscall::Send { bytes, .. } => Call::Send(bytes.len()),
             Syscall::SendVectored { slices, .. } => Call::Send(slices.len()),
@@ -90,6 +91,7 @@ impl World {
         let end = self.socket(socket).stream();
         let fits = match call {
             Call::Recv(_) | Call::Discard | Call::Send(_) | Call::ShutdownWrite => end.is_some(),
+            Call::Poll(_) | Call::Peek => end.is_some(),
             Call::Accept(_) => end.is_none(),
             Call::Close { reset } => end.is_some() || !reset,
             Call::Connect => true,
@@ -153,6 +155,10 @@ impl World {
             (Syscall::Discard { .. }, &Socket { what: What::Stream(end), .. }) => {
                 self.recv(socket, end, &mut [0; DISCARD_BYTES])
             }
+            (Syscall::Poll { direction, .. }, &Socket { what: What::Stream(end), .. }) => {
+                self.poll(socket, end, direction)
+            }
+            (Syscall::Peek { .. }, &Socket { what: What::Stream(end), .. }) => self.peek(socket, end),
             (Syscall::Send { bytes, .. }, &Socket { what: What::Stream(end), .. }) => {
                 self.send(socket, end, bytes)
             }
@@ -195,6 +201,43 @@ impl World {
                 let partial = count > 0 && (partial || unproven);
                 if partial { Outcome::Partial(count) } else { Outcome::Transferred(count) }
             }
+            Err(refusal) => self.refuse(socket, Direction::Receive, refusal),
+        }
+    }
+
+    fn poll(&mut self, socket: SocketId, end: Endpoint, direction: Direction) -> Outcome {
+        if self.dice.strikes(Fault::Interrupted) {
+            return Outcome::Interrupted;
+        }
+        self.strike_dead(end);
+        let condition = condition(&self.sockets, &self.connections, socket);
+        let ready = match direction {
+            Direction::Receive => condition.receives(),
+            Direction::Send => condition.sends(),
+        };
+        if ready {
+            return Outcome::Done;
+        }
+        if direction == Direction::Send {
+            // It asks for an event, as a send would.
+            self.link_mut(end).sent_by_mut(end.side).starve();
+        }
+        self.refuse(socket, direction, NotMoved::WouldBlock)
+    }
+
+    fn peek(&mut self, socket: SocketId, end: Endpoint) -> Outcome {
+        if self.dice.strikes(Fault::Interrupted) {
+            return Outcome::Interrupted;
+        }
+        if self.dice.strikes(Fault::RecvExhausted) {
+            return self.short_of_memory();
+        }
+        self.strike_dead(end);
+        if self.link(end).sent_by(!end.side).arrived() > 0 {
+            return Outcome::Transferred(1);
+        }
+        match self.link_mut(end).receive(end.side, &mut []) {
+            Ok(count) => Outcome::Transferred(count),
             Err(refusal) => self.refuse(socket, Direction::Receive, refusal),
         }
     }

@@ -1,8 +1,7 @@
 //! How the system under test makes connections, and who answers.
 
-use aio_model::{Address, Outcome, SystemError, SystemErrorKind, Target};
+use aio_model::{Address, Direction, Outcome, SystemError, SystemErrorKind, Target};
 
-use crate::world::engine::Direction;
 use crate::world::errno::{
     EAGAIN, ECONNREFUSED, EHOSTUNREACH, EINVAL, EMFILE, ENOMEM, ENOSPC, ETIMEDOUT, SELF_CONNECTED,
 };

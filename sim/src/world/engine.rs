@@ -13,14 +13,13 @@
 //! | an attempt that would block | | | arms its side |
 //! | to register anew | reports what is the case | the same | arms a side, and reports what is the case |
 //!
-//! Where real engines are more generous than their documentation (Linux takes a poll that saw no room as a
-//! request for an event, BSD announces every acknowledged byte, mio re-arms both sides for one), this one is
+//! Where real engines are more generous than their documentation (BSD announces every acknowledged byte, mio re-arms both sides for one), this one is
 //! not. Spurious events are a fault, and drawn as such.
 
 use std::fmt;
 use std::str::FromStr;
 
-use aio_model::{Instant, Readiness, Rearm};
+use aio_model::{Direction, Instant, Readiness, Rearm};
 
 use crate::world::dice::Dice;
 use crate::world::faults::Fault;
@@ -73,15 +72,6 @@ impl FromStr for EngineKind {
         let named = |engine: &&EngineKind| engine.to_string() == name;
         EngineKind::ALL.iter().find(named).copied().ok_or(UnknownEngine)
     }
-}
-
-/// A direction, as seen from this side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Direction {
-    /// Receives and accepts.
-    Receive = 0,
-    /// Sends.
-    Send = 1,
 }
 
 /// What an event speaks of.

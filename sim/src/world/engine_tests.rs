@@ -2,11 +2,11 @@
 
 use std::num::NonZeroU32;
 
-use aio_model::{Instant, Outcome, Readiness, System};
+use aio_model::{Direction, Instant, Outcome, Readiness, System};
 
 use crate::world::choice::Choice;
 use crate::world::choice::Odds;
-use crate::world::engine::{Direction, EngineKind};
+use crate::world::engine::EngineKind;
 use crate::world::faults::Faults;
 use crate::world::link::Change;
 use crate::world::net::Net;

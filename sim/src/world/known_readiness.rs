@@ -4,9 +4,7 @@
 //! is not known to be ready is not tried again before an event; so if it is ready, one must come. This is
 //! held against the simulated system in `sim_contract`, and against the kernel in the conformance tests.
 
-use aio_model::{Outcome, Readiness, Rearm};
-
-use crate::world::engine::Direction;
+use aio_model::{Direction, Outcome, Readiness, Rearm};
 
 /// What is known of one direction.
 #[derive(Debug, Clone, Copy)]

@@ -5,11 +5,11 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use aio_model::{Address, ConnId, Instant, Kind, Listen, Readiness, SystemError};
+use aio_model::{Address, ConnId, Direction, Instant, Kind, Listen, Readiness, SystemError};
 
 use crate::world::choice::{Choice, Draw};
 use crate::world::connecting::Answer;
-use crate::world::engine::{Direction, both_sides};
+use crate::world::engine::both_sides;
 use crate::world::errno::{ECONNREFUSED, EMFILE};
 use crate::world::faults::{Fault, Faults};
 use crate::world::link::{Condition, Family, Side};

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use aio_model::{Kind, Outcome, Syscall, System, SystemErrorKind, Wake};
+use aio_model::{Direction, Kind, Outcome, Syscall, System, SystemErrorKind, Wake};
 
 use crate::world::choice::Choice;
 use crate::world::choice::Odds;
-use crate::world::engine::{Direction, EngineKind};
+use crate::world::engine::EngineKind;
 use crate::world::faults::Fault;
 use crate::world::faults::Faults;
 use crate::world::link::{Family, Side};

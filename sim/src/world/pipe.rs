@@ -184,6 +184,11 @@ impl Pipe {
         sent
     }
 
+    /// Somebody asks to be told when there is room.
+    pub(crate) fn starve(&mut self) {
+        self.starved = true;
+    }
+
     /// Takes the pressure off.
     pub(crate) fn relieve(&mut self) {
         self.pressed = false;

@@ -6,10 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use aio_model::{ConnId, Outcome, Readiness, Syscall, System};
+use aio_model::{ConnId, Direction, Outcome, Readiness, Syscall, System};
 
 use crate::world::choice::Choice;
-use crate::world::engine::{Direction, EngineKind};
+use crate::world::engine::EngineKind;
 use crate::world::faults::{Fault, Faults};
 use crate::world::known_readiness::KnownReadiness;
 use crate::world::net::Net;

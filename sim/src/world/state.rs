@@ -7,14 +7,14 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use aio_model::{Address, ConnId, Instant, Readiness, SystemError};
+use aio_model::{Address, ConnId, Direction, Instant, Readiness, SystemError};
 
 use crate::world::agenda::Agenda;
 use crate::world::choice::Choice;
 use crate::world::clock::SimClock;
 use crate::world::connecting::Answer;
 use crate::world::dice::Dice;
-use crate::world::engine::{Direction, EngineKind, SimEngine};
+use crate::world::engine::{EngineKind, SimEngine};
 use crate::world::faults::{Fault, Faults};
 use crate::world::link::{Condition, Family, Link};
 use crate::world::listening::AddressTable;

@@ -5,7 +5,7 @@
 
 use std::hash::{Hash, Hasher};
 
-use aio_model::{ConnId, Instant, Outcome, Readiness, SystemError};
+use aio_model::{ConnId, Direction, Instant, Outcome, Readiness, SystemError};
 
 use crate::world::faults::Fault;
 use crate::world::link::Change;
@@ -22,6 +22,10 @@ pub enum Call {
     Send(usize),
     /// Receive some, and throw it away.
     Discard,
+    /// Say whether a receive, or a send, would not block.
+    Poll(Direction),
+    /// Say what a receive would find.
+    Peek,
     /// Accept, as this connection.
     Accept(ConnId),
     /// Connect, or say how far that has come.

@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 
 use aio::Proactor;
 use aio_model::{
-    Accept, Buffer, Close, CloseReason, Completion, Connect, Done, LaneInfo, OpId, Operation, Parts, Post,
-    Recv, Request, Send, Shutdown, Sleep,
+    Accept, Buffer, Close, CloseReason, Completion, Connect, Direction, Done, LaneInfo, OpId, Operation,
+    Parts, Post, Recv, Request, Send, Shutdown, Sleep, Wait,
 };
 use sim::reference::{self, ConnLook, Gauges, Id, LaneLook, Manner, OpLook, Work};
 
@@ -29,6 +29,8 @@ pub(crate) fn operation(request: &reference::Request, buffer: Buffer) -> Request
         Work::Accept { many: true } => Accept::many().into_request(),
         Work::Connect => Connect::to(std::net::SocketAddr::from(([127, 0, 0, 1], 1))).into_request(),
         Work::Shutdown => Shutdown::write().into_request(),
+        Work::Wait(Direction::Receive) => Wait::readable().into_request(),
+        Work::Wait(Direction::Send) => Wait::writable().into_request(),
         Work::Close { manner, reason } => {
             let close = match manner {
                 Manner::Now => Close::now(),
@@ -86,6 +88,7 @@ pub(crate) fn completion(done: &Completion<u32>, expected: &reference::Completio
         Done::Accepted(conn) => reference::Done::Accepted(plain(conn)),
         Done::Connected => reference::Done::Connected,
         Done::ShutDown => reference::Done::ShutDown,
+        Done::Ready => reference::Done::Ready,
         Done::Closed => reference::Done::Closed,
         Done::Elapsed => reference::Done::Elapsed,
         Done::Posted => reference::Done::Posted,

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use aio::Proactor;
 use aio_model::{
-    Buffer, CloseReason, Completion, ConnId, Kind, Limits, OpId, PoolId, PoolSize, Post, Readiness, Rearm,
+    Buffer, CloseReason, Completion, ConnId, Direction, Kind, Limits, OpId, PoolId, PoolSize, Post,
+    Readiness, Rearm,
 };
 use sim::fuzzing::Verdict;
 use sim::reference::{self, Manner, Plan, Reference, Request, Rule, Work};
@@ -388,6 +389,9 @@ impl Player {
             What::Accept { many } => (Work::Accept { many: *many }, nothing()),
             What::Connect => (Work::Connect, nothing()),
             What::Shutdown => (Work::Shutdown, nothing()),
+            What::Wait { sends } => {
+                (Work::Wait(if *sends { Direction::Send } else { Direction::Receive }), nothing())
+            }
             What::Close(how, code) => {
                 let manner = match *how {
                     How::Now => Manner::Now,

@@ -174,6 +174,9 @@ pub(crate) enum What {
     },
     Connect,
     Shutdown,
+    Wait {
+        sends: bool,
+    },
     Close(How, Option<u32>),
     Sleep,
     Post(usize),
@@ -357,6 +360,7 @@ fn what() -> impl Strategy<Value = What> {
         7 => any::<bool>().prop_map(|many| What::Accept { many }),
         5 => Just(What::Connect),
         2 => Just(What::Shutdown),
+        3 => any::<bool>().prop_map(|sends| What::Wait { sends }),
         3 => (how, code()).prop_map(|(how, code)| What::Close(how, code)),
         2 => Just(What::Sleep),
         1 => (0..5_usize).prop_map(What::Post),

@@ -80,6 +80,7 @@ impl Scripted {
             Call::Recv { space, .. } => transfer(answer, *space),
             Call::Send { bytes, .. } => transfer(answer, bytes.len()),
             Call::Discard { .. } => transfer(answer, 100),
+            Call::Peek { .. } => transfer(answer, 1),
             _ => happen(answer),
         };
         let bytes = match (outcome, &call) {
@@ -223,6 +224,8 @@ impl System for Os {
                 outcome
             }
             Syscall::Discard { .. } => self.scripted.answer(Call::Discard { conn }).0,
+            Syscall::Poll { direction, .. } => self.scripted.answer(Call::Poll { conn, direction }).0,
+            Syscall::Peek { .. } => self.scripted.answer(Call::Peek { conn }).0,
             Syscall::Send { bytes, .. } => {
                 self.scripted.answer(Call::Send { conn, bytes: bytes.to_vec(), parts: false }).0
             }

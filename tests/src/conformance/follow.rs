@@ -22,10 +22,8 @@ mod peers;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use aio_model::{Address, ConnId, Outcome, Target};
-use sim::{
-    Answer, Capacity, Choice, Direction, EngineKind, Fault, Faults, Net, Odds, PeerId, SimOs, SocketId,
-};
+use aio_model::{Address, ConnId, Direction, Outcome, Target};
+use sim::{Answer, Capacity, Choice, EngineKind, Fault, Faults, Net, Odds, PeerId, SimOs, SocketId};
 
 use crate::conformance::caller::Caller;
 use crate::conformance::history::{Deed, History, Name, Number, Seen};

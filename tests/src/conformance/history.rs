@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use aio_model::Direction;
 use aio_model::{Outcome, Readiness, SystemErrorKind};
-use sim::Direction;
 
 use crate::pair::Family;
 

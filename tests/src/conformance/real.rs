@@ -10,8 +10,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use aio::Os;
-use aio_model::{ConnId, Instant, Outcome, Readiness, Syscall, System, SystemErrorKind, Target};
-use sim::{Direction, KnownReadiness, Side, pattern};
+use aio_model::{ConnId, Direction, Instant, Outcome, Readiness, Syscall, System, SystemErrorKind, Target};
+use sim::{KnownReadiness, Side, pattern};
 use socket2::Socket;
 
 use crate::conformance::book::{Book, goes_on};

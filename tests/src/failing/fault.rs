@@ -20,6 +20,10 @@ pub enum Call {
     RecvVectored,
     /// A receive of a connection that flushes or lingers.
     Discard,
+    /// Asking whether a receive or a send would not block.
+    Poll,
+    /// Asking what a receive would find.
+    Peek,
     /// A send.
     Send,
     /// A send of several parts.
@@ -44,12 +48,14 @@ pub enum Call {
 
 impl Call {
     /// Every kind, in the order of the tables.
-    pub const ALL: [Call; 15] = [
+    pub const ALL: [Call; 17] = [
         Call::Kind,
         Call::Adopt,
         Call::Recv,
         Call::RecvVectored,
         Call::Discard,
+        Call::Poll,
+        Call::Peek,
         Call::Send,
         Call::SendVectored,
         Call::Accept,
@@ -209,6 +215,14 @@ faults! {
     RecvVectored {
         Passes: INTR AGAIN NOBUFS NOMEM;
         Ends: CONNRESET TIMEDOUT HOSTUNREACH NOTCONN IO;
+    }
+    Poll {
+        Passes: INTR AGAIN NOMEM;
+        Ends: BADF INVAL;
+    }
+    Peek {
+        Passes: INTR AGAIN NOBUFS NOMEM;
+        Ends: CONNRESET TIMEDOUT NOTCONN IO;
     }
     Discard {
         Passes: INTR AGAIN NOBUFS NOMEM;

@@ -155,6 +155,8 @@ impl Failing {
             Syscall::Recv { .. } => Call::Recv,
             Syscall::RecvVectored { .. } => Call::RecvVectored,
             Syscall::Discard { .. } => Call::Discard,
+            Syscall::Poll { .. } => Call::Poll,
+            Syscall::Peek { .. } => Call::Peek,
             Syscall::Send { .. } => Call::Send,
             Syscall::SendVectored { .. } => Call::SendVectored,
             Syscall::Accept { .. } => Call::Accept,

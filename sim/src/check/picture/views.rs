@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use aio_model::{ConnId, ConnInfo, LaneInfo, PoolId};
+use aio_model::{ConnId, ConnInfo, Direction, LaneInfo, PoolId};
 use serde::Serialize;
 
 use crate::judge::observer::Scene;
 use crate::judge::oracle::{LaneAccount, Oracle};
-use crate::world::engine::Direction;
 use crate::world::link::Condition;
 use crate::world::net::Net;
 

@@ -1,6 +1,6 @@
 //! What happened, in few words: for bars, marks and the log.
 
-use aio_model::{ConnId, Done, Instant, OpError, Outcome, Readiness};
+use aio_model::{ConnId, Direction, Done, Instant, OpError, Outcome, Readiness};
 use serde::Serialize;
 
 use crate::judge::oracle::{Manner, OpAccount, Task};
@@ -74,6 +74,8 @@ pub(crate) fn task(op: &OpAccount<'_>) -> String {
         Task::AcceptOne => "accept_one".into(),
         Task::AcceptMany => "accept_many".into(),
         Task::Connect => "connect".into(),
+        Task::Wait(Direction::Receive) => "wait to receive".into(),
+        Task::Wait(Direction::Send) => "wait to send".into(),
         Task::Shutdown => "shutdown".into(),
         Task::Close { manner: Manner::Now, .. } => "close".into(),
         Task::Close { manner: Manner::Abort, .. } => "close_abort".into(),
@@ -174,6 +176,9 @@ fn called(conn: ConnId, call: Call, outcome: Outcome) -> Mark {
     let (lanes, asked) = match call {
         Call::Recv(bytes) => ([true, false], format!("recv of up to {bytes} on {conn}")),
         Call::Discard => ([true, false], format!("discard on {conn}")),
+        Call::Poll(Direction::Receive) => ([true, false], format!("poll of receives on {conn}")),
+        Call::Poll(Direction::Send) => ([false, true], format!("poll of sends on {conn}")),
+        Call::Peek => ([true, false], format!("peek on {conn}")),
         Call::Accept(new) => ([true, false], format!("accept on {conn} as {new}")),
         Call::Send(bytes) => ([false, true], format!("send of {bytes} on {conn}")),
         Call::Connect => ([false, true], format!("connect of {conn}")),

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use aio_model::{
-    ConnId, Done, Instant, Kind, OpError, Outcome, PoolId, Readiness, Rearm, Spin, SystemErrorKind,
+    ConnId, Direction, Done, Instant, Kind, OpError, Outcome, PoolId, Readiness, Rearm, Spin, SystemErrorKind,
 };
 
 use super::{Conn, End, Fin, Oracle, Phase, RECEIVE, SEND, Task};
@@ -360,6 +360,51 @@ impl Oracle {
             lane.received.push_back(count);
             lane.holds = None;
             lane.due &= !all_out;
+        }
+    }
+
+    /// A wait asked whether a receive, or a send, would not block.
+    pub fn on_poll(&mut self, conn: ConnId, direction: Direction, outcome: Outcome) {
+        let lane = if direction == Direction::Receive { RECEIVE } else { SEND };
+        let Some((serial, task)) = self.called(conn, lane, "a poll") else { return };
+        self.ensure(task == Task::Wait(direction), "C3", "wait-in-turn", || {
+            format!("a poll on {conn}, whose turn is {task:?}")
+        });
+        if outcome == Outcome::Done {
+            if let Some(state) = self.lane(conn, lane) {
+                (state.shortages, state.ready) = (0, true);
+            }
+            self.end(serial, Ok(Done::Ready));
+        } else {
+            self.on_no_progress(conn, lane, outcome);
+        }
+        self.flushed(conn);
+    }
+
+    /// A lane that waits for a buffer was asked what it would find (B3).
+    pub fn on_peek(&mut self, conn: ConnId, outcome: Outcome) {
+        self.turn.calls += 1;
+        self.counted.attempts += 1;
+        let (all, budget) = (self.turn.calls, self.limits.turn_attempts_max.get());
+        self.ensure(all <= budget, "K6", "turn-budget", || {
+            format!("{all} calls in a turn; {budget} are allowed")
+        });
+        let waits = self.conns.get(&conn).is_some_and(|conn| {
+            let lane = &conn.lanes[RECEIVE];
+            let head = lane.queue.front().map(|head| self.ops[head].task);
+            let hinted = lane.ready && lane.end_hinted && lane.pause.is_none();
+            hinted && conn.phase == Phase::Open && head.is_some_and(|head| head.pool().is_some())
+        });
+        self.ensure(waits, "B3", "peek-with-reason", || {
+            format!("a peek on {conn}, which waits for no buffer, or of whose end nothing is known")
+        });
+        match outcome {
+            Outcome::Transferred(0) => {
+                let sends = self.conns.get(&conn).and_then(|conn| conn.lanes[SEND].end);
+                self.finish(conn, RECEIVE, behind(sends));
+            }
+            Outcome::Transferred(_) => {}
+            other => self.on_no_progress(conn, RECEIVE, other),
         }
     }
 

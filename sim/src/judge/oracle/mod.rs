@@ -25,8 +25,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU32;
 
 use aio_model::{
-    CloseReason, ConnId, Counters, Done, Instant, Key, Kind, Limits, OpError, OpId, PoolId, Rearm, Spin,
-    SystemError, Violation,
+    CloseReason, ConnId, Counters, Direction, Done, Instant, Key, Kind, Limits, OpError, OpId, PoolId, Rearm,
+    Spin, SystemError, Violation,
 };
 
 use self::rows::Rows;
@@ -336,6 +336,8 @@ pub enum Task {
         /// One past the last byte.
         end: usize,
     },
+    /// Wait until a receive or a send would not block.
+    Wait(Direction),
     /// Accept one connection.
     AcceptOne,
     /// Accept one connection after the other.
@@ -377,7 +379,8 @@ impl Task {
     /// The lane that it queues in; a close queues in none.
     fn lane(self) -> Option<usize> {
         match self {
-            Task::AcceptOne | Task::AcceptMany => Some(RECEIVE),
+            Task::AcceptOne | Task::AcceptMany | Task::Wait(Direction::Receive) => Some(RECEIVE),
+            Task::Wait(Direction::Send) => Some(SEND),
             _ if self.is_recv() => Some(RECEIVE),
             Task::Send { .. } | Task::Connect | Task::Shutdown => Some(SEND),
             _ => None,
@@ -684,6 +687,8 @@ impl End {
         match (self, task) {
             (End::Fault(error), _) => Err(OpError::System(error)),
             (End::EndOfStream, Task::RecvExact) => Err(OpError::UnexpectedEof),
+            // A receive would not block.
+            (End::EndOfStream, Task::Wait(_)) => Ok(Done::Ready),
             (End::EndOfStream, _) => Ok(Done::Received { end_of_stream: true }),
         }
     }

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use aio_model::{ConnId, Kind, LanePlace, Model, Violation};
+use aio_model::{ConnId, Direction, Kind, LanePlace, Model, Violation};
 
 use super::{Conn, Lane, Oracle, Phase, RECEIVE, SEND, Task, violation};
-use crate::world::engine::Direction;
 use crate::world::net::Net;
 
 impl Oracle {
@@ -196,6 +195,16 @@ impl Oracle {
             return (conn.has_own_call() || waits).then(|| violation("K2", "linger-goes-on", what()));
         }
         let head = &self.ops[state.queue.front()?].task;
+        if head.pool().is_some() && state.end_hinted && state.pause.is_none() {
+            // An end that is all there is needs no buffer.
+            let condition = net.condition(id)?;
+            let told = condition.arrived || !(condition.ended || condition.error);
+            if !told && !net.edge_debt(id, Direction::Receive) {
+                let what =
+                    format!("{head:?} on {id} waits for a buffer, and is not told that its peer has ended");
+                return Some(violation("B3", "end-without-buffer", what));
+            }
+        }
         if self.waits(state, *head, outstanding) {
             return None;
         }

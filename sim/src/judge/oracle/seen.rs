@@ -156,6 +156,7 @@ impl Oracle {
                 Task::Send { .. } => &mut queued.send,
                 Task::AcceptOne | Task::AcceptMany => &mut queued.accept,
                 Task::Connect => &mut queued.connect,
+                Task::Wait(_) => &mut queued.wait,
                 Task::Shutdown => &mut queued.shutdown,
                 Task::Close { .. } => &mut queued.close,
                 Task::Sleep => &mut queued.sleep,

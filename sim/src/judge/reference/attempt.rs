@@ -1,7 +1,9 @@
 //! One attempt: what the operation at the head of a lane asks the system for, and what it makes of the
 //! answer.
 
-use aio_model::{Kind, LaneEnd, OpError, Outcome, Rearm, SLICES_MAX, SystemError, SystemErrorKind};
+use aio_model::{
+    Kind, LaneEnd, LanePlace, OpError, Outcome, Rearm, SLICES_MAX, SystemError, SystemErrorKind,
+};
 
 use super::turn::{Call, SystemBelow};
 use super::{Buffer, Completion, Conn, Done, Fin, Id, LaneName, Op, Phase, Reference, Rule, Work};
@@ -11,6 +13,7 @@ use super::{Buffer, Completion, Conn, Done, Fin, Id, LaneName, Op, Phase, Refere
 pub(super) fn result_of(end: LaneEnd, work: Work) -> Result<Done, OpError> {
     match (end, work) {
         (LaneEnd::EndOfStream, Work::Recv { exact: true }) => Err(OpError::UnexpectedEof),
+        (LaneEnd::EndOfStream, Work::Wait(_)) => Ok(Done::Ready),
         (LaneEnd::EndOfStream, _) => Ok(Done::Received { end_of_stream: true }),
         (LaneEnd::Fault(error), _) => Err(OpError::System(error)),
         _ => unreachable!("a lane ends in one of two ways"),
@@ -38,6 +41,7 @@ impl Reference {
         if head.has_all_leases_out() {
             self.step_aside(name);
             self.all_out.push(name);
+            self.hint(name);
             return false;
         }
         match head.work.pool() {
@@ -52,6 +56,7 @@ impl Reference {
                 }
                 self.step_aside(name);
                 self.pool_mut(pool).parked.push_back(name);
+                self.hint(name);
                 false
             }
             _ => true,
@@ -85,7 +90,54 @@ impl Reference {
                 Outcome::Done => self.complete_head(name, Ok(Done::ShutDown)),
                 other => self.on_no_progress(name, other),
             },
+            Some(Work::Wait(direction)) => match world.perform(Call::Poll { conn, direction }).0 {
+                Outcome::Done => {
+                    let lane = self.lane_mut(name);
+                    (lane.shortages, lane.refusals, lane.ready) = (0, 0, true);
+                    self.complete_head(name, Ok(Done::Ready));
+                }
+                other => self.on_no_progress(name, other),
+            },
             Some(Work::Close { .. } | Work::Sleep | Work::Post) => unreachable!("it queues in no lane"),
+        }
+        self.settle(name.conn);
+    }
+
+    /// B3: a lane that waits for a buffer, and of whose end an event has hinted, is asked for that without a
+    /// buffer.
+    pub(super) fn hint(&mut self, name: LaneName) {
+        if self.is_hinted(name) {
+            self.hinted.push_back(name);
+        }
+    }
+
+    fn is_hinted(&self, name: LaneName) -> bool {
+        let known = self.conns.contains_key(&name.conn);
+        let waits = known && [LanePlace::Parked, LanePlace::LeasesOut].contains(&self.place(name));
+        waits && self.lane(name).end_hinted
+    }
+
+    /// The next lane that is to be asked whether it has come to its end.
+    pub(super) fn next_hinted(&mut self) -> Option<LaneName> {
+        while let Some(name) = self.hinted.pop_front() {
+            if self.is_hinted(name) {
+                return Some(name);
+            }
+        }
+        None
+    }
+
+    /// Whether a lane may have to be asked for that.
+    pub(super) fn has_hinted(&self) -> bool {
+        !self.hinted.is_empty()
+    }
+
+    pub(super) fn peek(&mut self, name: LaneName, world: &mut impl SystemBelow) {
+        match world.perform(Call::Peek { conn: self.conns[&name.conn].id }).0 {
+            Outcome::Transferred(1) => {}
+            Outcome::Transferred(0) => self.end(name, self.behind(name.conn)),
+            Outcome::Interrupted => self.hint(name),
+            other => self.on_no_progress(name, other),
         }
         self.settle(name.conn);
     }

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use aio_model::{CloseReason, Deadline, Instant, Kind, LaneEnd, OpError};
+use aio_model::{CloseReason, Deadline, Direction, Instant, Kind, LaneEnd, OpError};
 
 use super::{Conn, Fin, LaneName, Linger, Manner, Op, Phase, Reference, Rule, Work};
-use crate::world::engine::Direction;
 
 impl Reference {
     /// Closes a connection at once, unless it ends because of a shutdown. Returns whether it does.

@@ -3,12 +3,11 @@
 use std::num::NonZeroU32;
 
 use aio_model::{
-    Deadline, IdError, Instant, Kind, Limit, OpError, OpIdError, OpenError, PoolId, ResumeError,
+    Deadline, Direction, IdError, Instant, Kind, Limit, OpError, OpIdError, OpenError, PoolId, ResumeError,
     SetPoolError, SubmitErrorKind,
 };
 
 use super::{Buffer, Conn, Done, Id, LaneName, Op, Phase, Reference, Refused, Request, Rule, Work};
-use crate::world::engine::Direction;
 
 impl Reference {
     /// What stands for the proactor itself.
@@ -178,6 +177,7 @@ impl Reference {
                 | Work::RecvPooled { .. }
                 | Work::RecvMany { .. }
                 | Work::Send { .. }
+                | Work::Wait(_)
                 | Work::Shutdown,
             ) => {}
             _ => return Err(SubmitErrorKind::WrongKind),

@@ -3,9 +3,9 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use aio_model::{Instant, Outcome, Readiness, SystemError};
+use aio_model::{Direction, Instant, Outcome, Readiness, SystemError};
 
-use super::{Completion, Id, Reference, Rule};
+use super::{Completion, Id, LaneName, Reference, Rule};
 
 /// The system below.
 pub trait SystemBelow {
@@ -34,6 +34,8 @@ pub trait SystemBelow {
 pub enum Call {
     Recv { conn: Id, space: usize, parts: bool },
     Discard { conn: Id },
+    Poll { conn: Id, direction: Direction },
+    Peek { conn: Id },
     Send { conn: Id, bytes: Vec<u8>, parts: bool },
     Accept { listener: Id, conn: Id },
     Connect { conn: Id },
@@ -81,7 +83,8 @@ impl Reference {
     /// With something to do it does not wait, and asks for events every other turn only. Otherwise it sleeps
     /// until something falls due.
     fn wait(&mut self, world: &mut impl SystemBelow, until: Option<Instant>) -> Result<(), SystemError> {
-        let busy = !self.line.is_empty() || !self.ended.is_empty() || self.overdue || self.is_drained();
+        let attempts = !self.line.is_empty() || self.has_hinted();
+        let busy = attempts || !self.ended.is_empty() || self.overdue || self.is_drained();
         if busy && self.asked {
             self.asked = false;
             self.on_time(world.now());
@@ -111,6 +114,9 @@ impl Reference {
             lane.end_hinted |= wakes && readiness.hints_end();
         }
         self.settle(id.index);
+        if readiness.hints_end() {
+            self.hint(LaneName::receive(id.index));
+        }
     }
 
     /// K6: each lane in line is served once, with so many calls at most, until so many bytes went through,
@@ -122,9 +128,15 @@ impl Reference {
         let (share, bytes) = if self.keeps(Rule::K6) { most } else { (u32::MAX, usize::MAX) };
         self.up = self.line.iter().copied().collect();
         let (mut served, mut calls) = (None, 0);
-        while left > 0
-            && let Some(lane) = self.line.front().copied().filter(|lane| self.up.contains(lane))
-        {
+        while left > 0 {
+            if let Some(lane) = self.next_hinted() {
+                left -= 1;
+                self.peek(lane, world);
+                continue;
+            }
+            let Some(lane) = self.line.front().copied().filter(|lane| self.up.contains(lane)) else {
+                break;
+            };
             if served != Some(lane) {
                 (served, calls, self.moved) = (Some(lane), 0, 0);
             }

@@ -1,9 +1,10 @@
 //! The words: what goes in and what comes out, as plain values.
 
-use aio_model::{CloseReason, Deadline, Limits, OpError, PoolId, PoolSize, Rearm, SubmitErrorKind};
+use aio_model::{
+    CloseReason, Deadline, Direction, Limits, OpError, PoolId, PoolSize, Rearm, SubmitErrorKind,
+};
 
 use super::Buffer;
-use crate::world::engine::Direction;
 
 /// A rule of the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +84,7 @@ pub enum Work {
     },
     Connect,
     Shutdown,
+    Wait(Direction),
     Close {
         manner: Manner,
         reason: CloseReason,
@@ -145,6 +147,7 @@ pub enum Done {
     Accepted(Id),
     Connected,
     ShutDown,
+    Ready,
     Closed,
     Elapsed,
     Posted,
@@ -187,6 +190,7 @@ impl Work {
             Work::Recv { .. } | Work::Accept { .. } => Some(Direction::Receive),
             Work::RecvPooled { .. } | Work::RecvMany { .. } => Some(Direction::Receive),
             Work::Send { .. } | Work::Shutdown | Work::Connect => Some(Direction::Send),
+            Work::Wait(direction) => Some(direction),
             Work::Close { .. } | Work::Sleep | Work::Post => None,
         }
     }

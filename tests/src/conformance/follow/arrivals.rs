@@ -3,8 +3,8 @@
 //! Nobody sees when bytes arrive, only what comes of it. What was lost to a reset had not, what was received
 //! before it had: so where that matters, the history is asked what comes next.
 
-use aio_model::{Outcome, Readiness, SystemErrorKind};
-use sim::{Direction, Fault};
+use aio_model::{Direction, Outcome, Readiness, SystemErrorKind};
+use sim::Fault;
 
 use crate::conformance::caller::count;
 use crate::conformance::history::{Deed, Name, Number, PeerSaw, Seen};

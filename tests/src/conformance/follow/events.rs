@@ -1,8 +1,8 @@
 //! Events: what the kernel told of must be the case in the simulator, and what the simulator tells of at the
 //! end the kernel must have told of.
 
-use aio_model::{ConnId, Instant, Readiness};
-use sim::{Direction, EngineKind};
+use aio_model::{ConnId, Direction, Instant, Readiness};
+use sim::EngineKind;
 
 use crate::conformance::history::{Name, Number};
 

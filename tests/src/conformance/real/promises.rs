@@ -3,10 +3,10 @@
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
+use aio_model::Direction;
 use aio_model::{Instant, Readiness, System};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::retry_on_intr;
-use sim::Direction;
 
 use crate::conformance::history::{Deed, History, Name, Seen};
 

@@ -138,6 +138,14 @@ impl ScriptLedger {
                 account.discard_failed = !goes_on && outcome != Outcome::Transferred(0);
                 (RECEIVE, outcome, goes_on)
             }
+            Syscall::Poll { direction, .. } => {
+                let outcome = answer.to_control();
+                (direction as usize, outcome, outcome == Outcome::Done || hinders(outcome))
+            }
+            Syscall::Peek { .. } => {
+                let outcome = answer.to_transfer(1);
+                (RECEIVE, outcome, outcome == Outcome::Transferred(1) || hinders(outcome))
+            }
             Syscall::Connect { .. } => unreachable!("it is answered before"),
             Syscall::Send { bytes, .. } => account.send(bytes, answer),
             Syscall::SendVectored { slices, .. } => {
@@ -264,7 +272,7 @@ impl ScriptLedger {
             PromiseKind::Connect => {
                 ensure!(!account.connecting || result.is_err(), "{conn} is said to be there");
             }
-            PromiseKind::Sleep | PromiseKind::Post => {}
+            PromiseKind::Wait | PromiseKind::Sleep | PromiseKind::Post => {}
         }
         if let Err(OpError::System(_) | OpError::UnexpectedEof) = result {
             let sends = matches!(kind, PromiseKind::Send(_) | PromiseKind::Shutdown);
@@ -332,6 +340,8 @@ fn name(call: &Syscall<'_>) -> &'static str {
     match call {
         Syscall::Recv { .. } | Syscall::RecvVectored { .. } => "receive",
         Syscall::Discard { .. } => "discard",
+        Syscall::Poll { .. } => "poll",
+        Syscall::Peek { .. } => "peek",
         Syscall::Send { .. } | Syscall::SendVectored { .. } => "send",
         Syscall::Accept { .. } => "accept",
         Syscall::Connect { .. } => "connect",

@@ -209,6 +209,7 @@ fn submitted(what: &ScriptOp) -> &'static str {
         ScriptOp::AcceptOne => "submit: `Accept::one`",
         ScriptOp::AcceptMany => "submit: `Accept::many`",
         ScriptOp::Connect | ScriptOp::ConnectThere => "submit: `Connect`",
+        ScriptOp::Wait { .. } => "submit: `Wait`",
         ScriptOp::Shutdown => "submit: `Shutdown`",
         ScriptOp::CloseNow => "submit: `Close::now`",
         ScriptOp::CloseAbort => "submit: `Close::abort`",

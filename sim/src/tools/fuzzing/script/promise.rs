@@ -31,6 +31,8 @@ pub(super) enum PromiseKind {
     },
     Connect,
     Shutdown,
+    /// To receive, or to send.
+    Wait,
     Close {
         /// By a reset.
         aborts: bool,
@@ -69,6 +71,7 @@ impl Promise {
             (PromiseKind::Accept { .. }, Ok(Done::Accepted(_)))
             | (PromiseKind::Connect, Ok(Done::Connected))
             | (PromiseKind::Shutdown, Ok(Done::ShutDown))
+            | (PromiseKind::Wait, Ok(Done::Ready))
             | (PromiseKind::Close { .. }, Ok(Done::Closed))
             | (PromiseKind::Sleep, Ok(Done::Elapsed))
             | (PromiseKind::Post, Ok(Done::Posted)) => *bytes == 0,
@@ -76,7 +79,7 @@ impl Promise {
             (PromiseKind::Receive { exact: true, room, .. }, Err(_)) => *bytes < *room as u64,
             (PromiseKind::Post | PromiseKind::Close { .. }, Err(_)) | (_, Ok(_)) => false,
             (PromiseKind::Sleep, Err(OpError::Deadline)) | (_, Err(OpError::UnexpectedEof)) => false,
-            (PromiseKind::Shutdown, Err(OpError::Tainted)) => *bytes == 0,
+            (PromiseKind::Shutdown | PromiseKind::Wait, Err(OpError::Tainted)) => *bytes == 0,
             (_, Err(OpError::Tainted)) => false,
             (_, Err(_)) => *bytes == 0,
         };

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aio_model::{
     Accept, Buffer, Close, Connect, Operation, Parts, PoolId, Post, Recv, Request, Send, Shutdown, Sleep,
+    Wait,
 };
 
 use super::player::Player;
@@ -53,6 +54,8 @@ impl Player {
             ScriptOp::AcceptOne => into(Accept::one(), PromiseKind::Accept { many: false }),
             ScriptOp::AcceptMany => into(Accept::many(), PromiseKind::Accept { many: true }),
             ScriptOp::Shutdown => into(Shutdown::write(), PromiseKind::Shutdown),
+            ScriptOp::Wait { writes: false } => into(Wait::readable(), PromiseKind::Wait),
+            ScriptOp::Wait { writes: true } => into(Wait::writable(), PromiseKind::Wait),
             ScriptOp::CloseNow => into(Close::now(), PromiseKind::Close { aborts: false }),
             ScriptOp::CloseAbort => into(Close::abort(), PromiseKind::Close { aborts: true }),
             ScriptOp::CloseFlush => into(Close::flush(), PromiseKind::Close { aborts: false }),

@@ -132,6 +132,9 @@ pub(super) enum ScriptOp {
     SendLease(Pick),
     AcceptOne,
     AcceptMany,
+    Wait {
+        writes: bool,
+    },
     Shutdown,
     CloseNow,
     CloseAbort,
