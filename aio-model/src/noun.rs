@@ -81,8 +81,9 @@ impl Recv {
     /// [`Lease`](crate::Lease).
     ///
     /// A connection's pool is [`PoolId::DEFAULT`] unless [`set_pool`](crate::Model::set_pool) says otherwise.
-    /// While the pool has no free buffer, the connection waits in line for one and is not read: the peer's
-    /// end or reset does not end this receive before a buffer is there. Its deadline, a cancel or a close do.
+    /// While the pool has no free buffer, the connection waits in line for one and is not read. The peer's end
+    /// or reset ends this receive all the same if the readiness engine tells of it and no bytes are before it;
+    /// behind bytes it does not before a buffer is there. The deadline, a cancel or a close always do.
     pub fn pooled() -> Recv {
         Recv { source: RecvInto::OwnPool, deadline: None }
     }
@@ -237,8 +238,8 @@ impl<C> Operation<C> for Send {
 /// what is submitted later comes after it. The kernel is asked each time, so it does not matter how much the
 /// library has read or written; who waits again at once, and reads nothing, is told again at once.
 ///
-/// Once the library has shut the connection down, or has found an error, the operations of the proactor are not
-/// told of it before they find it themselves.
+/// What the library has found, such as an end or an error, the proactor does not know. A kernel tells an error
+/// once: after the library was told, a receive of the proactor finds the end of the stream.
 ///
 /// ```
 /// use std::time::Duration;

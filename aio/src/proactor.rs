@@ -132,9 +132,10 @@ const BATCH_DEFAULT: usize = 256;
 ///
 /// # While a pool has no free buffer
 ///
-/// A connection whose [pooled](crate::Recv::pooled) receive waits for a buffer is not read. So that its peer
-/// has ended or reset it is not noticed, and does not end the receive, until a buffer is there; the deadline
-/// of the receive, a cancel and a close are not kept waiting, nor are sends, which may fail meanwhile.
+/// A connection whose [pooled](crate::Recv::pooled) receive waits for a buffer is not read. That its peer has
+/// ended or reset it ends the receive at once if that is all there is; behind bytes that wait to be received
+/// it is not noticed until a buffer is there. The deadline of the receive, a cancel and a close are not kept
+/// waiting, nor are sends, which may fail meanwhile.
 /// Whoever keeps a buffer for long keeps others waiting: give each send a deadline, or a peer that never
 /// reads keeps the buffer that is being sent to it.
 pub struct Proactor<C, S: System = Os> {

@@ -156,13 +156,13 @@ impl<C> Model<C> {
     /// [`attempt`](Model::attempt), of anything.
     #[inline(never)]
     fn attempt_unusual(&mut self, perform: impl Perform) -> bool {
-        if let Some(id) = self.lanes.next_hinted() {
-            self.metrics.on_attempt();
-            self.round.count_usual();
-            self.peek(id, perform);
-            return true;
-        }
         while !self.round.is_used_up() {
+            if let Some(id) = self.lanes.next_hinted() {
+                self.metrics.on_attempt();
+                self.round.count_usual();
+                self.peek(id, perform);
+                return true;
+            }
             let Some(entry) = self.lanes.up() else { return false };
             self.serve(entry);
             let id = entry.lane;

@@ -18,3 +18,4 @@ mod share;
 mod shortages;
 mod together;
 mod told_once;
+mod waiting;

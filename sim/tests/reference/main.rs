@@ -60,7 +60,7 @@ fn a_reference_without_any_one_of_its_rules_is_found_out() {
 #[test]
 fn the_scripts_reach_everything() {
     let seen = RefCell::new(BTreeSet::new());
-    let config = Config { failure_persistence: None, cases: 900, ..Config::default() };
+    let config = Config { failure_persistence: None, cases: 1500, ..Config::default() };
     let chance = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let played = TestRunner::new_with_rng(config, chance).run(&step::script(STEPS_MAX), |script| {
         seen.borrow_mut().extend(watch(&script));

@@ -1,7 +1,7 @@
 //! What the system is asked for.
 
 use super::*;
-use aio_model::{PoolId, Spin};
+use aio_model::{Direction, PoolId, Spin};
 
 const WOULD_BLOCK: Outcome = Outcome::WouldBlock;
 const SHORT: Outcome = Outcome::Exhausted(crate::world::errno::ENOBUFS);
@@ -309,6 +309,21 @@ fn an_accept_instead_of_a_receive() {
     story.submit_recv(conn, Task::Recv);
     let new = story.stranger();
     canary("accept-in-turn", story, |story| story.oracle.on_accept(conn, new, None, Outcome::Done));
+}
+
+#[test]
+fn a_wait_before_the_send_in_front_of_it() {
+    let (mut story, conn) = Story::stream();
+    story.submit_send(conn, 1);
+    story.submit(conn, Task::Wait(Direction::Send), &[]);
+    canary("wait-in-turn", story, |story| story.oracle.on_poll(conn, Direction::Send, Outcome::Done));
+}
+
+#[test]
+fn a_peek_at_what_can_be_received() {
+    let (mut story, conn) = Story::stream();
+    story.submit_recv(conn, Task::RecvPooled { pool: 0 });
+    canary("peek-with-reason", story, |story| story.oracle.on_peek(conn, Outcome::Transferred(1)));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::*;
 use crate::judge::episode::{Episode, Setup};
 use crate::world::choice::Choice;
 use crate::world::engine::EngineKind;
-use crate::world::peer::PeerId;
+use crate::world::peer::{Act, PeerId};
 
 /// Leads an episode astray in which nothing went wrong, and expects that check to say so.
 #[track_caller]
@@ -259,6 +259,15 @@ fn a_receive_that_waits_although_a_buffer_is_free() {
     pretend(&mut episode, conn, Task::RecvPooled { pool: 0 }, &[]);
     episode.oracle.on_event(conn, Readiness::READABLE);
     canary("parked-goes-on", episode, rest);
+}
+
+#[test]
+fn an_end_that_a_receive_without_a_buffer_is_not_told_of() {
+    let (mut episode, conn, peer) = connected();
+    episode.net.act(Act::ShutdownWrite { peer });
+    (0..3).for_each(|_| episode.turn_until(Some(episode.net.now() + Duration::from_secs(1))));
+    pretend(&mut episode, conn, Task::RecvPooled { pool: 0 }, &[]);
+    canary("end-without-buffer", episode, rest);
 }
 
 #[test]

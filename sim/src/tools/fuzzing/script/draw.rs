@@ -80,7 +80,7 @@ fn what(choice: &mut Choice) -> ScriptOp {
         0..=5 => ScriptOp::RecvPooled(byte(choice, 2)),
         6..=7 => ScriptOp::RecvMany(byte(choice, 3)),
         8 => ScriptOp::Recv(len),
-        9 => ScriptOp::Wait { writes: choice.below(2) == 0 },
+        9 => ScriptOp::Wait { sends: choice.below(2) == 0 },
         10..=11 => ScriptOp::RecvExact(len),
         12 => ScriptOp::Scatter { lens: [len, 3, 2], exact: choice.below(2) == 0 },
         13..=17 => ScriptOp::Send { len, skip: 0, cut: 0 },

@@ -144,6 +144,7 @@ impl ScriptLedger {
             }
             Syscall::Peek { .. } => {
                 let outcome = answer.to_transfer(1);
+                account.peer_ended |= outcome == Outcome::Transferred(0);
                 (RECEIVE, outcome, outcome == Outcome::Transferred(1) || hinders(outcome))
             }
             Syscall::Connect { .. } => unreachable!("it is answered before"),
@@ -272,10 +273,13 @@ impl ScriptLedger {
             PromiseKind::Connect => {
                 ensure!(!account.connecting || result.is_err(), "{conn} is said to be there");
             }
-            PromiseKind::Wait | PromiseKind::Sleep | PromiseKind::Post => {}
+            PromiseKind::Wait { .. } | PromiseKind::Sleep | PromiseKind::Post => {}
         }
         if let Err(OpError::System(_) | OpError::UnexpectedEof) = result {
-            let sends = matches!(kind, PromiseKind::Send(_) | PromiseKind::Shutdown);
+            let sends = matches!(
+                kind,
+                PromiseKind::Send(_) | PromiseKind::Shutdown | PromiseKind::Wait { sends: true }
+            );
             account.broken |= sends;
             let ended = account.ended[usize::from(sends)] || (sends && account.discard_failed);
             ensure!(ended, "{context} ended with {result:?}, which nobody said");

@@ -31,8 +31,10 @@ pub(super) enum PromiseKind {
     },
     Connect,
     Shutdown,
-    /// To receive, or to send.
-    Wait,
+    Wait {
+        /// For room, or else for bytes.
+        sends: bool,
+    },
     Close {
         /// By a reset.
         aborts: bool,
@@ -71,7 +73,7 @@ impl Promise {
             (PromiseKind::Accept { .. }, Ok(Done::Accepted(_)))
             | (PromiseKind::Connect, Ok(Done::Connected))
             | (PromiseKind::Shutdown, Ok(Done::ShutDown))
-            | (PromiseKind::Wait, Ok(Done::Ready))
+            | (PromiseKind::Wait { .. }, Ok(Done::Ready))
             | (PromiseKind::Close { .. }, Ok(Done::Closed))
             | (PromiseKind::Sleep, Ok(Done::Elapsed))
             | (PromiseKind::Post, Ok(Done::Posted)) => *bytes == 0,
@@ -79,7 +81,7 @@ impl Promise {
             (PromiseKind::Receive { exact: true, room, .. }, Err(_)) => *bytes < *room as u64,
             (PromiseKind::Post | PromiseKind::Close { .. }, Err(_)) | (_, Ok(_)) => false,
             (PromiseKind::Sleep, Err(OpError::Deadline)) | (_, Err(OpError::UnexpectedEof)) => false,
-            (PromiseKind::Shutdown | PromiseKind::Wait, Err(OpError::Tainted)) => *bytes == 0,
+            (PromiseKind::Shutdown | PromiseKind::Wait { sends: true }, Err(OpError::Tainted)) => *bytes == 0,
             (_, Err(OpError::Tainted)) => false,
             (_, Err(_)) => *bytes == 0,
         };

@@ -133,7 +133,7 @@ pub(super) enum ScriptOp {
     AcceptOne,
     AcceptMany,
     Wait {
-        writes: bool,
+        sends: bool,
     },
     Shutdown,
     CloseNow,
