@@ -178,16 +178,20 @@ impl Oracle {
         self.ensure(calls <= budget, "K6", "lane-budget", || {
             format!("{call} is call {calls} for one lane in a turn; {budget} are allowed")
         });
-        let (all, budget) = (self.turn.calls, self.limits.turn_attempts_max.get());
-        self.ensure(all <= budget, "K6", "turn-budget", || {
-            format!("{all} calls in a turn; {budget} are allowed")
-        });
+        self.judge_turn_budget();
         if let Some(state) = self.lane(conn, lane) {
             state.turns_passed_over = 0;
             state.held = None;
             state.outrun.clear();
         }
         last
+    }
+
+    fn judge_turn_budget(&mut self) {
+        let (all, budget) = (self.turn.calls, self.limits.turn_attempts_max.get());
+        self.ensure(all <= budget, "K6", "turn-budget", || {
+            format!("{all} calls in a turn; {budget} are allowed")
+        });
     }
 
     /// Judges that a call is made at all, and returns the operation that it must be for.
@@ -385,10 +389,7 @@ impl Oracle {
     pub fn on_peek(&mut self, conn: ConnId, outcome: Outcome) {
         self.turn.calls += 1;
         self.counted.attempts += 1;
-        let (all, budget) = (self.turn.calls, self.limits.turn_attempts_max.get());
-        self.ensure(all <= budget, "K6", "turn-budget", || {
-            format!("{all} calls in a turn; {budget} are allowed")
-        });
+        self.judge_turn_budget();
         let waits = self.conns.get(&conn).is_some_and(|conn| {
             let lane = &conn.lanes[RECEIVE];
             let head = lane.queue.front().map(|head| self.ops[head].task);
