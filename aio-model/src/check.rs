@@ -14,7 +14,7 @@ use crate::conn::{Conn, Phase};
 use crate::deadlines::Owner;
 use crate::extra::QueuedOp;
 use crate::id::ConnId;
-use crate::lane::{Bits, Direction, Lane, LaneId, Wait, Want};
+use crate::lane::{Bits, Direction, Lane, LaneId, WaitsFor, Want};
 use crate::model::{Model, ModelView};
 use crate::op::{LaneOp, Op};
 use crate::pool::Pool;
@@ -181,24 +181,24 @@ impl<C> ModelView<'_, C> {
         self.check_ended(conn, direction, found)?;
         self.check_state(conn, direction)?;
         match lane.wait() {
-            Wait::Nothing | Wait::Outcome => found.placed += u32::from(lane.has(Bits::QUEUED)),
-            Wait::Lease => found.leases_awaited += 1,
-            Wait::Buffer | Wait::Place => found.placed += 1,
-            Wait::Pause(want) => {
+            WaitsFor::Nothing | WaitsFor::Outcome => found.placed += u32::from(lane.has(Bits::QUEUED)),
+            WaitsFor::Lease => found.leases_awaited += 1,
+            WaitsFor::Buffer | WaitsFor::Place => found.placed += 1,
+            WaitsFor::Pause(want) => {
                 found.pausing += 1;
                 found.placed += u32::from(want != Want::Time);
                 self.check_timer(lane.pause_timer(), || Owner::Pause(lane_id), found)?;
             }
         }
-        let twice = lane.has(Bits::QUEUED) && lane.wait() != Wait::Nothing;
+        let twice = lane.has(Bits::QUEUED) && lane.wait() != WaitsFor::Nothing;
         ensure(!twice, "K6", "lane-place", || format!("runs, and waits for {:?}", lane.wait()))?;
         self.check_grant(lane)?;
         self.check_accept(lane, conn.phase())?;
         self.check_leases_out(conn, direction)
     }
 
-    /// Who goes on receiving has no more leases out than it may, and waits for one only if it has as many; and
-    /// nobody else has any.
+    /// Who goes on receiving has no more leases out than it may, and waits for one only if it has as many;
+    /// and nobody else has any.
     fn check_leases_out(&self, conn: &Conn<C>, direction: Direction) -> Checked {
         let (lane, out) = (conn.lane(direction), conn.leases_out);
         let most = match (direction, lane.next_kind()) {
@@ -208,7 +208,7 @@ impl<C> ModelView<'_, C> {
         };
         let bounded = most.is_none_or(|most| out <= most);
         ensure(bounded, "B3", "leases-out", || format!("{out} leases are out, of {most:?}"))?;
-        let in_vain = lane.wait() == Wait::Lease && most.is_none_or(|most| out < most || most == 0);
+        let in_vain = lane.wait() == WaitsFor::Lease && most.is_none_or(|most| out < most || most == 0);
         ensure(!in_vain, "B3", "lease-awaited", || format!("waits for a lease with {out} out of {most:?}"))
     }
 
@@ -287,7 +287,7 @@ impl<C> ModelView<'_, C> {
         }
         let phase = conn.phase();
         let runs = lane.has(Bits::QUEUED);
-        let stands = runs || lane.wait() != Wait::Nothing;
+        let stands = runs || lane.wait() != WaitsFor::Nothing;
         match phase {
             Phase::Closing | Phase::ClosingReset => {
                 let as_it_should = if direction == Direction::Receive { runs } else { !stands };
@@ -315,7 +315,7 @@ impl<C> ModelView<'_, C> {
             Phase::Open => {}
         }
         let runnable = conn.is_runnable(direction);
-        ensure(stands == runnable || lane.wait() == Wait::Outcome, "K6", "runnable-stands", || {
+        ensure(stands == runnable || lane.wait() == WaitsFor::Outcome, "K6", "runnable-stands", || {
             format!("stands = {stands} with {ops} operations and ready = {}", lane.is_ready())
         })
     }
@@ -332,12 +332,12 @@ impl<C> ModelView<'_, C> {
     /// held.
     fn check_accept(&self, lane: &Lane<C>, phase: Phase) -> Checked {
         let Some(LaneOp::Accept { many }) = lane.next_kind().filter(|_| phase == Phase::Open) else {
-            return ensure(lane.wait() != Wait::Place, "K6", "held-accept", || {
+            return ensure(lane.wait() != WaitsFor::Place, "K6", "held-accept", || {
                 String::from("held, yet accepts nothing")
             });
         };
         let may = self.lanes.may_accept(many);
-        let right = !(lane.has(Bits::QUEUED) && !may || lane.wait() == Wait::Place && may);
+        let right = !(lane.has(Bits::QUEUED) && !may || lane.wait() == WaitsFor::Place && may);
         ensure(right, "K6", "held-in-vain", || format!("may accept = {may}, and waits for {:?}", lane.wait()))
     }
 

@@ -11,7 +11,7 @@ use crate::conn::{Conn, Phase};
 use crate::error::IdError;
 use crate::extra::{Closer, QueuedOp};
 use crate::id::{ConnId, OpId, PoolId, Serial};
-use crate::lane::{Bits, Direction, End as LaneEnd, Lane, LaneId, Wait};
+use crate::lane::{Bits, Direction, End as LaneEnd, Lane, LaneId, WaitsFor};
 use crate::model::{Model, ModelView, own_index, own_place};
 use crate::op::{LaneOp, Op};
 use crate::own::OwnOp;
@@ -286,12 +286,12 @@ impl From<Phase> for ConnPhase {
 impl<C> From<&Lane<C>> for LanePlace {
     fn from(lane: &Lane<C>) -> LanePlace {
         match lane.wait() {
-            Wait::Nothing if lane.has(Bits::QUEUED) => LanePlace::Running,
-            Wait::Nothing | Wait::Outcome => LanePlace::Idle,
-            Wait::Buffer => LanePlace::Parked,
-            Wait::Lease => LanePlace::LeasesOut,
-            Wait::Place => LanePlace::Held,
-            Wait::Pause(_) => LanePlace::BackingOff,
+            WaitsFor::Nothing if lane.has(Bits::QUEUED) => LanePlace::Running,
+            WaitsFor::Nothing | WaitsFor::Outcome => LanePlace::Idle,
+            WaitsFor::Buffer => LanePlace::Parked,
+            WaitsFor::Lease => LanePlace::LeasesOut,
+            WaitsFor::Place => LanePlace::Held,
+            WaitsFor::Pause(_) => LanePlace::BackingOff,
         }
     }
 }

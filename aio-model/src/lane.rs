@@ -22,23 +22,11 @@
 //! that is out of the ordinary is a bit of one word, so that the usual case is one comparison.
 
 use crate::completion::{Done, OpError};
+pub(crate) use crate::direction::Direction;
 use crate::error::{SystemError, SystemErrorKind};
 use crate::op::{LaneOp, Op};
 use crate::system::{Outcome, Readiness, Rearm};
 use crate::timers::TimerId;
-
-/// A direction of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Direction {
-    /// Receives, or a listener's accepts.
-    Receive = 0,
-    /// Sends, and the connect before them.
-    Send = 1,
-}
-
-impl Direction {
-    pub(crate) const BOTH: [Direction; 2] = [Direction::Receive, Direction::Send];
-}
 
 /// Names a lane: the index of its connection, and the direction in the lowest bit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,7 +143,7 @@ impl core::ops::BitOr for Bits {
 
 /// What a lane waits for, other than an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wait {
+pub(crate) enum WaitsFor {
     Nothing,
     /// A buffer of the pool that its head receives from.
     Buffer,
@@ -313,34 +301,34 @@ impl<C> Lane<C> {
     }
 
     /// What it waits for, other than an event.
-    pub(crate) fn wait(&self) -> Wait {
+    pub(crate) fn wait(&self) -> WaitsFor {
         match (self.bits.0 & Bits::WAIT.0) >> Bits::WAIT_SHIFT {
-            0 => Wait::Nothing,
-            1 => Wait::Buffer,
-            2 => Wait::Place,
-            3 => Wait::Pause(Want::Time),
-            4 => Wait::Pause(Want::Descriptor { served: false }),
-            5 => Wait::Pause(Want::Descriptor { served: true }),
-            6 => Wait::Outcome,
-            _ => Wait::Lease,
+            0 => WaitsFor::Nothing,
+            1 => WaitsFor::Buffer,
+            2 => WaitsFor::Place,
+            3 => WaitsFor::Pause(Want::Time),
+            4 => WaitsFor::Pause(Want::Descriptor { served: false }),
+            5 => WaitsFor::Pause(Want::Descriptor { served: true }),
+            6 => WaitsFor::Outcome,
+            _ => WaitsFor::Lease,
         }
     }
 
-    pub(crate) fn set_wait(&mut self, wait: Wait) {
+    pub(crate) fn set_wait(&mut self, wait: WaitsFor) {
         let before = self.wait();
         debug_assert!(
-            (before == Wait::Nothing) != (wait == Wait::Nothing),
+            (before == WaitsFor::Nothing) != (wait == WaitsFor::Nothing),
             "a lane waits for one thing at a time: {before:?}, then {wait:?}"
         );
         let number: u16 = match wait {
-            Wait::Nothing => 0,
-            Wait::Buffer => 1,
-            Wait::Place => 2,
-            Wait::Pause(Want::Time) => 3,
-            Wait::Pause(Want::Descriptor { served: false }) => 4,
-            Wait::Pause(Want::Descriptor { served: true }) => 5,
-            Wait::Outcome => 6,
-            Wait::Lease => 7,
+            WaitsFor::Nothing => 0,
+            WaitsFor::Buffer => 1,
+            WaitsFor::Place => 2,
+            WaitsFor::Pause(Want::Time) => 3,
+            WaitsFor::Pause(Want::Descriptor { served: false }) => 4,
+            WaitsFor::Pause(Want::Descriptor { served: true }) => 5,
+            WaitsFor::Outcome => 6,
+            WaitsFor::Lease => 7,
         };
         self.bits.0 = self.bits.0 & !Bits::WAIT.0 | number << Bits::WAIT_SHIFT;
     }
@@ -375,7 +363,7 @@ impl<C> Lane<C> {
     /// The timer of its pause.
     pub(crate) fn pause_timer(&self) -> Option<TimerId> {
         match self.wait() {
-            Wait::Pause(_) => TimerId::from_word(self.word),
+            WaitsFor::Pause(_) => TimerId::from_word(self.word),
             _ => None,
         }
     }
@@ -390,7 +378,7 @@ impl<C> Lane<C> {
         if !self.has(Bits::OVER) {
             return None;
         }
-        let stands = self.has(Bits::QUEUED) || self.wait() != Wait::Nothing;
+        let stands = self.has(Bits::QUEUED) || self.wait() != WaitsFor::Nothing;
         let word = if stands { 0 } else { self.word };
         Some(self.error.map_or(End::EndOfStream, |kind| End::Fault(SystemError::from_word(kind, word))))
     }
@@ -404,7 +392,7 @@ impl<C> Lane<C> {
             End::Fault(error) => (Some(error.kind()), error.to_word()),
         };
         self.error = error;
-        if !self.has(Bits::QUEUED) && self.wait() == Wait::Nothing {
+        if !self.has(Bits::QUEUED) && self.wait() == WaitsFor::Nothing {
             self.word = word;
         }
     }

@@ -9,7 +9,6 @@ use core::ops::{Deref, DerefMut};
 use bytes::Bytes;
 
 use crate::id::{PoolId, Serial};
-use crate::lane::LaneId;
 
 /// A buffer lent by a pool, holding what was received into it.
 ///
@@ -43,7 +42,8 @@ struct Loan {
 /// The operation that counts a lease: one that may have a number of them out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CountedBy {
-    pub(crate) lane: LaneId,
+    /// The number of its lane.
+    pub(crate) lane: u32,
     pub(crate) serial: Serial,
 }
 

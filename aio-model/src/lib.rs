@@ -19,6 +19,7 @@ mod conn;
 mod connect;
 pub mod contract;
 mod deadlines;
+mod direction;
 mod error;
 mod extra;
 mod id;
@@ -53,13 +54,14 @@ pub use buffer::{Buffer, Parts, SLICES_MAX, Slices, SlicesMut};
 pub use check::Violation;
 pub use completion::{CloseReason, Completion, Done, OpError};
 pub use connect::{Address, Target, UserSocket};
+pub use direction::Direction;
 pub use error::{
     AddrError, IdError, InvalidListen, Limit, ListenError, OpIdError, OpenError, ResumeError, SetPoolError,
     SubmitError, SubmitErrorKind, SystemError, SystemErrorKind,
 };
 pub use id::{ConnId, Key, OpId, PoolId};
 pub use info::{ConnInfo, ConnPhase, LaneInfo, LanePlace, OpInfo};
-pub use lane::{Direction, End as LaneEnd};
+pub use lane::End as LaneEnd;
 pub use lease::{Home, Lease, Returned};
 pub use limits::Limits;
 pub use listen::Listen;

@@ -7,8 +7,8 @@ use core::time::Duration;
 use crate::buffer::Buffer;
 use crate::completion::CloseReason;
 use crate::connect::{Address, Target, UserSocket};
+use crate::direction::Direction;
 use crate::id::PoolId;
-use crate::lane::Direction;
 use crate::op::{CloneContext, Manner, OpKind, Operation, Request};
 use crate::time::{Deadline, Instant};
 use crate::transfer::Transfer;
@@ -81,9 +81,10 @@ impl Recv {
     /// [`Lease`](crate::Lease).
     ///
     /// A connection's pool is [`PoolId::DEFAULT`] unless [`set_pool`](crate::Model::set_pool) says otherwise.
-    /// While the pool has no free buffer, the connection waits in line for one and is not read. The peer's end
-    /// or reset ends this receive all the same if the readiness engine tells of it and no bytes are before it;
-    /// behind bytes it does not before a buffer is there. The deadline, a cancel or a close always do.
+    /// While the pool has no free buffer, the connection waits in line for one and is not read. The peer's
+    /// end or reset ends this receive all the same if the readiness engine tells of it and no bytes are
+    /// before it; behind bytes it does not before a buffer is there. The deadline, a cancel or a close always
+    /// do.
     pub fn pooled() -> Recv {
         Recv { source: RecvInto::OwnPool, deadline: None }
     }
@@ -233,13 +234,13 @@ impl<C> Operation<C> for Send {
 /// Waits until a connection is readable, or writable, and does nothing else: for a library that reads and
 /// writes by itself, on the descriptor that `aio_sys::Os::descriptor` gives out.
 ///
-/// Ends with `Ready` when a receive, or a send, would not block: there are bytes, room, an end or an error. It
-/// stands in line with the receives, or the sends, of its connection: what was submitted before comes first,
-/// what is submitted later comes after it. The kernel is asked each time, so it does not matter how much the
-/// library has read or written; who waits again at once, and reads nothing, is told again at once.
+/// Ends with `Ready` when a receive, or a send, would not block: there are bytes, room, an end or an error.
+/// It stands in line with the receives, or the sends, of its connection: what was submitted before comes
+/// first, what is submitted later comes after it. The kernel is asked each time, so it does not matter how
+/// much the library has read or written; who waits again at once, and reads nothing, is told again at once.
 ///
-/// What the library has found, such as an end or an error, the proactor does not know. A kernel tells an error
-/// once: after the library was told, a receive of the proactor finds the end of the stream.
+/// What the library has found, such as an end or an error, the proactor does not know. A kernel tells an
+/// error once: after the library was told, a receive of the proactor finds the end of the stream.
 ///
 /// ```
 /// use std::time::Duration;

@@ -7,15 +7,16 @@ use core::num::NonZeroU8;
 use crate::buffer::Buffer;
 use crate::completion::{CloseReason, Done, OpError};
 use crate::connect::Target;
+use crate::direction::Direction;
 use crate::error::{SystemError, SystemErrorKind};
 use crate::id::{PoolId, Serial};
-use crate::lane::Direction;
 use crate::time::Deadline;
 use crate::timers::TimerId;
 use crate::transfer::Transfer;
 
 /// Something that can be submitted: [`Recv`](crate::Recv), [`Send`](crate::Send), [`Accept`](crate::Accept),
-/// [`Wait`](crate::Wait), [`Shutdown`](crate::Shutdown) and [`Close`](crate::Close) on a connection or listener;
+/// [`Wait`](crate::Wait), [`Shutdown`](crate::Shutdown) and [`Close`](crate::Close) on a connection or
+/// listener;
 /// [`Connect`](crate::Connect), [`Sleep`](crate::Sleep) and [`Post`](crate::Post) on the proactor itself.
 pub trait Operation<C> {
     /// The operation in the model's terms.

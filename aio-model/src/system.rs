@@ -11,9 +11,9 @@ use core::time::Duration;
 
 use crate::buffer::{Slices, SlicesMut};
 use crate::connect::{Address, Target};
+use crate::direction::Direction;
 use crate::error::{SystemError, SystemErrorKind};
 use crate::id::ConnId;
-use crate::lane::Direction;
 use crate::listen::Listen;
 use crate::time::Instant;
 
@@ -41,8 +41,8 @@ pub enum Syscall<'a> {
         /// Where from.
         conn: ConnId,
     },
-    /// Say whether a receive, or a send, would not block, and do nothing else. Answer: [`Outcome::Done`] if it
-    /// would not: bytes, room, an end or an error are there; or [`Outcome::WouldBlock`].
+    /// Say whether a receive, or a send, would not block, and do nothing else. Answer: [`Outcome::Done`] if
+    /// it would not: bytes, room, an end or an error are there; or [`Outcome::WouldBlock`].
     Poll {
         /// Of which connection.
         conn: ConnId,

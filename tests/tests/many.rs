@@ -89,7 +89,7 @@ fn an_echo_receives_a_whole_stream_with_one_submission() {
     }
 }
 
-/// A turn that sleeps is woken by the lease that its connection waits for, whoever drops it.
+/// A turn that sleeps is woken by the lease that its connection waits for, on whatever thread it is dropped.
 #[test]
 fn a_lease_that_is_dropped_on_another_thread_lets_the_receive_go_on() {
     let mut aio = proactor();

@@ -116,7 +116,7 @@ fn a_queue_that_counts_a_lane_which_is_not_there() {
 #[test]
 fn a_lane_that_runs_and_waits() {
     let (model, conn) = readable(1);
-    canary("lane-place", model, |model| model.lanes.lane_mut(receive(conn)).set_wait(Wait::Outcome));
+    canary("lane-place", model, |model| model.lanes.lane_mut(receive(conn)).set_wait(WaitsFor::Outcome));
 }
 
 #[test]
@@ -381,7 +381,7 @@ fn a_receive_that_waits_for_a_place() {
     canary("held-accept", model, |model| {
         let lane = model.lanes.lane_mut(receive(conn));
         lane.set(Bits::READY);
-        lane.set_wait(Wait::Place);
+        lane.set_wait(WaitsFor::Place);
         // So that it is in a queue that counts.
         let entry = QueueEntry { lane: receive(conn), ticket: lane.ticket() };
         assert!(model.lanes.held_mut().push(entry, |_| true));
@@ -428,7 +428,7 @@ fn a_lane_that_waits_for_a_lease_and_is_not_counted() {
     submit(&mut model, conn, Recv::many(1));
     canary("leases-awaited", model, |model| {
         model.lanes.conn_mut(conn.index()).leases_out = 1;
-        model.lanes.lane_mut(receive(conn)).set_wait(Wait::Lease);
+        model.lanes.lane_mut(receive(conn)).set_wait(WaitsFor::Lease);
         model.lanes.lane_mut(receive(conn)).set(Bits::READY);
     });
 }

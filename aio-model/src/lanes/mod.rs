@@ -8,7 +8,7 @@ use crate::conn::{Conn, Phase};
 use crate::deadlines::Deadlines;
 use crate::extra::Spares;
 use crate::id::{ConnId, PoolId};
-use crate::lane::{Bits, End, Lane, LaneId, Wait, Want};
+use crate::lane::{Bits, End, Lane, LaneId, WaitsFor, Want};
 use crate::op::LaneOp;
 use crate::queue::{QueueEntry, RunQueue, WaitQueue};
 use crate::slab::Slab;
@@ -77,12 +77,12 @@ fn runs<C>(lane: &Lane<C>) -> bool {
 }
 
 fn is_held<C>(lane: &Lane<C>) -> bool {
-    lane.wait() == Wait::Place
+    lane.wait() == WaitsFor::Place
 }
 
 /// Whether a lane waits for a buffer of that pool.
 fn is_parked<C>(pool: PoolId) -> impl Fn(&Lane<C>) -> bool {
-    move |lane| lane.wait() == Wait::Buffer && lane.next_kind().and_then(LaneOp::pool) == Some(pool)
+    move |lane| lane.wait() == WaitsFor::Buffer && lane.next_kind().and_then(LaneOp::pool) == Some(pool)
 }
 
 impl<C> Lanes<C> {
@@ -209,7 +209,7 @@ impl<C> Lanes<C> {
             queues.push(("parked", parked.len(), lanes(&mut parked.iter(), &counts)));
         }
         for (served, short) in [false, true].into_iter().zip(&self.short) {
-            let wants = Wait::Pause(Want::Descriptor { served });
+            let wants = WaitsFor::Pause(Want::Descriptor { served });
             let lanes = short.iter().copied().filter(|id| self.lane(*id).wait() == wants);
             let count = u32::try_from(short.len()).unwrap_or(u32::MAX);
             queues.push(("short", count, lanes.collect::<Vec<_>>().into_iter()));
@@ -253,7 +253,7 @@ impl<C> Lanes<C> {
     /// A call of a lane is under way: it stands nowhere until the outcome comes.
     pub(crate) fn await_outcome(&mut self, id: LaneId, deadlines: &mut Deadlines) {
         self.leave(id, deadlines);
-        self.change(id, deadlines, |lane| lane.set_wait(Wait::Outcome));
+        self.change(id, deadlines, |lane| lane.set_wait(WaitsFor::Outcome));
     }
 
     /// The operation at the head of a lane is about to make a call: its id, and what it carries.

@@ -6,7 +6,7 @@ use crate::completion::Done;
 use crate::deadlines::Deadlines;
 use crate::extra::{Carried, EndedOp, QueuedOp};
 use crate::id::{PoolId, Serial};
-use crate::lane::{Bits, Direction, LaneId, Wait};
+use crate::lane::{Bits, Direction, LaneId, WaitsFor};
 use crate::op::{LaneOp, Op};
 use crate::timers::TimerId;
 use crate::transfer::Transfer;
@@ -229,10 +229,10 @@ impl<C> Lanes<C> {
         let behind = conn.extra().and_then(|extra| extra.behind[id.direction() as usize].front());
         let (lane, next) = (conn.lane(id.direction()), behind.map(|queued| queued.op.kind));
         let stays = match (lane.wait(), next) {
-            (Wait::Buffer, Some(next)) => lane.next_kind().and_then(LaneOp::pool) == next.pool(),
-            (Wait::Place, Some(LaneOp::Accept { many })) => !self.may_accept(many),
-            (Wait::Buffer | Wait::Place | Wait::Lease, _) => false,
-            (Wait::Nothing | Wait::Pause(_) | Wait::Outcome, _) => true,
+            (WaitsFor::Buffer, Some(next)) => lane.next_kind().and_then(LaneOp::pool) == next.pool(),
+            (WaitsFor::Place, Some(LaneOp::Accept { many })) => !self.may_accept(many),
+            (WaitsFor::Buffer | WaitsFor::Place | WaitsFor::Lease, _) => false,
+            (WaitsFor::Nothing | WaitsFor::Pause(_) | WaitsFor::Outcome, _) => true,
         };
         if !stays {
             self.leave(id, deadlines);

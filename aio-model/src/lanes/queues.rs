@@ -4,7 +4,7 @@ use super::{Lanes, is_held, is_parked, runs};
 use crate::conn::Phase;
 use crate::deadlines::{Deadlines, Owner};
 use crate::id::PoolId;
-use crate::lane::{Bits, Lane, LaneId, Wait, Want, is_before};
+use crate::lane::{Bits, Lane, LaneId, WaitsFor, Want, is_before};
 use crate::lease::{CountedBy, Lease};
 use crate::op::LaneOp;
 use crate::queue::{Fate, QueueEntry};
@@ -22,9 +22,9 @@ impl<C> Lanes<C> {
         let lane = conn.lane(id.direction());
         let runnable = conn.is_runnable(id.direction());
         match (lane.wait(), lane.has(Bits::QUEUED)) {
-            (Wait::Nothing, false) if runnable => self.enter(id),
-            (Wait::Nothing, false) | (Wait::Outcome, _) => {}
-            (Wait::Nothing, true) if runnable && self.lacks_place(id) => {
+            (WaitsFor::Nothing, false) if runnable => self.enter(id),
+            (WaitsFor::Nothing, false) | (WaitsFor::Outcome, _) => {}
+            (WaitsFor::Nothing, true) if runnable && self.lacks_place(id) => {
                 self.leave_run(id);
                 self.hold(id);
             }
@@ -77,7 +77,7 @@ impl<C> Lanes<C> {
     fn hold(&mut self, id: LaneId) {
         let ticket = self.next_ticket();
         let lane = self.conns[id.conn()].lane_mut(id.direction());
-        lane.set_wait(Wait::Place);
+        lane.set_wait(WaitsFor::Place);
         lane.set_ticket(ticket);
         let conns = &self.conns;
         let held = self.held.push(QueueEntry { lane: id, ticket }, counts!(conns, is_held));
@@ -130,7 +130,9 @@ impl<C> Lanes<C> {
             match self.lane(entry.lane).next_kind() {
                 Some(LaneOp::Accept { many }) if !self.may_accept(many) => Fate::Stays,
                 _ => {
-                    self.conns[entry.lane.conn()].lane_mut(entry.lane.direction()).set_wait(Wait::Nothing);
+                    self.conns[entry.lane.conn()]
+                        .lane_mut(entry.lane.direction())
+                        .set_wait(WaitsFor::Nothing);
                     self.enter(entry.lane);
                     Fate::Leaves
                 }
@@ -157,14 +159,15 @@ impl<C> Lanes<C> {
         if parked {
             self.leave_run(id);
             let lane = self.conns[id.conn()].lane_mut(id.direction());
-            lane.set_wait(Wait::Buffer);
+            lane.set_wait(WaitsFor::Buffer);
             lane.set_ticket(ticket);
         }
         parked
     }
 
-    /// A lane may have come to wait for a buffer, or for one of its leases, or an event has hinted at its end: if both is so, it is asked
-    /// for that, without a buffer. Where there is no memory to note it, it is not told before it has one.
+    /// A lane may have come to wait for a buffer, or for one of its leases, or an event has hinted at its
+    /// end: if both is so, it is asked for that, without a buffer. Where there is no memory to note it, it is
+    /// not told before it has one.
     pub(crate) fn hint(&mut self, id: LaneId) {
         if self.is_hinted(id) && self.hinted.try_reserve(1).is_ok() {
             self.hinted.push_back(id);
@@ -173,7 +176,7 @@ impl<C> Lanes<C> {
 
     fn is_hinted(&self, id: LaneId) -> bool {
         let lane = self.conns.at(id.conn()).map(|conn| conn.lane(id.direction()));
-        let waits = |lane: &Lane<C>| matches!(lane.wait(), Wait::Buffer | Wait::Lease);
+        let waits = |lane: &Lane<C>| matches!(lane.wait(), WaitsFor::Buffer | WaitsFor::Lease);
         lane.is_some_and(|lane| waits(lane) && lane.has(Bits::END_HINTED))
     }
 
@@ -199,11 +202,11 @@ impl<C> Lanes<C> {
     }
 
     /// The operation at the head of a lane has as many leases out as it may: the lane steps aside until one
-    /// comes home.
+    /// is returned.
     #[cold]
     pub(crate) fn await_lease(&mut self, id: LaneId) {
         self.leave_run(id);
-        self.conns[id.conn()].lane_mut(id.direction()).set_wait(Wait::Lease);
+        self.conns[id.conn()].lane_mut(id.direction()).set_wait(WaitsFor::Lease);
         self.leases_awaited += 1;
         self.hint(id);
     }
@@ -213,21 +216,22 @@ impl<C> Lanes<C> {
         let conn = &mut self.conns[id.conn()];
         let serial = conn.lane(id.direction()).next().expect("an operation is at the head").serial;
         conn.leases_out += 1;
-        lease.count(CountedBy { lane: id, serial });
+        lease.count(CountedBy { lane: id.index(), serial });
     }
 
     /// A lease is home that an operation has counted, which perhaps has ended since.
     pub(crate) fn on_counted_home(
         &mut self,
-        CountedBy { lane: id, serial }: CountedBy,
+        CountedBy { lane, serial }: CountedBy,
         deadlines: &mut Deadlines,
     ) {
+        let id = LaneId::from_index(lane);
         let Some((_, conn)) = self.conns.at_mut(id.conn()) else { return };
         let lane = conn.lane(id.direction());
         if lane.head.as_ref().is_none_or(|head| head.serial != serial || head.is_ended()) {
             return;
         }
-        let waits = lane.wait() == Wait::Lease;
+        let waits = lane.wait() == WaitsFor::Lease;
         conn.leases_out -= 1;
         if waits {
             self.go_on(id, deadlines);
@@ -249,7 +253,7 @@ impl<C> Lanes<C> {
 
     /// A buffer of its pool is set aside for a lane.
     pub(crate) fn grant(&mut self, id: LaneId, deadlines: &mut Deadlines) {
-        if self.lane(id).wait() == Wait::Buffer {
+        if self.lane(id).wait() == WaitsFor::Buffer {
             self.leave(id, deadlines);
         }
         self.change(id, deadlines, |lane| lane.set(Bits::GRANTED));
@@ -275,7 +279,7 @@ impl<C> Lanes<C> {
         let pause = 1 << lane.row().pauses().min(exponent_max);
         lane.row_mut().pause();
         let row = lane.row().pauses();
-        lane.set_wait(Wait::Pause(want));
+        lane.set_wait(WaitsFor::Pause(want));
         lane.set_pause_timer(deadlines.arm_at(Tick(now.0 + pause), Owner::Pause(id)));
         self.pausing += 1;
         if let Want::Descriptor { served } = want {
@@ -292,8 +296,8 @@ impl<C> Lanes<C> {
 
     fn end_pause(&mut self, id: LaneId) {
         let lane = self.conns[id.conn()].lane_mut(id.direction());
-        if let Wait::Pause(want) = lane.wait() {
-            lane.set_wait(Wait::Nothing);
+        if let WaitsFor::Pause(want) = lane.wait() {
+            lane.set_wait(WaitsFor::Nothing);
             self.pausing -= 1;
             if let Want::Descriptor { served } = want {
                 self.short[usize::from(served)].retain(|short| *short != id);
@@ -303,7 +307,7 @@ impl<C> Lanes<C> {
 
     /// Ends the pause of a lane before its time, if it pauses.
     pub(crate) fn cut_pause(&mut self, id: LaneId, deadlines: &mut Deadlines) {
-        if let Wait::Pause(_) = self.lane(id).wait() {
+        if let WaitsFor::Pause(_) = self.lane(id).wait() {
             self.leave(id, deadlines);
         }
     }
@@ -320,23 +324,23 @@ impl<C> Lanes<C> {
     pub(crate) fn leave(&mut self, id: LaneId, deadlines: &mut Deadlines) {
         let lane = self.lane(id);
         match lane.wait() {
-            Wait::Nothing if lane.has(Bits::QUEUED) => self.leave_run(id),
-            Wait::Nothing | Wait::Outcome => {}
-            Wait::Place => {
+            WaitsFor::Nothing if lane.has(Bits::QUEUED) => self.leave_run(id),
+            WaitsFor::Nothing | WaitsFor::Outcome => {}
+            WaitsFor::Place => {
                 self.held.left();
-                self.conns[id.conn()].lane_mut(id.direction()).set_wait(Wait::Nothing);
+                self.conns[id.conn()].lane_mut(id.direction()).set_wait(WaitsFor::Nothing);
             }
-            Wait::Buffer => {
+            WaitsFor::Buffer => {
                 if let Some(pool) = lane.next_kind().and_then(LaneOp::pool) {
                     self.parked[pool.index()].left();
                 }
-                self.conns[id.conn()].lane_mut(id.direction()).set_wait(Wait::Nothing);
+                self.conns[id.conn()].lane_mut(id.direction()).set_wait(WaitsFor::Nothing);
             }
-            Wait::Lease => {
+            WaitsFor::Lease => {
                 self.leases_awaited -= 1;
-                self.conns[id.conn()].lane_mut(id.direction()).set_wait(Wait::Nothing);
+                self.conns[id.conn()].lane_mut(id.direction()).set_wait(WaitsFor::Nothing);
             }
-            Wait::Pause(_) => {
+            WaitsFor::Pause(_) => {
                 deadlines.cancel(lane.pause_timer());
                 self.end_pause(id);
             }

@@ -101,7 +101,7 @@ impl<C> Model<C> {
                 return self.nothing_received_usual(entry, lease, outcome);
             };
             lease.fill(moved.count);
-            lease.count(CountedBy { lane: entry.lane, serial });
+            lease.count(CountedBy { lane: entry.lane.index(), serial });
             self.metrics.on_received(moved.count);
             self.completions.take_credit();
             let goes_on = front.receive_one(moved, self.rearm);

@@ -6,7 +6,7 @@ use crate::conn::{Conn, Phase};
 use crate::error::{SystemError, SystemErrorKind};
 use crate::extra::EndedOp;
 use crate::id::ConnId;
-use crate::lane::{End, LaneId, Wait};
+use crate::lane::{End, LaneId, WaitsFor};
 use crate::lanes::Position;
 use crate::model::Model;
 use crate::op::{CloneContext, LaneOp};
@@ -194,8 +194,8 @@ impl<C> Model<C> {
         self.on_send_lane_changed(id.conn());
     }
 
-    /// Asks what a lane would find that waits for a buffer, and of whose end an event has hinted: an end or an
-    /// error that is all there is ends its operations.
+    /// Asks what a lane would find that waits for a buffer, and of whose end an event has hinted: an end or
+    /// an error that is all there is ends its operations.
     pub(super) fn peek(&mut self, id: LaneId, perform: impl Perform) {
         match perform.perform(Syscall::Peek { conn: self.lanes.id(id.conn()) }) {
             Outcome::Transferred(1) => {}
@@ -308,8 +308,8 @@ impl<C> Model<C> {
     #[doc(hidden)]
     pub fn apply(&mut self, begun: Begun<C>, outcome: Outcome) {
         let Begun { id, kind } = begun;
-        debug_assert!(self.lanes.lane(id).wait() == Wait::Outcome, "an outcome is applied once");
-        self.lanes.change(id, &mut self.deadlines, |lane| lane.set_wait(Wait::Nothing));
+        debug_assert!(self.lanes.lane(id).wait() == WaitsFor::Outcome, "an outcome is applied once");
+        self.lanes.change(id, &mut self.deadlines, |lane| lane.set_wait(WaitsFor::Nothing));
         match kind {
             BegunKind::Accept { conn, spare } if outcome == Outcome::Done => {
                 self.metrics.on_accepted();

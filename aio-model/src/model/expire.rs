@@ -3,7 +3,7 @@
 use crate::completion::{Done, OpError};
 use crate::conn::Phase;
 use crate::deadlines::Owner;
-use crate::lane::{Direction, LaneId, Wait};
+use crate::lane::{Direction, LaneId, WaitsFor};
 use crate::lanes::Position;
 use crate::model::Model;
 use crate::op::LaneOp;
@@ -122,7 +122,7 @@ impl<C> Model<C> {
     fn waits_for_something(&mut self, id: LaneId) -> bool {
         let (wait, kind) = (self.lanes.lane(id).wait(), self.lanes.lane(id).next_kind());
         match (wait, kind) {
-            (Wait::Buffer | Wait::Place | Wait::Outcome | Wait::Lease, _) => true,
+            (WaitsFor::Buffer | WaitsFor::Place | WaitsFor::Outcome | WaitsFor::Lease, _) => true,
             // What there is no memory for is waited for, too.
             (_, Some(LaneOp::Accept { many })) => {
                 !(self.lanes.may_accept(many) && self.has_room_to_accept(id, many))

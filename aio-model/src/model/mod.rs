@@ -242,7 +242,7 @@ impl<C> Model<C> {
         self.pools.get(pool).map_or(0, |pool| pool.outstanding())
     }
 
-    /// Whether a readable connection waits for a buffer to come home: any of its pool, or one of the leases
+    /// Whether a readable connection waits for a buffer to be returned: any of its pool, or one of the leases
     /// that its `Recv::many` has out.
     pub fn has_parked(&self) -> bool {
         self.lanes.leases_awaited() > 0 || self.pools.iter().any(|pool| self.lanes.parked(pool.id()) > 0)

@@ -29,7 +29,7 @@ fn place(bench: &Bench, conn: ConnId) -> LanePlace {
 fn leases(done: Vec<Completion<&'static str>>) -> Vec<Buffer> {
     let leases = done.into_iter().map(|done| {
         assert!(done.more && matches!(done.buffer, Buffer::Lease(_)), "{done:?}");
-        assert_eq!(done.bytes as usize, done.buffer.len());
+        assert_eq!(done.bytes, done.buffer.len() as u64);
         done.buffer
     });
     leases.collect()
@@ -47,7 +47,7 @@ fn b3_who_receives_many_waits_while_all_its_leases_are_out_and_goes_on_when_one_
     assert!(!bench.model.is_busy());
     bench.readable(conn);
     assert_eq!(bench.round(NO_TIME, &[]), []);
-    // One comes home, then the other: one receive for each.
+    // One is returned, then the other: one receive for each.
     for _ in 0..2 {
         drop(out.pop());
         bench.fetch();
@@ -61,7 +61,7 @@ fn b3_who_receives_many_waits_while_all_its_leases_are_out_and_goes_on_when_one_
 }
 
 #[test]
-fn b3_a_short_receive_waits_for_an_event_and_a_lease_that_comes_home_makes_no_call() {
+fn b3_a_short_receive_waits_for_an_event_and_a_lease_that_is_returned_makes_no_call() {
     let mut bench = Bench::with(limits(), 8);
     let conn = receiving(&mut bench, 1);
     bench.round(NO_TIME, &[Transferred(3)]);

@@ -56,7 +56,7 @@ impl Episode {
         let manner = self.choose(|choice| choice.below(7));
         let bytes = if matches!(manner, 2..=5) { self.bytes(context, size) } else { Vec::new() };
         // Nothing is drawn for whether it goes on, and with how many leases out.
-        let (goes_on, leases_max) = (context % 2 == 1, (size % 4) as u8);
+        let (goes_on, leases_max) = (context % 2 == 1, (size % 4).to_le_bytes()[0]);
         let (task, recv) = match manner {
             1 if goes_on => {
                 let task = Task::RecvMany { pool: None, leases_max };

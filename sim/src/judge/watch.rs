@@ -37,6 +37,29 @@ impl Watched<'_> {
     }
 }
 
+impl Watched<'_> {
+    /// Has a call answered that moves nothing.
+    fn look(&mut self, call: Syscall<'_>) -> Outcome {
+        let (conn, polled) = match call {
+            Syscall::Poll { conn, direction } => (conn, Some(direction)),
+            _ => (call.conn(), None),
+        };
+        let outcome = self.os.perform(call);
+        match polled {
+            Some(direction) => {
+                self.probes.answered(9, 0, outcome);
+                self.oracle.on_poll(conn, direction, outcome);
+            }
+            None => {
+                self.probes.answered(10, 1, outcome);
+                self.oracle.on_peek(conn, outcome);
+                self.judge_end(conn, outcome);
+            }
+        }
+        outcome
+    }
+}
+
 impl System for Watched<'_> {
     type Socket = SimSocket;
     type Waker = SimWaker;
@@ -98,19 +121,7 @@ impl System for Watched<'_> {
                 self.oracle.on_discard(conn, outcome);
                 outcome
             }
-            Syscall::Poll { conn, direction } => {
-                let outcome = self.os.perform(call);
-                self.probes.answered(9, 0, outcome);
-                self.oracle.on_poll(conn, direction, outcome);
-                outcome
-            }
-            Syscall::Peek { conn } => {
-                let outcome = self.os.perform(call);
-                self.probes.answered(10, 1, outcome);
-                self.oracle.on_peek(conn, outcome);
-                self.judge_end(conn, outcome);
-                outcome
-            }
+            Syscall::Poll { .. } | Syscall::Peek { .. } => self.look(call),
             Syscall::Connect { conn, target } => {
                 let outcome = self.os.perform(call);
                 let serial = self.os.net().peer_of(conn).map(crate::world::peer::PeerId::serial);

@@ -13,8 +13,8 @@
 //! | an attempt that would block | | | arms its side |
 //! | to register anew | reports what is the case | the same | arms a side, and reports what is the case |
 //!
-//! Where real engines are more generous than their documentation (BSD announces every acknowledged byte, mio re-arms both sides for one), this one is
-//! not. Spurious events are a fault, and drawn as such.
+//! Where real engines are more generous than their documentation (BSD announces every acknowledged byte, mio
+//! re-arms both sides for one), this one is not. Spurious events are a fault, and drawn as such.
 
 use std::fmt;
 use std::str::FromStr;

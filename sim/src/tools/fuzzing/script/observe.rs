@@ -164,7 +164,7 @@ fn cause(player: &Player, step: &ScriptStep, subject: Subject, transition: (&str
     match transition {
         (_, "Parked") => return "its pool has no buffer".into(),
         (_, "Held") => return "no connection or credit is free".into(),
-        ("Parked" | "Awaited", "Running" | "Lent") if elsewhere => return "a lease comes home".into(),
+        ("Parked" | "Awaited", "Running" | "Lent") if elsewhere => return "a lease is returned".into(),
         ("Held", _) if elsewhere || matches!(step, ScriptStep::Take | ScriptStep::Open { .. }) => {
             return "a connection or credit becomes free".into();
         }
@@ -187,7 +187,7 @@ fn cause(player: &Player, step: &ScriptStep, subject: Subject, transition: (&str
         (ScriptStep::SetDeadline { .. }, _) => "`set_deadline`",
         (ScriptStep::Resume(_), _) => "`resume`",
         (ScriptStep::Close { .. }, _) => "`close`",
-        (ScriptStep::GiveBack(_), _) => "a lease comes home",
+        (ScriptStep::GiveBack(_), _) => "a lease is returned",
         (ScriptStep::ShutDown { flush_ms: None, .. }, _) => "`shut_down`",
         (ScriptStep::ShutDown { .. }, _) => "`shut_down_by`",
         (ScriptStep::Round | ScriptStep::Turn { .. } | ScriptStep::Time { .. } | ScriptStep::Drop(_), _) => {
