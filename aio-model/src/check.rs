@@ -18,6 +18,7 @@ use crate::lane::{Bits, Direction, Lane, LaneId, WaitsFor, Want};
 use crate::model::{Model, ModelView};
 use crate::op::{LaneOp, Op};
 use crate::pool::Pool;
+use crate::system::Kind;
 use crate::time::Instant;
 use crate::timers::TimerId;
 
@@ -149,6 +150,8 @@ impl<C> ModelView<'_, C> {
             })?;
         }
         self.check_timer(conn.end_timer, || Owner::End(id.index()), found)?;
+        self.check_timer(conn.idle_timer, || Owner::Idle(id.index()), found)?;
+        self.check_progress(id, conn)?;
         if let Some(closing) = conn.closing() {
             let (phase, ended) = (conn.phase(), closing.ended);
             let count = u32::try_from(closing.closers().count()).unwrap_or(u32::MAX);
@@ -159,6 +162,27 @@ impl<C> ModelView<'_, C> {
             self.check_timer(closing.timer, || Owner::Close(id.index()), found)?;
         }
         self.check_end_timer(id, conn)
+    }
+
+    /// What is put off by progress is a queued operation with a deadline; and a connection that may be idle has
+    /// a timer for that, as long as it is open.
+    fn check_progress(&self, id: ConnId, conn: &Conn<C>) -> Checked {
+        let renewals = conn.extra().into_iter().flat_map(|extra| &extra.renewals);
+        for renewal in renewals {
+            let ops = Direction::BOTH.into_iter().flat_map(|direction| conn.queued_ops(direction));
+            let is_due =
+                ops.filter(|(op, _)| op.timer().is_some()).any(|(op, _)| op.serial == renewal.serial);
+            ensure(is_due, "T1", "renewal-op", || {
+                format!("{renewal:?} of {id} is of no operation that is due")
+            })?;
+        }
+        let watched = conn.kind == Kind::Stream && conn.phase() == Phase::Open;
+        let span = conn.idle_span().filter(|_| watched);
+        let due = span.is_some_and(|span| self.now + span < Instant::MAX);
+        let right = conn.idle_timer.is_some() == due || span.is_some() && !due;
+        ensure(right, "T1", "idle-timer", || {
+            format!("{id} may be idle for {span:?}, with the timer {:?}", conn.idle_timer)
+        })
     }
 
     /// What flushes or lingers for a span ends in time, whatever its peer does; nothing else is to end by

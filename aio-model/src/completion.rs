@@ -71,6 +71,9 @@ pub enum OpError {
     /// Its deadline came first.
     #[error("the deadline passed")]
     Deadline,
+    /// No byte went through on its connection for as long as that may be idle.
+    #[error("the connection was idle")]
+    Idle,
     /// It was cancelled.
     #[error("the operation was cancelled")]
     Cancelled,

@@ -18,6 +18,7 @@
 //! until its completions are taken.
 
 use core::num::NonZeroU32;
+use core::time::Duration;
 
 use crate::extra::{Carried, Closing, Extra, ExtraBox};
 use crate::id::PoolId;
@@ -37,6 +38,12 @@ pub(crate) struct Conn<C> {
     /// What only some have.
     pub(crate) extra: Option<ExtraBox<C>>,
     pub(crate) opened_at: Instant,
+    /// When the last byte went through, in whatever direction; before any has, when it was opened.
+    pub(crate) last_progress: Instant,
+    /// When it may be found to be idle.
+    pub(crate) idle_timer: Option<TimerId>,
+    /// For how many milliseconds no byte may go through, and of the connections that it accepts.
+    pub(crate) idle: Option<NonZeroU32>,
     /// When flushing or lingering ends: for a lingering `Close`, that long after the peer was last seen to
     /// take anything; without a `Close`, as the shutdown of the proactor says. The deadline of a `Close` is
     /// the operation's.
@@ -50,6 +57,8 @@ pub(crate) struct Conn<C> {
     phase: Phase,
     /// The leases that the `Recv::many` at the head of its receive lane has out.
     pub(crate) leases_out: u8,
+    /// Its receive lane had its last attempt before the connection is idle; the send lane's comes next.
+    pub(crate) idle_looked: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,12 +131,16 @@ impl<C> Conn<C> {
             send: Transfer::NONE,
             extra: None,
             opened_at: now,
+            last_progress: now,
+            idle_timer: None,
+            idle: None,
             end_timer: None,
             lane_bytes_max: None,
             pool,
             kind,
             phase,
             leases_out: 0,
+            idle_looked: false,
         }
     }
 
@@ -168,6 +181,11 @@ impl<C> Conn<C> {
 
     pub(crate) fn extra_mut(&mut self) -> Option<&mut Extra<C>> {
         self.extra.as_deref_mut().map(|[extra]| extra)
+    }
+
+    /// For how long no byte may go through.
+    pub(crate) fn idle_span(&self) -> Option<Duration> {
+        self.idle.map(|millis| Duration::from_millis(u64::from(millis.get())))
     }
 
     /// Its `Close`, if one was submitted.
@@ -316,8 +334,8 @@ mod tests {
     fn an_idle_connection_is_small() {
         assert_eq!(
             (size_of::<Lane<()>>(), size_of::<Conn<()>>(), Slab::<Conn<()>>::ENTRY_BYTES),
-            (32, 160, 168)
+            (32, 176, 184)
         );
-        assert_eq!((size_of::<Lane<u64>>(), size_of::<Conn<u64>>()), (40, 176));
+        assert_eq!((size_of::<Lane<u64>>(), size_of::<Conn<u64>>()), (40, 192));
     }
 }

@@ -16,6 +16,8 @@ pub(crate) enum Owner {
     End(u32),
     /// The deadline of the `Close` of a connection.
     Close(u32),
+    /// When a connection may be found to be idle.
+    Idle(u32),
     /// A sleep.
     Sleep(u32),
     /// The pause of a pool that memory was refused.
@@ -31,7 +33,7 @@ const INDEX_BITS: u32 = 30;
 const POOLS: u32 = (1 << INDEX_BITS) - (1 << 16);
 
 /// As many connections, and as many sleeps, as there are numbers for.
-pub(crate) const CONNS_MAX: u32 = 1 << (INDEX_BITS - 1);
+pub(crate) const CONNS_MAX: u32 = 1 << (INDEX_BITS - 2);
 pub(crate) const SLEEPS_MAX: u32 = POOLS;
 
 impl From<Owner> for Packed {
@@ -39,8 +41,9 @@ impl From<Owner> for Packed {
         let (tag, index) = match owner {
             Owner::Op(lane) => (0, lane.index()),
             Owner::Pause(lane) => (1, lane.index()),
-            Owner::End(conn) => (2, conn << 1),
-            Owner::Close(conn) => (2, conn << 1 | 1),
+            Owner::End(conn) => (2, conn << 2),
+            Owner::Close(conn) => (2, conn << 2 | 1),
+            Owner::Idle(conn) => (2, conn << 2 | 2),
             Owner::Sleep(index) => (3, index),
             Owner::Pool(pool) => (3, POOLS + u32::from(pool.number())),
         };
@@ -54,8 +57,11 @@ impl From<Packed> for Owner {
         match word >> INDEX_BITS {
             0 => Owner::Op(LaneId::from_index(index)),
             1 => Owner::Pause(LaneId::from_index(index)),
-            2 if index & 1 == 0 => Owner::End(index >> 1),
-            2 => Owner::Close(index >> 1),
+            2 => match index & 3 {
+                0 => Owner::End(index >> 2),
+                1 => Owner::Close(index >> 2),
+                _ => Owner::Idle(index >> 2),
+            },
             _ => match index.checked_sub(POOLS) {
                 Some(pool) => Owner::Pool(PoolId::new(u16::try_from(pool).unwrap_or(u16::MAX))),
                 None => Owner::Sleep(index),
@@ -87,6 +93,11 @@ impl Deadlines {
     #[inline]
     pub(crate) fn has_room(&mut self) -> bool {
         self.timers.has_room()
+    }
+
+    /// Whether there is memory for so many timers more.
+    pub(crate) fn has_room_for(&mut self, count: usize) -> bool {
+        self.timers.has_room_for(count)
     }
 
     /// Arms a timer, if it is ever to fire.
@@ -153,10 +164,9 @@ mod tests {
                     (Owner::Op(lane), Owner::Pause(lane))
                 );
             }
-            assert_eq!(
-                (back(Owner::End(index)), back(Owner::Close(index))),
-                (Owner::End(index), Owner::Close(index))
-            );
+            for owner in [Owner::End(index), Owner::Close(index), Owner::Idle(index)] {
+                assert_eq!(back(owner), owner);
+            }
         }
     }
 }

@@ -336,6 +336,39 @@ pub enum OpIdError {
     /// A close can not be taken back, and keeps the deadline it was submitted with.
     #[error("a close can not be cancelled or changed")]
     Close,
+    /// The system has no memory for a deadline that is put off by progress.
+    #[error("there is no memory for a deadline that is put off")]
+    Memory,
+}
+
+/// Why the idle time of a connection can not be set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetIdleError {
+    /// The connection is gone.
+    #[error("the connection id is stale: its connection was closed")]
+    Stale,
+    /// Another proactor gave the id out.
+    #[error("the id belongs to another proactor")]
+    Foreign,
+    /// The connection is being closed.
+    #[error("the connection is being closed")]
+    Closing,
+    /// Two of one connection are no pair, nor is a listener one of a pair.
+    #[error("only two connections are a pair")]
+    NoPair,
+    /// The system has no memory for it.
+    #[error("there is no memory for it")]
+    Memory,
+}
+
+impl From<IdError> for SetIdleError {
+    fn from(error: IdError) -> SetIdleError {
+        match error {
+            IdError::Stale => SetIdleError::Stale,
+            IdError::Foreign => SetIdleError::Foreign,
+        }
+    }
 }
 
 /// Why a lane can not be resumed.

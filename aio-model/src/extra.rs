@@ -4,12 +4,14 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use crate::buffer::Buffer;
 use crate::completion::{CloseReason, Done, OpError};
 use crate::connect::Target;
-use crate::id::Serial;
+use crate::id::{ConnId, Serial};
 use crate::op::{LaneOp, Manner, Op};
+use crate::time::Instant;
 use crate::timers::TimerId;
 use crate::transfer::Transfer;
 
@@ -98,6 +100,14 @@ impl<C> Closing<C> {
     }
 }
 
+/// An operation whose deadline is put off whenever its lane makes progress.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Renewal {
+    pub(crate) serial: Serial,
+    /// It comes so long after the last progress.
+    pub(crate) span: Duration,
+}
+
 #[derive(Debug)]
 pub(crate) struct Extra<C> {
     /// The operations behind the heads of the lanes.
@@ -113,6 +123,12 @@ pub(crate) struct Extra<C> {
     /// Where a connect goes to.
     pub(crate) target: Option<Box<Target>>,
     pub(crate) closing: Option<Closing<C>>,
+    /// The queued operations whose deadlines are put off.
+    pub(crate) renewals: Vec<Renewal>,
+    /// When each lane last made progress, while there are any.
+    pub(crate) progress: [Instant; 2],
+    /// The connection whose bytes count for this one, too, and keep it from being idle.
+    pub(crate) idle_with: Option<ConnId>,
 }
 
 /// In a box that memory can be refused for, which `Box::new` does not let happen.
@@ -127,17 +143,22 @@ impl<C> Extra<C> {
             receive: Carried::Nothing,
             target: None,
             closing: None,
+            renewals: Vec::new(),
+            progress: [Instant::ZERO; 2],
+            idle_with: None,
         }
     }
 
     /// Whether there is nothing in it.
     pub(crate) fn is_empty(&self) -> bool {
-        let Extra { behind, bytes_behind: _, ended, receive, target, closing } = self;
+        let Extra { behind, ended, receive, target, closing, renewals, idle_with, .. } = self;
         behind.iter().all(VecDeque::is_empty)
             && ended.iter().all(VecDeque::is_empty)
             && matches!(receive, Carried::Nothing)
             && target.is_none()
             && closing.is_none()
+            && renewals.is_empty()
+            && idle_with.is_none()
     }
 }
 
@@ -170,7 +191,8 @@ impl<C> Spares<C> {
         debug_assert!(inner.is_empty());
         let room = |queues: [usize; 2]| queues[0].max(queues[1]);
         let most = room(inner.behind.each_ref().map(VecDeque::capacity))
-            .max(room(inner.ended.each_ref().map(VecDeque::capacity)));
+            .max(room(inner.ended.each_ref().map(VecDeque::capacity)))
+            .max(inner.renewals.capacity());
         if self.0.len() < SPARES_MAX && most <= SPARE_ROOM_MAX && self.0.try_reserve(1).is_ok() {
             self.0.push(extra);
         }

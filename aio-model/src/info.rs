@@ -32,6 +32,10 @@ pub struct ConnInfo {
     pub age: Duration,
     /// The pool that its receives take from.
     pub pool: PoolId,
+    /// When the last byte went through, in whatever direction; before any has, when it was opened.
+    pub last_progress: Instant,
+    /// For how long no byte may go through: see [`set_idle`](Model::set_idle).
+    pub idle: Option<Duration>,
     /// Whether it is reset, if it is closed at once: the peer must not take for complete what was cut off in
     /// the middle of a send.
     pub resets_on_close: bool,
@@ -197,6 +201,8 @@ impl<'a, C> ModelView<'a, C> {
             phase: conn.phase().into(),
             age: self.now.saturating_since(conn.opened_at),
             pool: conn.pool,
+            last_progress: conn.last_progress,
+            idle: conn.idle_span(),
             resets_on_close: conn.resets_on_close(),
             receive: lane(Direction::Receive),
             send: lane(Direction::Send),
@@ -216,7 +222,10 @@ impl<'a, C> ModelView<'a, C> {
                 ended.map(move |ended| (id(ended.serial), ended_info(conn, ended.moved, &ended.buffer)));
             let head = state.lane(direction).head.as_ref();
             let head = head.map(move |op| (id(op.serial), self.head_info(conn, state, direction, op)));
-            let behind = behind.map(move |queued| (id(queued.op.serial), self.behind_info(conn, queued)));
+            let behind = behind.map(move |queued| {
+                let due = self.due_of(state, direction, &queued.op);
+                (id(queued.op.serial), OpInfo { due, ..self.behind_info(conn, queued) })
+            });
             ended.chain(head).chain(behind)
         });
         let closers = state.closing().into_iter().flat_map(move |closing| {
@@ -231,12 +240,13 @@ impl<'a, C> ModelView<'a, C> {
 
     fn head_info(&self, conn: ConnId, state: &Conn<C>, direction: Direction, op: &Op<C>) -> OpInfo {
         let (transfer, lane) = (state.transfer(direction), state.lane(direction));
+        let due = self.due_of(state, direction, op);
         let holds = transfer.is_some_and(|transfer| matches!(transfer.buffer(), Buffer::Lease(_)));
         OpInfo {
             conn,
             ended: op.is_ended(),
             bytes: transfer.map_or(0, |transfer| transfer.moved() as u64),
-            due: self.due(op.timer()),
+            due,
             lease: holds || lane.has(Bits::GRANTED),
             place: (!op.is_ended()).then(|| lane.into()),
         }
@@ -257,6 +267,16 @@ impl<'a, C> ModelView<'a, C> {
             lease: op.holds_lease(),
             place: None,
         }
+    }
+
+    /// When the deadline of an operation falls due, as far as progress has put it off by now.
+    fn due_of(&self, conn: &Conn<C>, direction: Direction, op: &Op<C>) -> Option<Instant> {
+        let due = self.due(op.timer())?;
+        let put_off = conn.extra().and_then(|extra| {
+            let renewal = extra.renewals.iter().find(|renewal| renewal.serial == op.serial)?;
+            Some((extra.progress[direction as usize] + renewal.span).tick_ceil().start())
+        });
+        Some(put_off.map_or(due, |put_off| put_off.max(due)))
     }
 
     fn due(&self, timer: Option<TimerId>) -> Option<Instant> {
@@ -437,10 +457,13 @@ impl<C: fmt::Debug> Model<C> {
                         closing.ended,
                     )
                 });
-                (behind, ended, extra.receive.transfer(), extra.target.as_deref(), closing)
+                let renewals: Vec<_> = extra.renewals.iter().map(|renewal| renewal.span).collect();
+                let progress = (renewals, extra.progress, extra.idle_with);
+                (behind, ended, extra.receive.transfer(), extra.target.as_deref(), closing, progress)
             });
-            let end = deadlines.tick_of(conn.end_timer);
-            let conn = (conn.kind, conn.phase(), conn.pool, conn.leases_out, end, &conn.send);
+            let end = (deadlines.tick_of(conn.end_timer), deadlines.tick_of(conn.idle_timer), conn.idle);
+            let progress = (conn.last_progress, conn.idle_looked);
+            let conn = (conn.kind, conn.phase(), conn.pool, conn.leases_out, end, progress, &conn.send);
             let _ = writeln!(text, "{id}: {lanes:?} {extra:?} {conn:?}");
         }
         for (index, op) in own.iter() {

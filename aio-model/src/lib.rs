@@ -56,8 +56,8 @@ pub use completion::{CloseReason, Completion, Done, OpError};
 pub use connect::{Address, Target, UserSocket};
 pub use direction::Direction;
 pub use error::{
-    AddrError, IdError, InvalidListen, Limit, ListenError, OpIdError, OpenError, ResumeError, SetPoolError,
-    SubmitError, SubmitErrorKind, SystemError, SystemErrorKind,
+    AddrError, IdError, InvalidListen, Limit, ListenError, OpIdError, OpenError, ResumeError, SetIdleError,
+    SetPoolError, SubmitError, SubmitErrorKind, SystemError, SystemErrorKind,
 };
 pub use id::{ConnId, Key, OpId, PoolId};
 pub use info::{ConnInfo, ConnPhase, LaneInfo, LanePlace, OpInfo};

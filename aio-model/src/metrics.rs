@@ -119,6 +119,8 @@ pub struct Counters {
     pub completed: u64,
     /// Operations ended by their deadline.
     pub expired: u64,
+    /// Operations ended because their connection was idle.
+    pub idled: u64,
     /// Operations cancelled.
     pub cancelled: u64,
     /// Times a lane that could be received from found its pool empty.
@@ -268,6 +270,10 @@ impl Metrics {
     }
 
     /// So many operations were cancelled.
+    pub(crate) fn on_idled(&mut self, ops: u32) {
+        self.counters.idled += u64::from(ops);
+    }
+
     pub(crate) fn on_cancelled(&mut self, ops: u32) {
         self.counters.cancelled += u64::from(ops);
     }

@@ -37,6 +37,21 @@ macro_rules! deadline {
     };
 }
 
+macro_rules! progress {
+    ($type:ident) => {
+        impl $type {
+            /// Ends the operation with [`Deadline`](crate::OpError::Deadline) if no byte of its lane is moved
+            /// for that long, since its submission or later, after a last try. A peer that is slow but goes on
+            /// is not cut off, however long it takes; one that stops is. What is moved for the operations
+            /// before it in the lane counts, too. `Duration::MAX` never comes.
+            pub fn progress(mut self, span: Duration) -> $type {
+                self.deadline = Some(Deadline::Progress(span));
+                self
+            }
+        }
+    };
+}
+
 /// Receives bytes from a stream.
 ///
 /// The operation ends with `Received`; at the end of the stream with 0 bytes and `end_of_stream`. The buffer
@@ -96,6 +111,7 @@ impl Recv {
 }
 
 deadline!(Recv);
+progress!(Recv);
 
 /// [`Recv::many`].
 #[derive(Debug)]
@@ -149,7 +165,21 @@ impl RecvMany {
     }
 }
 
-deadline!(RecvMany);
+impl RecvMany {
+    /// Ends it with [`Deadline`](crate::OpError::Deadline) if nothing is received for that long: after its
+    /// submission, and after each receive. Before that there is a last attempt, unless it waits for a buffer
+    /// or a lease. `Duration::MAX` never comes.
+    pub fn within(mut self, span: Duration) -> RecvMany {
+        self.deadline = Some(Deadline::Progress(span));
+        self
+    }
+
+    /// Ends it with [`Deadline`](crate::OpError::Deadline) at `at`, after a last try.
+    pub fn deadline(mut self, at: Instant) -> RecvMany {
+        self.deadline = Some(Deadline::At(at));
+        self
+    }
+}
 
 impl<C: Clone> Operation<C> for RecvMany {
     fn into_request(self) -> Request<C> {
@@ -185,7 +215,7 @@ impl<C> Operation<C> for Recv {
 /// together, such as a header and its body, belongs into one send, of [`Parts`](crate::Parts) if it lies in
 /// several buffers.
 ///
-/// Give it a deadline. To a peer that does not read, one without waits for ever, and keeps its buffer. Leases
+/// Give it a deadline, or one of [progress](Send::progress). To a peer that does not read, one without waits for ever, and keeps its buffer. Leases
 /// may be sent as they are; but of a pool's buffers at most three quarters are in sends, and never all, so
 /// that peers which do not read keep none from others. While more are lent, what a lease holds is copied when
 /// it is submitted, and comes back as a vector. (A lease that was turned into `Bytes` is the program's own:
@@ -222,6 +252,7 @@ impl Send {
 }
 
 deadline!(Send);
+progress!(Send);
 
 impl<C> Operation<C> for Send {
     fn into_request(self) -> Request<C> {

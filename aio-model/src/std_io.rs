@@ -4,8 +4,8 @@ use std::io;
 
 use crate::completion::OpError;
 use crate::error::{
-    AddrError, IdError, InvalidListen, ListenError, OpIdError, OpenError, ResumeError, SetPoolError,
-    SubmitError, SubmitErrorKind, SystemError, SystemErrorKind,
+    AddrError, IdError, InvalidListen, ListenError, OpIdError, OpenError, ResumeError, SetIdleError,
+    SetPoolError, SubmitError, SubmitErrorKind, SystemError, SystemErrorKind,
 };
 
 /// With the `errno` as it came, where there is one.
@@ -78,7 +78,7 @@ macro_rules! into_io {
     };
 }
 
-into_io!(OpIdError, IdError, ResumeError, SetPoolError);
+into_io!(OpIdError, IdError, ResumeError, SetIdleError, SetPoolError);
 
 impl From<OpenError> for io::Error {
     fn from(error: OpenError) -> io::Error {
@@ -120,7 +120,7 @@ impl From<OpError> for io::Error {
     fn from(error: OpError) -> io::Error {
         let kind = match error {
             OpError::System(error) => return error.into(),
-            OpError::Deadline => io::ErrorKind::TimedOut,
+            OpError::Deadline | OpError::Idle => io::ErrorKind::TimedOut,
             // Not `Interrupted`, which callers take as an invitation to try again.
             OpError::Cancelled => io::ErrorKind::Other,
             OpError::Closed(_) => io::ErrorKind::NotConnected,

@@ -80,6 +80,9 @@ pub enum Deadline {
     At(Instant),
     /// This long after its submission.
     Within(Duration),
+    /// When for this long, since its submission or later, no byte of its lane was moved, and no connection
+    /// accepted: it is put off whenever there is progress.
+    Progress(Duration),
 }
 
 impl Deadline {
@@ -89,7 +92,20 @@ impl Deadline {
     pub(crate) fn at(self, now: Instant, clock: impl FnOnce() -> Instant) -> Instant {
         match self {
             Deadline::At(at) => at,
-            Deadline::Within(span) => clock().max(now) + span,
+            Deadline::Within(span) | Deadline::Progress(span) => clock().max(now) + span,
+        }
+    }
+
+    /// Whether it depends on when the operation is submitted.
+    pub(crate) fn is_relative(self) -> bool {
+        !matches!(self, Deadline::At(_))
+    }
+
+    /// How long after the last progress of its lane it comes, if it is put off by that.
+    pub(crate) fn renewal(self) -> Option<Duration> {
+        match self {
+            Deadline::Progress(span) => Some(span),
+            Deadline::At(_) | Deadline::Within(_) => None,
         }
     }
 }

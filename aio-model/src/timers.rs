@@ -266,6 +266,11 @@ impl<T: Copy> Timers<T> {
         self.vacant != NIL || self.make_room()
     }
 
+    /// Whether there is memory for so many timers more.
+    pub fn has_room_for(&mut self, count: usize) -> bool {
+        self.entries.try_reserve(count).is_ok()
+    }
+
     #[cold]
     #[inline(never)]
     fn make_room(&mut self) -> bool {

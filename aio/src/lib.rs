@@ -50,8 +50,8 @@ pub use aio_model::{
     ConnPhase, Connect, Counters, Deadline, Direction, Done, IdError, Instant, InvalidListen, Kind, LaneEnd,
     LaneInfo, LanePlace, Lease, LeaseHolders, Limit, Limits, Listen, ListenError, OpError, OpId, OpIdError,
     OpInfo, OpenError, Operation, Parts, PoolId, Post, Queued, Recv, RecvMany, Request, ResumeError, Send,
-    SetPoolError, Shutdown, Sleep, Spin, Stats, SubmitError, SubmitErrorKind, System, SystemError,
-    SystemErrorKind,
+    SetIdleError, SetPoolError, Shutdown, Sleep, Spin, Stats, SubmitError, SubmitErrorKind, System,
+    SystemError, SystemErrorKind,
 };
 pub use aio_sys::{Os, PrepareError, PrepareErrorKind, PreparedSocket, Socket};
 

@@ -8,8 +8,8 @@ use std::{fmt, io};
 use aio_model::{
     AddrError, Address, Buffer, Completion, Config, ConnId, ConnInfo, Deadline, Home, IdError, Instant, Kind,
     LeaseHolders, Limits, Listen, ListenError, Model, OpId, OpIdError, OpInfo, Operation, PoolId, PoolSize,
-    ResumeError, Returned, SetPoolError, Spin, Stats, SubmitError, Syscall, System, SystemError, Turn,
-    Violation, turn,
+    ResumeError, Returned, SetIdleError, SetPoolError, Spin, Stats, SubmitError, Syscall, System,
+    SystemError, Turn, Violation, turn,
 };
 use aio_sys::Os;
 
@@ -507,6 +507,50 @@ impl<C, S: System> Proactor<C, S> {
     /// told as [`CloseReason::Code`](crate::CloseReason::Code).
     pub fn close_with(&mut self, conn: ConnId, code: u32) -> bool {
         self.model.close_with(conn, code).unwrap_or(false)
+    }
+
+    /// Sets for how long no byte may go through on a connection, in either direction: then every operation
+    /// that is queued on it ends with [`Idle`](crate::OpError::Idle), after a last attempt for the first of
+    /// each lane. The connection stays open, and the time begins anew. `None` ends that. It costs one timer
+    /// for each connection, and nothing for each message.
+    ///
+    /// The time runs from now, and anew from each byte: those of sends when the kernel takes them. It is
+    /// counted in milliseconds, rounded up: one at least, 49 days at most. When the connection is being
+    /// closed it has its own time, and is idle no more. On a listener it is set for the connections that it
+    /// accepts from now on.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is gone or being closed, or there is no memory for a timer. Nothing happens then.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use aio::{OpError, Proactor, Recv, Socket};
+    ///
+    /// let mut aio = Proactor::<()>::new()?;
+    /// let (ours, _silent) = std::os::unix::net::UnixStream::pair()?;
+    /// let conn = aio.adopt(Socket::from(ours))?;
+    /// aio.set_idle(conn, Some(Duration::from_millis(5)))?;
+    /// aio.submit(conn, Recv::pooled(), ())?;
+    /// let mut batch = Vec::new();
+    /// while batch.is_empty() {
+    ///     aio.turn(&mut batch, None)?;
+    /// }
+    /// assert_eq!(batch[0].result, Err(OpError::Idle));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn set_idle(&mut self, conn: ConnId, span: Option<Duration>) -> Result<(), SetIdleError> {
+        self.model.set_idle(conn, span, || self.system.now())
+    }
+
+    /// [`set_idle`](Proactor::set_idle), of two connections between which the program forwards: bytes on
+    /// either count for both, so both are idle at once. When one of them is gone, the other goes on by itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_idle`](Proactor::set_idle) of either; also when they are one, or one is a listener.
+    pub fn set_idle_pair(&mut self, conns: [ConnId; 2], span: Duration) -> Result<(), SetIdleError> {
+        self.model.set_idle_pair(conns, span, || self.system.now())
     }
 
     /// Lets the [pooled](crate::Recv::pooled) receives that are submitted on a connection from now on take

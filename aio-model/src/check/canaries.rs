@@ -409,6 +409,24 @@ fn a_lane_that_pauses_among_those_who_had_nothing_and_had_something() {
 }
 
 #[test]
+fn a_deadline_that_is_put_off_for_nobody() {
+    let (model, conn) = receiving(1);
+    canary("renewal-op", model, |model| {
+        assert!(model.lanes.has_room_to_renew(conn.index()));
+        let serial = model.lanes.lane(receive(conn)).next().unwrap().serial;
+        model.lanes.set_renewal(conn.index(), serial, Some(Duration::from_secs(1)));
+    });
+}
+
+#[test]
+fn a_connection_that_is_never_found_to_be_idle() {
+    let (model, conn) = receiving(1);
+    canary("idle-timer", model, |model| {
+        model.lanes.conn_mut(conn.index()).idle = Some(NonZeroU32::MIN);
+    });
+}
+
+#[test]
 fn more_leases_out_than_there_may_be() {
     let (model, conn) = receiving(1);
     canary("leases-out", model, |model| model.lanes.conn_mut(conn.index()).leases_out = 1);

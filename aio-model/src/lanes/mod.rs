@@ -26,6 +26,7 @@ macro_rules! counts {
 
 mod conns;
 mod ops;
+mod progress;
 mod queues;
 mod usual;
 

@@ -200,6 +200,9 @@ impl<C> Lanes<C> {
             }
         };
         deadlines.cancel(taken.op.timer());
+        if self.conns[id.conn()].extra().is_some_and(|extra| !extra.renewals.is_empty()) {
+            self.set_renewal(id.conn(), taken.op.serial, None);
+        }
         self.reschedule(id, deadlines);
         taken
     }

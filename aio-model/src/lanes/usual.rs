@@ -8,6 +8,7 @@ use crate::lane::{Bits, Direction, LaneId, Moved};
 use crate::op::{CloneContext, LaneOp, Op};
 use crate::queue::{QueueEntry, RunQueue};
 use crate::system::Rearm;
+use crate::time::Instant;
 use crate::transfer::Transfer;
 
 impl<C> Lanes<C> {
@@ -61,7 +62,8 @@ impl<C> Front<'_, C> {
     /// Bytes were moved, and with them the operation at the head, which is the only one, has done what it was
     /// to do: it is taken out, and the lane leaves the run queue.
     #[inline(always)]
-    pub(crate) fn take_done(self, direction: Direction, moved: Moved, rearm: Rearm) -> Op<C> {
+    pub(crate) fn take_done(self, direction: Direction, moved: Moved, rearm: Rearm, now: Instant) -> Op<C> {
+        self.conn.last_progress = now;
         let lane = self.conn.lane_mut(direction);
         lane.on_transfer(moved, rearm);
         lane.clear(Bits::QUEUED);
@@ -84,8 +86,12 @@ impl<C> Front<'_, C> {
     /// Bytes were received, and the operation goes on, with another lease out. The lane leaves the run queue
     /// if that has proved that there are no more. Returns whether it did not.
     #[inline(always)]
-    pub(crate) fn receive_one(self, moved: Moved, rearm: Rearm) -> bool {
+    pub(crate) fn receive_one(self, moved: Moved, rearm: Rearm, now: Instant) -> bool {
         self.conn.leases_out += 1;
+        self.conn.last_progress = now;
+        if let Some(extra) = self.conn.extra_mut() {
+            extra.progress[Direction::Receive as usize] = now;
+        }
         let lane = self.conn.lane_mut(Direction::Receive);
         lane.on_transfer(moved, rearm);
         if !lane.is_ready() {

@@ -54,7 +54,7 @@ impl<C> Model<C> {
                         lease.fill(moved.count);
                         self.metrics.on_received(moved.count);
                         self.metrics.on_ended(LaneOp::RecvPooled(pool));
-                        let op = front.take_done(Direction::Receive, moved, self.rearm);
+                        let op = front.take_done(Direction::Receive, moved, self.rearm, self.now);
                         let done = Done::Received { end_of_stream: false };
                         self.put(conn, entry.lane, op, Buffer::Lease(lease), moved.count, done);
                         return true;
@@ -71,7 +71,7 @@ impl<C> Model<C> {
                     self.metrics.on_ended(LaneOp::Send);
                     transfer.advance(left);
                     let (buffer, moved_in_all) = core::mem::replace(transfer, Transfer::NONE).finish(false);
-                    let op = front.take_done(Direction::Send, moved, self.rearm);
+                    let op = front.take_done(Direction::Send, moved, self.rearm, self.now);
                     self.put(conn, entry.lane, op, buffer, moved_in_all, Done::Sent);
                     return true;
                 }
@@ -104,7 +104,7 @@ impl<C> Model<C> {
             lease.count(CountedBy { lane: entry.lane.index(), serial });
             self.metrics.on_received(moved.count);
             self.completions.take_credit();
-            let goes_on = front.receive_one(moved, self.rearm);
+            let goes_on = front.receive_one(moved, self.rearm, self.now);
             let op = OpId::new(serial, entry.lane.index(), self.realm);
             let (buffer, bytes) = (Buffer::Lease(lease), moved.count as u64);
             let result = Ok(Done::Received { end_of_stream: false });

@@ -149,6 +149,7 @@ impl<C> Model<C> {
     /// Ends the receives of a connection, and lets its queued sends go on until `deadline`.
     fn flush(&mut self, conn: u32, reason: CloseReason, deadline: Instant, now: Instant) {
         let receive = LaneId::receive(conn);
+        self.end_idle(conn);
         self.lanes.leave(receive, &mut self.deadlines);
         self.end_all(receive, |_| Err(OpError::Closed(reason)));
         self.lanes.advance(conn, Phase::Flushing, &mut self.deadlines);
@@ -242,6 +243,7 @@ impl<C> Model<C> {
         self.deadlines.cancel(deadline);
         self.deadlines.cancel(self.lanes.conn(conn).end_timer);
         self.lanes.set_end_timer(conn, None);
+        self.end_idle(conn);
         let [receive, send] = [LaneId::receive(conn), LaneId::send(conn)];
         if phase == Phase::Connecting {
             // There is nothing to close.

@@ -35,6 +35,7 @@ impl<C> Model<C> {
     /// Whether there is memory for a connection, and for what tells of it.
     pub(super) fn has_room_to_accept(&mut self, id: LaneId, many: bool) -> bool {
         self.lanes.has_room(Kind::Stream)
+            && (self.lanes.conn(id.conn()).idle.is_none() || self.deadlines.has_room())
             && (!many || self.has_room_to_go_on())
             && self.has_room_to_complete(id)
     }
@@ -77,9 +78,9 @@ impl<C> Model<C> {
 
     /// The connection that is to be accepted has its id.
     fn prepare_accept(&mut self, id: LaneId) -> ConnId {
-        let Conn { pool, lane_bytes_max, .. } = *self.lanes.conn(id.conn());
+        let Conn { pool, lane_bytes_max, idle, .. } = *self.lanes.conn(id.conn());
         let mut conn = Conn::new(Kind::Stream, Phase::Open, pool, self.now);
-        conn.lane_bytes_max = lane_bytes_max;
+        (conn.lane_bytes_max, conn.idle) = (lane_bytes_max, idle);
         self.lanes.insert(conn)
     }
 
@@ -105,6 +106,8 @@ impl<C> Model<C> {
     /// A connection was accepted.
     fn accepted(&mut self, id: LaneId, conn: ConnId, spare: Option<C>) {
         self.lanes.change(id, &mut self.deadlines, |lane| lane.on_success());
+        self.lanes.note_progress(id, self.now);
+        self.begin_idle(conn.index());
         self.metrics.on_accept_told();
         let done = Ok(Done::Accepted(conn));
         match (spare, self.lanes.lane(id).next().map(|op| op.serial)) {

@@ -131,6 +131,7 @@ impl<C> Model<C> {
         let rearm = self.rearm;
         self.round.count_bytes(moved.count);
         self.lanes.change(id, &mut self.deadlines, |lane| lane.on_transfer(moved, rearm));
+        self.lanes.note_progress(id, self.now);
         if id.direction() == Direction::Send {
             self.on_peer_took(id.conn());
         }

@@ -3,7 +3,8 @@
 use crate::completion::{Done, OpError};
 use crate::conn::Phase;
 use crate::deadlines::Owner;
-use crate::lane::{Direction, LaneId, WaitsFor};
+use crate::id::Serial;
+use crate::lane::{Bits, Direction, LaneId, WaitsFor};
 use crate::lanes::Position;
 use crate::model::Model;
 use crate::op::LaneOp;
@@ -42,6 +43,7 @@ impl<C> Model<C> {
         // code for that does, nothing has happened yet (C7).
         let mut spare = match owner {
             Owner::Op(id) => self.spare_for_last_attempt(id, timer),
+            Owner::Idle(conn) => self.spare_for_last_look(conn),
             _ => None,
         };
         // No code of the user's from here on.
@@ -55,6 +57,7 @@ impl<C> Model<C> {
                 self.own.set_timer(index, None);
                 self.end_sleep(index, Ok(Done::Elapsed));
             }
+            Owner::Idle(conn) => self.expire_idle(conn, &mut spare, perform),
             Owner::Close(conn) => {
                 if let Some(closing) = self.lanes.closing_mut(conn) {
                     closing.timer = None;
@@ -77,20 +80,50 @@ impl<C> Model<C> {
         let Some(position) = self.lanes.find_timer(id, timer) else { return };
         let serial = self.lanes.op(id, position).0.serial;
         self.lanes.set_timer(id, position, None);
+        if self.put_off(id, serial) {
+            return;
+        }
         if position == Position::Head {
             self.attempt_last(id, spare, perform);
         }
-        if let Some(position) = self.lanes.find(id, serial) {
+        self.drop_unused_grant(id);
+        if let Some(position) = self.lanes.find(id, serial)
+            && !self.put_off(id, serial)
+        {
             self.metrics.on_expired();
             self.end_early(id, position, OpError::Deadline);
         }
+    }
+
+    /// A last attempt that was interrupted has left its lane the buffer, which is of no use to it unless it is
+    /// ready.
+    pub(super) fn drop_unused_grant(&mut self, id: LaneId) {
+        let lane = self.lanes.lane(id);
+        if lane.has(Bits::GRANTED)
+            && !lane.has(Bits::QUEUED)
+            && let Some(pool) = lane.next_kind().and_then(LaneOp::pool)
+        {
+            self.lanes.change(id, &mut self.deadlines, |lane| lane.clear(Bits::GRANTED));
+            self.take_grant_back(pool);
+        }
+    }
+
+    /// Arms the deadline of an operation anew, if its lane has made progress that puts it off. Returns whether
+    /// it did.
+    fn put_off(&mut self, id: LaneId, serial: Serial) -> bool {
+        let renewed = self.lanes.renewed(id, serial).filter(|at| at.tick_ceil() > self.now.tick_floor());
+        if let (Some(at), Some(position)) = (renewed, self.lanes.find(id, serial)) {
+            let timer = self.deadlines.arm(at, Owner::Op(id));
+            self.lanes.set_timer(id, position, timer);
+        }
+        renewed.is_some()
     }
 
     /// The last attempt for an operation whose deadline has come: at the head of its lane, whatever is
     /// believed of the kernel, unless it waits for a buffer or a place. Nobody may have looked since the
     /// kernel became ready: the thread was busy or stopped, the wait was interrupted or left out, or took in
     /// the events of others (T2).
-    fn attempt_last(&mut self, id: LaneId, spare: &mut Option<C>, perform: impl Perform) {
+    pub(super) fn attempt_last(&mut self, id: LaneId, spare: &mut Option<C>, perform: impl Perform) {
         if self.waits_for_something(id) {
             return;
         }
@@ -119,7 +152,7 @@ impl<C> Model<C> {
     }
 
     /// Whether a lane waits for a buffer, a place, memory, a lease, or an outcome.
-    fn waits_for_something(&mut self, id: LaneId) -> bool {
+    pub(super) fn waits_for_something(&mut self, id: LaneId) -> bool {
         let (wait, kind) = (self.lanes.lane(id).wait(), self.lanes.lane(id).next_kind());
         match (wait, kind) {
             (WaitsFor::Buffer | WaitsFor::Place | WaitsFor::Outcome | WaitsFor::Lease, _) => true,
@@ -136,7 +169,10 @@ impl<C> Model<C> {
 
     fn spare_for_last_attempt(&mut self, id: LaneId, timer: TimerId) -> Option<C> {
         let is_head = self.lanes.find_timer(id, timer) == Some(Position::Head);
-        if !is_head || self.waits_for_something(id) {
+        let serial = self.lanes.lane(id).next().map(|op| op.serial);
+        let renewed = serial.and_then(|serial| self.lanes.renewed(id, serial));
+        let is_put_off = renewed.is_some_and(|at| at.tick_ceil() > self.now.tick_floor());
+        if !is_head || is_put_off || self.waits_for_something(id) {
             return None;
         }
         self.spare_context(id)

@@ -9,6 +9,7 @@ mod close;
 mod control;
 mod end;
 mod expire;
+mod idle;
 mod lend;
 mod no_progress;
 mod round;

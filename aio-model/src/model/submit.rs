@@ -79,7 +79,11 @@ impl<C> Model<C> {
             && conn.realm() == self.realm
             && !self.shut_down
             && self.completions.has_usual_credit()
-            && (request.deadline.is_none() || self.deadlines.has_room())
+            && match request.deadline {
+                None => true,
+                Some(Deadline::Progress(_)) => false,
+                Some(_) => self.deadlines.has_room(),
+            }
     }
 
     /// [`submit`](Model::submit), of anything.
@@ -124,13 +128,16 @@ impl<C> Model<C> {
         let direction = request.kind.direction().expect("it is no close");
         let id = LaneId::new(conn.index(), direction);
         let carries = !request.transfer.is_none();
+        let renewal = request.deadline.and_then(Deadline::renewal);
         let has_room = self.completions.has_room()
             && (request.deadline.is_none() || self.deadlines.has_room())
-            && self.lanes.has_room_for_op(id, carries);
+            && self.lanes.has_room_for_op(id, carries)
+            && (renewal.is_none() || self.lanes.has_room_to_renew(id.conn()));
         if !has_room {
             return Err(self.refuse(SubmitErrorKind::Busy(Limit::Memory), request, context));
         }
         if kind == LaneOp::Send && !self.begin_send(request.transfer.buffer_mut()) {
+            self.lanes.tidy(id.conn());
             return Err(self.refuse(SubmitErrorKind::Busy(Limit::Memory), request, context));
         }
         let at = self.resolve(request.deadline, clock);
@@ -138,6 +145,9 @@ impl<C> Model<C> {
         let serial = self.accept_op(kind);
         let load = if carries { Carried::Transfer(request.transfer) } else { Carried::Nothing };
         self.lanes.push(id, Op::new(serial, kind, timer, context), load, &mut self.deadlines);
+        if renewal.is_some() {
+            self.lanes.set_renewal(id.conn(), serial, renewal);
+        }
         if let Some(end) = self.lanes.lane(id).end() {
             self.end_all(id, |kind| end.result(kind));
         }
@@ -169,7 +179,7 @@ impl<C> Model<C> {
             return Err(self.refuse(SubmitErrorKind::Busy(Limit::Memory), request, context));
         }
         let lingers = matches!(manner, Manner::Linger(_));
-        let is_relative = matches!(request.deadline, Some(Deadline::Within(_)));
+        let is_relative = request.deadline.is_some_and(Deadline::is_relative);
         let now = if lingers || is_relative { clock().max(self.now) } else { self.now };
         let deadline = self.resolve(request.deadline, || now);
         self.metrics.on_close_submitted();
@@ -384,7 +394,8 @@ impl<C> Model<C> {
     ///
     /// # Errors
     ///
-    /// When it has ended already, when it is a close, or when the id is foreign. Nothing happens then.
+    /// When it has ended already, when it is a close, when the id is foreign, or when there is no memory to put
+    /// it off. Nothing happens then.
     pub fn set_deadline(
         &mut self,
         op: OpId,
@@ -392,6 +403,13 @@ impl<C> Model<C> {
         clock: impl FnOnce() -> Instant,
     ) -> Result<(), OpIdError> {
         let place = self.queued_op(op)?;
+        let renewal = deadline.and_then(Deadline::renewal);
+        if let Whereabouts::Lane(id, _) = place
+            && renewal.is_some()
+            && !self.lanes.has_room_to_renew(id.conn())
+        {
+            return Err(OpIdError::Memory);
+        }
         let at = self.resolve(deadline, clock);
         match place {
             Whereabouts::Sleep(index) => {
@@ -403,6 +421,8 @@ impl<C> Model<C> {
                 self.deadlines.cancel(self.lanes.op(id, position).0.timer());
                 let timer = self.deadlines.arm(at, Owner::Op(id));
                 self.lanes.set_timer(id, position, timer);
+                self.lanes.set_renewal(id.conn(), op.serial(), renewal);
+                self.lanes.tidy(id.conn());
             }
         }
         Ok(())

@@ -12,6 +12,7 @@ mod many;
 mod memory;
 mod merging;
 mod operations;
+mod progress;
 mod reentrancy;
 mod rules;
 mod share;
