@@ -115,6 +115,10 @@ impl<C> Model<C> {
         if let (Some(at), Some(position)) = (renewed, self.lanes.find(id, serial)) {
             let timer = self.deadlines.arm(at, Owner::Op(id));
             self.lanes.set_timer(id, position, timer);
+            if timer.is_none() {
+                self.lanes.set_renewal(id.conn(), serial, None);
+                self.lanes.tidy(id.conn());
+            }
         }
         renewed.is_some()
     }

@@ -145,7 +145,7 @@ impl<C> Model<C> {
         let serial = self.accept_op(kind);
         let load = if carries { Carried::Transfer(request.transfer) } else { Carried::Nothing };
         self.lanes.push(id, Op::new(serial, kind, timer, context), load, &mut self.deadlines);
-        if renewal.is_some() {
+        if renewal.is_some() && timer.is_some() {
             self.lanes.set_renewal(id.conn(), serial, renewal);
         }
         if let Some(end) = self.lanes.lane(id).end() {
@@ -421,7 +421,7 @@ impl<C> Model<C> {
                 self.deadlines.cancel(self.lanes.op(id, position).0.timer());
                 let timer = self.deadlines.arm(at, Owner::Op(id));
                 self.lanes.set_timer(id, position, timer);
-                self.lanes.set_renewal(id.conn(), op.serial(), renewal);
+                self.lanes.set_renewal(id.conn(), op.serial(), renewal.filter(|_| timer.is_some()));
                 self.lanes.tidy(id.conn());
             }
         }

@@ -12,7 +12,7 @@ use crate::judge::context::Context;
 use crate::judge::episode::Episode;
 use crate::judge::odd;
 use crate::judge::oracle::{Manner, Refused, Submission, Task};
-use crate::judge::workload::{Workload, remember};
+use crate::judge::workload::{Workload, remember, renewal_of};
 use crate::world::connecting::Answer;
 use crate::world::link::Side;
 use crate::world::pattern;
@@ -243,6 +243,7 @@ impl Episode {
             _ => None,
         };
         let lent = lease.map_or(0, |(pool, _)| self.model.lent(pool));
+        let renewal = renewal_of(deadline);
         let (answer, deadline, at) =
             self.timed(deadline, |model, clock| model.submit(conn, request, Context::new(context), clock));
         self.note(|| format!("submits {task:?} on {conn} as {context}, deadline {deadline:?}: {answer:?}"));
@@ -252,7 +253,7 @@ impl Episode {
                 self.workload.sleeps.push((id, context));
             }
         }
-        let submission = Submission { conn, task, context, bytes, lease, lent, deadline, at };
+        let submission = Submission { conn, task, context, bytes, lease, lent, deadline, renewal, at };
         if let Err(error) = &answer {
             self.probes.refused(task, error.kind);
         }

@@ -67,6 +67,7 @@ const RESULTS: &[&str] = &[
     "tainted",
     "unexpected end",
     "error",
+    "idle",
 ];
 
 const GROUPS: [Group; 6] = [
@@ -206,6 +207,7 @@ impl Probes {
             Err(OpError::Closed(_)) => 7,
             Err(OpError::Tainted) => 8,
             Err(OpError::UnexpectedEof) => 9,
+            Err(OpError::Idle) => 11,
             Err(_) => 10,
         };
         self.hit(if done.bytes > 0 { END_WITH_BYTES } else { END }, row(task), result);

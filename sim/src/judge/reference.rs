@@ -17,6 +17,7 @@
 mod attempt;
 mod buffer;
 mod close;
+mod idle;
 mod look;
 mod submit;
 mod time;
@@ -25,6 +26,7 @@ mod words;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use aio_model::{CloseReason, Direction, Instant, Kind, LaneEnd, LanePlace, OpError, PoolId, PoolSize};
 
@@ -106,6 +108,14 @@ struct Conn {
     /// The bytes that may be queued to be sent, if it has a limit of its own.
     lane_bytes_max: Option<NonZeroU32>,
     opened_at: Instant,
+    /// When the last byte went through, or a connection was accepted.
+    last_progress: Instant,
+    /// For how long no byte may go through, when that is looked at, whether the receives had a last attempt, and
+    /// whose bytes count, too.
+    idle: Option<Duration>,
+    idle_alarm: Option<Alarm>,
+    idle_looked: bool,
+    idle_with: Option<Id>,
     /// What it receives or accepts, and what it sends.
     lanes: [Lane; 2],
     /// The closes that complete when it is gone. The deadline of the first is the strictest of all.
@@ -174,6 +184,8 @@ struct Lane {
     fin_sent: bool,
     end: Option<LaneEnd>,
     bytes: u64,
+    /// When bytes last went through, or a connection was accepted.
+    progress: Instant,
     /// How often in a row the system was short of something, and until when the lane pauses for that.
     shortages: u32,
     pause: Option<Alarm>,
@@ -192,6 +204,8 @@ struct Op {
     /// The leases that it has out, if it goes on.
     leases_out: usize,
     deadline: Option<Alarm>,
+    /// The deadline is so long after the last progress of the lane.
+    renewal: Option<Duration>,
 }
 
 impl Reference {
@@ -465,6 +479,11 @@ impl Conn {
             pool,
             lane_bytes_max: None,
             opened_at: now,
+            last_progress: now,
+            idle: None,
+            idle_alarm: None,
+            idle_looked: false,
+            idle_with: None,
             lanes,
             closers: vec![],
             ends: None,

@@ -134,8 +134,16 @@ pub(crate) fn remember<T>(memory: &mut Vec<T>, item: T) {
 pub(crate) fn resolve(deadline: Option<Deadline>, now: Instant) -> Option<Instant> {
     deadline.map(|deadline| match deadline {
         Deadline::At(at) => at,
-        Deadline::Within(span) => now + span,
+        Deadline::Within(span) | Deadline::Progress(span) => now + span,
     })
+}
+
+/// How long after the last progress of its lane a deadline is, if that puts it off.
+pub(crate) fn renewal_of(deadline: Option<Deadline>) -> Option<Duration> {
+    match deadline {
+        Some(Deadline::Progress(span)) => Some(span),
+        _ => None,
+    }
 }
 
 impl Episode {
@@ -275,12 +283,17 @@ impl Episode {
         let now = self.net.now();
         self.choose(|choice| match choice.below(14) {
             0..=4 => None,
-            5 => Some(Deadline::Within(Duration::from_millis(choice.magnitude(5_000)))),
+            // Nothing is drawn for whether progress puts it off.
+            5 => Some(match choice.magnitude(5_000) {
+                even if even % 2 == 0 => Deadline::Progress(Duration::from_millis(even)),
+                odd => Deadline::Within(Duration::from_millis(odd)),
+            }),
             6 => Some(Deadline::Within(Duration::from_nanos(choice.magnitude(5_000_000)))),
             7 => Some(Deadline::At(Instant::from_nanos(choice.magnitude(now.as_nanos())))),
             8 => Some(Deadline::Within(Duration::from_secs(choice.magnitude(100_000)))),
             9 => Some(Deadline::Within(Duration::MAX)),
-            10 | 11 => Some(Deadline::Within(odd::span(choice))),
+            10 => Some(Deadline::Within(odd::span(choice))),
+            11 => Some(Deadline::Progress(odd::span(choice))),
             12 => Some(Deadline::At(odd::boundary(choice, now))),
             _ => Some(Deadline::At(odd::edge(choice, now))),
         })
@@ -308,6 +321,21 @@ impl Episode {
         let done = self.model.set_lane_bytes_max(conn, bytes_max).is_ok();
         self.note(|| format!("bounds the bytes of {conn} by {bytes_max:?}: {done}"));
         self.oracle.on_set_lane_bytes_max(conn, bytes_max, done);
+        self.set_idle(conn, pool);
+    }
+
+    /// And for how long it may be idle, by itself or with another connection.
+    fn set_idle(&mut self, conn: ConnId, nth: usize) {
+        let span = [None, Some(3), Some(40), Some(5_000)][nth].map(Duration::from_millis);
+        let with = self.workload.conns.first().copied().filter(|_| self.workload.contexts % 3 == 2);
+        let at = self.model.now();
+        let answer = match (with, span) {
+            (Some(with), Some(span)) => self.model.set_idle_pair([conn, with], span, || at),
+            _ => self.model.set_idle(conn, span, || at),
+        };
+        let with = with.filter(|_| span.is_some());
+        self.note(|| format!("lets {conn}, with {with:?}, be idle for {span:?}: {answer:?}"));
+        self.oracle.on_set_idle(conn, span, with, at, answer);
     }
 
     /// Shuts down in the middle of everything, at once or with time to flush.
@@ -359,13 +387,14 @@ impl Episode {
         let Some((op, context)) = self.pick(&self.workload.ops) else { return };
         let deadline = self.deadline();
         let place = self.model.op_info(op).ok().and_then(|info| info.place);
+        let renewal = renewal_of(deadline);
         let (done, deadline, _) =
             self.timed(deadline, |model, clock| model.set_deadline(op, deadline, clock));
         if done.is_ok() {
             self.probes.touched(1, place);
         }
         self.note(|| format!("sets the deadline of {context} to {deadline:?}: {done:?}"));
-        self.oracle.on_set_deadline(context, deadline, done.is_ok());
+        self.oracle.on_set_deadline(context, deadline, renewal, done.is_ok());
     }
 
     fn resume(&mut self) {

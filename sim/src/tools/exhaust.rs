@@ -259,6 +259,7 @@ impl Run {
             lease: None,
             lent: 0,
             deadline,
+            renewal: None,
             at: now,
         };
         let answer = answer.map_err(|error| crate::judge::oracle::Refused {

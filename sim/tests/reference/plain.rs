@@ -124,6 +124,8 @@ pub(crate) fn conns(aio: &Proactor<u32, Os>) -> Vec<ConnLook> {
         phase: info.phase,
         age: info.age,
         pool: info.pool,
+        last_progress: info.last_progress,
+        idle: info.idle,
         receive: lane(info.receive),
         send: lane(info.send),
     });

@@ -178,6 +178,17 @@ impl Player {
                 self.see("set_pool", &found);
                 compare("set_pool", &found, &self.reference.set_pool(plain(conn), pool))
             }
+            Step::SetIdle { conn, with, ms } => {
+                let span = (*ms > 0).then(|| Duration::from_millis(*ms));
+                let (conn, with) = (self.conn(*conn), with.filter(|_| *ms > 0).map(|with| self.conn(with)));
+                let found = match (with, span) {
+                    (Some(with), Some(span)) => self.aio.set_idle_pair([conn, with], span),
+                    _ => self.aio.set_idle(conn, span),
+                };
+                self.see("set_idle", &found);
+                let expected = self.reference.set_idle(plain(conn), with.map(plain), span, self.world.clock);
+                compare("set_idle", &found, &expected)
+            }
             Step::CloseIfOpen(conn) => {
                 let conn = self.conn(*conn);
                 let found = self.aio.close_if_open(conn);

@@ -78,6 +78,12 @@ pub(crate) enum Step {
         conn: Pick,
         code: Option<u32>,
     },
+    /// 0 is never.
+    SetIdle {
+        conn: Pick,
+        with: Option<Pick>,
+        ms: u64,
+    },
     /// The user drops a lease.
     Drop(Pick),
     /// The user turns a lease into shared bytes.
@@ -196,6 +202,7 @@ pub(crate) enum How {
 pub(crate) enum Due {
     Never,
     Within(Duration),
+    Progress(Duration),
     At(Instant),
 }
 
@@ -204,6 +211,7 @@ impl Due {
         match self {
             Due::Never => None,
             Due::Within(span) => Some(Deadline::Within(span)),
+            Due::Progress(span) => Some(Deadline::Progress(span)),
             Due::At(at) => Some(Deadline::At(at)),
         }
     }
@@ -261,6 +269,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (pick(), 0..30_u32).prop_map(|(conn, bytes_max)| Step::SetLaneBytesMax { conn, bytes_max }),
         5 => (pick(), code()).prop_map(|(conn, code)| Step::Close { conn, code }),
         3 => pick().prop_map(Step::CloseIfOpen),
+        5 => (pick(), prop::option::weighted(0.4, pick()), 0..9_u64)
+            .prop_map(|(conn, with, ms)| Step::SetIdle { conn, with, ms }),
         20 => pick().prop_map(Step::Drop),
         4 => pick().prop_map(Step::Share),
         1 => prop::option::of(0..20_u64).prop_map(|flush_ms| Step::ShutDown { flush_ms }),
@@ -331,6 +341,7 @@ fn due() -> impl Strategy<Value = Due> {
         24 => Just(Due::Never),
         6 => (0..12_000_000_u64).prop_map(|nanos| Due::Within(Duration::from_nanos(nanos))),
         4 => (0..12_u64).prop_map(|ms| Due::Within(Duration::from_millis(ms))),
+        5 => (0..12_u64).prop_map(|ms| Due::Progress(Duration::from_millis(ms))),
         2 => (0..40_u64).prop_map(|ms| Due::At(Instant::from_nanos(ms * 1_000_000))),
         1 => Just(Due::Within(Duration::MAX)),
         1 => Just(Due::At(Instant::from_nanos(u64::MAX - 1))),

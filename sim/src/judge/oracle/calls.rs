@@ -296,6 +296,7 @@ impl Oracle {
             state.shortages = 0;
             state.bytes += count as u64;
         }
+        self.note_progress(conn, lane);
         match lane {
             RECEIVE => self.counted.bytes_received += count as u64,
             _ => self.counted.bytes_sent += count as u64,
@@ -493,11 +494,14 @@ impl Oracle {
             (lane.shortages, lane.refusals) = (0, 0);
         }
         self.counted.accepted += 1;
-        let inherited = self.conns.get(&listener).map_or((0, None), |conn| (conn.pool, conn.lane_bytes_max));
+        let inherited = self.conns.get(&listener);
+        let inherited = inherited.map_or((0, None, None), |conn| (conn.pool, conn.lane_bytes_max, conn.idle));
+        self.note_progress(listener, RECEIVE);
         self.on_adopted(new, Kind::Stream, serial);
         if let Some(state) = self.conns.get_mut(&new) {
-            (state.pool, state.lane_bytes_max) = inherited;
+            (state.pool, state.lane_bytes_max, state.idle) = inherited;
         }
+        self.begin_idle(new, self.now);
         match task {
             Task::AcceptOne => self.end(op, Ok(Done::Accepted(new))),
             // With a single credit in all, there is none for a completion that is not final.

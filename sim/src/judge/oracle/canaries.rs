@@ -91,7 +91,17 @@ impl Story {
     fn submission(&self, conn: ConnId, task: Task, bytes: &[u8]) -> Submission {
         let context = self.told.len() as u64;
         let at = Instant::ZERO;
-        Submission { conn, task, context, bytes: bytes.to_vec(), lease: None, lent: 0, deadline: None, at }
+        Submission {
+            conn,
+            task,
+            context,
+            bytes: bytes.to_vec(),
+            lease: None,
+            lent: 0,
+            deadline: None,
+            renewal: None,
+            at,
+        }
     }
 
     fn accepted(&mut self, submission: Submission) -> u64 {

@@ -1,6 +1,7 @@
 //! The user's border: what is submitted, refused, cancelled and closed, and what comes back.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use aio_model::{
     Buffer, CloseReason, Completion, ConnId, Done, Instant, Kind, Limit, OpError, OpId, PoolId,
@@ -45,6 +46,8 @@ pub struct Submission {
     pub lent: u32,
     /// When its deadline is, if it has one.
     pub deadline: Option<Instant>,
+    /// So long after the last progress of its lane it is, if that puts it off.
+    pub renewal: Option<Duration>,
     /// What time it was for the model: the latest that it was told, or that it read for this.
     pub at: Instant,
 }
@@ -165,7 +168,7 @@ impl Oracle {
     }
 
     fn accepted(&mut self, submission: Submission, id: OpId) {
-        let Submission { conn, mut task, context, bytes, lease, lent, deadline, at } = submission;
+        let Submission { conn, mut task, context, bytes, lease, lent, deadline, renewal, at } = submission;
         match (&mut task, self.conns.get(&conn)) {
             (Task::RecvOwnPool, Some(state)) => task = Task::RecvPooled { pool: state.pool },
             (Task::RecvMany { pool: pool @ None, .. }, Some(state)) => *pool = Some(state.pool),
@@ -193,6 +196,7 @@ impl Oracle {
                 task,
                 submitted_at,
                 due,
+                renewal: renewal.filter(|_| due.is_some()),
                 submitted: bytes,
                 lease,
                 leases_out: 0,
@@ -231,13 +235,20 @@ impl Oracle {
     }
 
     /// `set_deadline` was called.
-    pub fn on_set_deadline(&mut self, context: u64, deadline: Option<Instant>, done: bool) {
+    pub fn on_set_deadline(
+        &mut self,
+        context: u64,
+        deadline: Option<Instant>,
+        renewal: Option<Duration>,
+        done: bool,
+    ) {
         let (armed, due) = (self.armed, deadline.and_then(due_tick));
         self.armed += 1;
         let op = self.ops.get_mut(&context).filter(|op| op.verdict.is_none() && op.task.can_change());
         let queued = op.is_some();
         if let Some(op) = op {
             op.due = due.map(|tick| (tick, armed));
+            op.renewal = renewal.filter(|_| due.is_some());
         }
         self.ensure(done == queued, "T1", "set-deadline-answer", || {
             format!("set_deadline says {done} of operation {context}, queued: {queued}")

@@ -29,6 +29,8 @@ enum Expired {
     End(ConnId),
     /// The deadline of a close.
     Close(ConnId, u64),
+    /// A connection that may be idle, and whether it was when that was looked at.
+    Idle(ConnId, bool),
     /// A pool asks for memory again that it was refused.
     Retry(usize),
 }
@@ -54,8 +56,16 @@ impl Oracle {
             return;
         };
         self.turn.expiries += 1;
+        let what = match what {
+            Expired::Idle(conn, _) => Expired::Idle(conn, self.is_idle(conn)),
+            what => what,
+        };
         let lane = self.lane_of(what);
         let must = match what {
+            Expired::Idle(conn, _) => lane.is_some_and(|(_, nth)| {
+                let head = self.conns[&conn].lanes[nth].queue[0];
+                self.has_what_it_takes(head, lane, outstanding)
+            }),
             Expired::Op(op) => lane.is_some() && self.has_what_it_takes(op, lane, outstanding),
             Expired::Pause(..) | Expired::Retry(_) => false,
             Expired::End(_) | Expired::Close(..) => lane.is_some(),
@@ -96,6 +106,11 @@ impl Oracle {
                     conn.until = due;
                 }
             }
+            Expired::Idle(conn, _) => {
+                if let Some(conn) = self.conns.get_mut(&conn) {
+                    conn.idle_due = due;
+                }
+            }
             Expired::Retry(pool) => self.refusals[pool].0 = due,
         }
     }
@@ -109,13 +124,15 @@ impl Oracle {
             op.due.map(|due| (due, what))
         });
         let ends = self.conns.iter().filter_map(|(id, conn)| conn.until.map(|due| (due, Expired::End(*id))));
+        let idle = self.conns.iter();
+        let idle = idle.filter_map(|(id, conn)| conn.idle_due.map(|due| (due, Expired::Idle(*id, false))));
         let pauses = self.conns.iter().flat_map(|(id, conn)| {
             let lanes = conn.lanes.iter().enumerate();
             lanes.filter_map(|(nth, lane)| lane.pause.map(|due| (due, Expired::Pause(*id, nth))))
         });
         let retries = self.refusals.iter().enumerate();
         let retries = retries.filter_map(|(nth, (due, _))| due.map(|due| (due, Expired::Retry(nth))));
-        ops.chain(ends).chain(pauses).chain(retries).collect()
+        ops.chain(ends).chain(idle).chain(pauses).chain(retries).collect()
     }
 
     /// The lane whose next operation it is, or the last one of a connection that ends.
@@ -124,12 +141,16 @@ impl Oracle {
             Expired::Op(context) => {
                 let op = &self.ops[&context];
                 let lane = op.task.lane()?;
+                if self.put_off_until(context).is_some() {
+                    return None;
+                }
                 let queue = self.conns.get(&op.conn).map(|conn| &conn.lanes[lane].queue);
                 // A connect that nobody has tried has no connection yet.
                 let is_head = queue.map_or(op.task == Task::Connect, |queue| queue.front() == Some(&context));
                 is_head.then_some((op.conn, lane))
             }
             Expired::Pause(..) | Expired::Retry(_) => None,
+            Expired::Idle(conn, _) => self.next_look(conn),
             Expired::End(conn) | Expired::Close(conn, _) => match self.conns[&conn].phase {
                 Phase::Flushing { .. } => Some((conn, SEND)),
                 _ => Some((conn, RECEIVE)),
@@ -185,6 +206,7 @@ impl Oracle {
                 let pool = self.ops.get(&op).and_then(|op| op.task.pool());
                 pool.is_some_and(|pool| self.refusals[pool].0.is_some())
             }
+            Expired::Idle(..) => self.refusals.iter().any(|(until, _)| until.is_some()),
             _ => false,
         };
         self.ensure(!must || called || refused, "T2", "last-attempt", || {
@@ -192,7 +214,15 @@ impl Oracle {
         });
         match what {
             Expired::Op(context) => {
-                if self.ops.get(&context).is_some_and(|op| op.verdict.is_none()) {
+                let put_off = self.put_off_until(context);
+                if self.ops.get(&context).is_none_or(|op| op.verdict.is_some()) {
+                    return;
+                }
+                if let (Some(until), Some(op)) = (put_off, self.ops.get_mut(&context)) {
+                    op.due = (until < u64::MAX).then_some((until, self.armed));
+                    op.renewal = op.renewal.filter(|_| until < u64::MAX);
+                    self.armed += 1;
+                } else {
                     let sleeps = self.ops[&context].task == Task::Sleep;
                     self.counted.expired += u64::from(!sleeps);
                     self.end_early(context, OpError::Deadline);
@@ -204,6 +234,7 @@ impl Oracle {
                 }
             }
             Expired::Pause(..) | Expired::Retry(_) => {}
+            Expired::Idle(conn, was_idle) => self.looked_for_idle(conn, was_idle),
             // Unless it has its time anew, for the peer was seen to take something.
             Expired::End(conn) if self.conns.get(&conn).is_some_and(|conn| conn.until.is_some()) => {}
             Expired::End(conn) | Expired::Close(conn, _) => {

@@ -36,7 +36,14 @@ impl Oracle {
             let opened_at = self.ops[&context].submitted_at;
             self.conns.insert(
                 conn,
-                Conn { phase, far: Side::Server, lanes, opened_at, ..Conn::new(Kind::Stream, None) },
+                Conn {
+                    phase,
+                    far: Side::Server,
+                    lanes,
+                    opened_at,
+                    last_progress: opened_at,
+                    ..Conn::new(Kind::Stream, None)
+                },
             );
             self.note_generation(conn.key());
             if let Some(op) = self.ops.get_mut(&context) {
@@ -126,6 +133,7 @@ impl Oracle {
 
     /// A connection is to close when its queued sends are done, or later.
     fn flush(&mut self, conn: ConnId, reason: CloseReason, linger: Linger, at: Instant) {
+        self.end_idle(conn);
         if let Some(Conn { phase, kind, .. }) = self.conns.get_mut(&conn) {
             let linger = if *kind == Kind::Stream { linger } else { Linger::Not };
             *phase = Phase::Flushing { reason, linger };

@@ -11,6 +11,7 @@ mod calls;
 mod canaries;
 mod completions;
 mod expiry;
+mod idle;
 mod lifecycle;
 mod look;
 mod rest;
@@ -23,6 +24,7 @@ pub(crate) use look::{LaneAccount, OpAccount};
 
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use aio_model::{
     CloseReason, ConnId, Counters, Direction, Done, Instant, Key, Kind, Limits, OpError, OpId, PoolId, Rearm,
@@ -138,6 +140,16 @@ struct Conn {
     /// said. The deadline of a close is that operation's.
     until: Option<(u64, u64)>,
     opened_at: Instant,
+    /// When the last byte went through, or a connection was accepted.
+    last_progress: Instant,
+    /// For how long no byte may go through.
+    idle: Option<Duration>,
+    /// When that is looked at next.
+    idle_due: Option<(u64, u64)>,
+    /// The receive lane had its last attempt before the connection is idle.
+    idle_looked: bool,
+    /// The connection whose bytes count, too.
+    idle_with: Option<ConnId>,
     /// Bytes that completions have reported as received.
     reported: u64,
 }
@@ -198,6 +210,11 @@ impl Conn {
             closers: vec![],
             until: None,
             opened_at: Instant::ZERO,
+            last_progress: Instant::ZERO,
+            idle: None,
+            idle_due: None,
+            idle_looked: false,
+            idle_with: None,
             reported: 0,
         }
     }
@@ -233,6 +250,8 @@ struct Lane {
     end: Option<End>,
     /// Bytes that went through, ever.
     bytes: u64,
+    /// When they last did, or a connection was accepted.
+    progress: Instant,
     tainted: bool,
     fin: bool,
     /// Until which millisecond it pauses, if the system was short of something, and no call was made since;
@@ -287,6 +306,8 @@ struct Op {
     submitted_at: Instant,
     /// When its deadline falls due, in milliseconds, and its place among those of that millisecond.
     due: Option<(u64, u64)>,
+    /// So long after the last progress of its lane, if that puts it off.
+    renewal: Option<Duration>,
     /// What the buffer held when it was submitted.
     submitted: Vec<u8>,
     /// It carries a lease of the user's, of that pool.
@@ -480,7 +501,8 @@ impl Oracle {
         self.note_generation(conn.key());
         self.counted.opened += 1;
         let opened_at = self.now;
-        self.conns.insert(conn, Conn { opened_at, ..Conn::new(kind, serial) });
+        let last_progress = opened_at;
+        self.conns.insert(conn, Conn { opened_at, last_progress, ..Conn::new(kind, serial) });
     }
 
     /// The system refused a socket. It had a place meanwhile; if that was the last one, accepts were held for
@@ -632,6 +654,7 @@ impl Oracle {
     }
 
     fn close_now(&mut self, conn: ConnId, reason: CloseReason, reset: bool) {
+        self.end_idle(conn);
         let (before, closer) = match self.conns.get_mut(&conn) {
             None | Some(Conn { phase: Phase::Closing { .. }, .. }) => return,
             Some(conn) => {

@@ -11,7 +11,8 @@ impl Oracle {
     /// Everything that is armed: deadlines of operations, and ends of flushing and lingering.
     pub(super) fn due(&self) -> impl Iterator<Item = (u64, u64)> {
         let ops = self.ops.values().filter(|op| op.verdict.is_none()).filter_map(|op| op.due);
-        ops.chain(self.conns.values().filter_map(|conn| conn.until))
+        let conns = self.conns.values();
+        ops.chain(conns.flat_map(|conn| [conn.until, conn.idle_due].into_iter().flatten()))
     }
 
     /// The turn is over: of two in a row one has looked outside (K6).

@@ -5,7 +5,7 @@ use aio_model::{
     PoolId, Queued, Stats, SystemError,
 };
 
-use super::{Conn, End, Op, Oracle, Phase, RECEIVE, SEND, Task};
+use super::{Conn, End, Op, Oracle, Phase, RECEIVE, SEND, Task, due_tick};
 
 impl Oracle {
     /// Looks at all that can be seen of the model, in every fourth turn: what is wrong there seldom comes
@@ -59,6 +59,7 @@ impl Oracle {
         let pool = PoolId::new(u16::try_from(conn.pool).unwrap_or(u16::MAX));
         let of_conn = (info.kind, info.phase, info.pool, info.age);
         of_conn == (conn.kind, phase, pool, age)
+            && (info.last_progress, info.idle) == (conn.last_progress, conn.idle)
             && self.lane_is_right(conn, RECEIVE, &info.receive)
             && self.lane_is_right(conn, SEND, &info.send)
     }
@@ -120,6 +121,9 @@ impl Oracle {
             _ => op.due,
         };
         let due = due.filter(|_| !ended);
+        let put_off = op.task.lane().zip(op.renewal).zip(self.conns.get(&op.conn));
+        let put_off = put_off.and_then(|((lane, span), conn)| due_tick(conn.lanes[lane].progress + span));
+        let due = due.map(|(tick, nth)| (tick.max(put_off.unwrap_or(0)), nth));
         let due = due.map(|(tick, _)| Instant::from_nanos(tick.saturating_mul(1_000_000)));
         let conn = self.conns.get(&op.conn);
         let of_op = (info.ended, info.bytes, info.due);

@@ -232,13 +232,16 @@ impl Reference {
     }
 
     fn accept(&mut self, name: LaneName, listener: Id, many: bool, world: &mut impl SystemBelow) {
-        let Conn { pool, lane_bytes_max, .. } = self.conns[&name.conn];
+        let Conn { pool, lane_bytes_max, idle, .. } = self.conns[&name.conn];
         let conn = self.open(Kind::Stream, pool);
-        self.conn_mut(conn.index).lane_bytes_max = lane_bytes_max;
+        let state = self.conn_mut(conn.index);
+        (state.lane_bytes_max, state.idle) = (lane_bytes_max, idle);
         match world.perform(Call::Accept { listener, conn }).0 {
             Outcome::Done => {
                 let lane = self.lane_mut(name);
                 (lane.shortages, lane.refusals, lane.ready) = (0, 0, true);
+                self.note_progress(name);
+                self.begin_idle(conn.index, self.now);
                 if many && self.has_credit() {
                     self.complete_one_of_many(name, Ok(Done::Accepted(conn)));
                 } else {
@@ -374,6 +377,7 @@ impl Reference {
         lane.shortages = 0;
         lane.ready = !(short && rearms && !lane.end_hinted);
         self.moved += count;
+        self.note_progress(name);
         self.put_off(name.conn, self.now);
     }
 
@@ -422,7 +426,7 @@ impl Reference {
     }
 
     /// B2: a buffer that nothing was received into goes home.
-    fn return_unused(&mut self, name: LaneName) {
+    pub(super) fn return_unused(&mut self, name: LaneName) {
         let Some(head) = self.lane_mut(name).ops.front_mut() else { return };
         if let (true, Buffer::Lease { by, .. }) = (head.work.is_pooled(), head.buffer.clone()) {
             head.buffer = Buffer::None;

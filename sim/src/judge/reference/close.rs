@@ -64,6 +64,7 @@ impl Reference {
     /// Ends the receives; the sends go on until `deadline`, and what comes is thrown away.
     fn flush(&mut self, conn: u32, reason: CloseReason, linger: Linger, deadline: Instant, now: Instant) {
         let linger = if self.conns[&conn].kind == Kind::Stream { linger } else { Linger::No };
+        self.end_idle(conn);
         self.conn_mut(conn).phase = Phase::Flushing { reason, linger };
         self.end_by(conn, deadline);
         self.put_off(conn, now);
@@ -128,6 +129,7 @@ impl Reference {
     }
 
     fn close_now(&mut self, conn: u32, reason: CloseReason, reset: bool) {
+        self.end_idle(conn);
         let phase = self.conns[&conn].phase;
         if let Phase::Closing { .. } = phase {
             return;

@@ -15,6 +15,8 @@ pub struct ConnLook {
     pub phase: ConnPhase,
     pub age: Duration,
     pub pool: PoolId,
+    pub last_progress: Instant,
+    pub idle: Option<Duration>,
     pub receive: LaneLook,
     pub send: LaneLook,
 }
@@ -118,6 +120,8 @@ impl Reference {
             phase,
             age: self.now.saturating_since(conn.opened_at),
             pool: conn.pool,
+            last_progress: conn.last_progress,
+            idle: conn.idle,
             receive: look(receive),
             send: look(send),
         }
@@ -130,7 +134,7 @@ impl Reference {
             conn: op.conn,
             ended: false,
             bytes: op.bytes,
-            due: op.deadline.map(|alarm| alarm.at()),
+            due: self.due(op),
             lease: matches!(op.buffer, Buffer::Lease { .. }),
             place,
         };
@@ -155,6 +159,16 @@ impl Reference {
         }));
         looks.sort_by_key(|look| (look.id, look.ended));
         looks
+    }
+
+    /// When an operation falls due, as far as progress has put that off by now.
+    fn due(&self, op: &Op) -> Option<Instant> {
+        let due = op.deadline?.at();
+        let put_off = self.put_off_until(op.id).map(|until| {
+            let ms = until.as_nanos().div_ceil(1_000_000);
+            Instant::from_nanos(ms.saturating_mul(1_000_000))
+        });
+        Some(put_off.map_or(due, |put_off| put_off.max(due)))
     }
 
     /// How much there is of everything.

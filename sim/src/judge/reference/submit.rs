@@ -1,12 +1,14 @@
 //! What the user asks for, and why it may be refused.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use aio_model::{
     Deadline, Direction, IdError, Instant, Kind, Limit, OpError, OpIdError, OpenError, PoolId, ResumeError,
-    SetPoolError, SubmitErrorKind,
+    SetIdleError, SetPoolError, SubmitErrorKind,
 };
 
+use super::idle::renewal_of;
 use super::{Buffer, Conn, Done, Id, LaneName, Op, Phase, Reference, Refused, Request, Rule, Work};
 
 impl Reference {
@@ -62,6 +64,7 @@ impl Reference {
             return Err(Refused { kind, context, buffer });
         }
         let buffer = if let Work::Send { .. } = work { self.copy_surplus_leases(buffer) } else { buffer };
+        let renewal = renewal_of(deadline);
         let deadline = self.resolve(deadline, clock);
         self.accepted += 1;
         self.credits += 1;
@@ -70,9 +73,10 @@ impl Reference {
         if let Work::RecvPooled { pool: pool @ None } | Work::RecvMany { pool: pool @ None, .. } = &mut work {
             *pool = Some(self.conns[&conn.index].pool);
         }
-        let mut op = Op { id, context, conn, work, buffer, bytes: 0, leases_out: 0, deadline: None };
+        let mut op = Op { id, context, conn, work, buffer, bytes: 0, leases_out: 0, deadline: None, renewal };
         if !matches!(work, Work::Close { .. }) {
             op.deadline = self.alarm(deadline);
+            op.renewal = op.renewal.filter(|_| op.deadline.is_some());
         }
         match (work, work.direction()) {
             (Work::Post, _) => self.complete(op, Ok(Done::Posted)),
@@ -288,7 +292,10 @@ impl Reference {
         let sleep = self.sleeping.iter().position(|sleep| sleep.id == op);
         match (sleep, self.find_in_lane(op)) {
             (Some(at), _) => self.sleeping[at].deadline = alarm,
-            (None, Some((lane, at))) => self.lane_mut(lane).ops[at].deadline = alarm,
+            (None, Some((lane, at))) => {
+                let op = &mut self.lane_mut(lane).ops[at];
+                (op.deadline, op.renewal) = (alarm, renewal_of(deadline).filter(|_| alarm.is_some()));
+            }
             (None, None) => unreachable!("it is queued"),
         }
         Ok(())
@@ -327,6 +334,42 @@ impl Reference {
             return Err(SetPoolError::NoPool);
         }
         self.conn_mut(conn.index).pool = pool;
+        Ok(())
+    }
+
+    /// Sets for how long no byte may go through, of one connection, or of a pair.
+    ///
+    /// # Errors
+    ///
+    /// When one of them is gone or being closed, or two are no pair.
+    pub fn set_idle(
+        &mut self,
+        conn: Id,
+        with: Option<Id>,
+        span: Option<Duration>,
+        clock: Instant,
+    ) -> Result<(), SetIdleError> {
+        for conn in [Some(conn), with].into_iter().flatten() {
+            if self.users_conn(conn)?.phase != Phase::Open {
+                return Err(SetIdleError::Closing);
+            }
+        }
+        let is_stream = |conn: Id| self.conns[&conn.index].kind == Kind::Stream;
+        if let Some(with) = with
+            && (with == conn || !is_stream(conn) || !is_stream(with))
+        {
+            return Err(SetIdleError::NoPair);
+        }
+        let now = clock.max(self.now);
+        let both = [Some((conn, with)), with.map(|with| (with, Some(conn)))];
+        for (conn, with) in both.into_iter().flatten() {
+            self.end_idle(conn.index);
+            let state = self.conn_mut(conn.index);
+            let millis = span.map(|span| span.as_nanos().div_ceil(1_000_000).clamp(1, u32::MAX.into()));
+            state.idle = millis.map(|millis| Duration::from_millis(u64::try_from(millis).expect("few")));
+            state.idle_with = with;
+            self.begin_idle(conn.index, now);
+        }
         Ok(())
     }
 

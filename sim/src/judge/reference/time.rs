@@ -24,6 +24,8 @@ enum Due {
     End(u32),
     /// The deadline of a close.
     Close(u32),
+    /// A connection may be idle.
+    Idle(u32),
 }
 
 const MS: u64 = 1_000_000;
@@ -49,7 +51,7 @@ impl Reference {
         match deadline {
             None => Instant::MAX,
             Some(Deadline::At(at)) => at,
-            Some(Deadline::Within(span)) => clock.max(self.now) + span,
+            Some(Deadline::Within(span) | Deadline::Progress(span)) => clock.max(self.now) + span,
         }
     }
 
@@ -104,6 +106,7 @@ impl Reference {
         self.sleeping.iter().for_each(|op| note(op.deadline, Due::Op(op.id)));
         for conn in self.conns.values() {
             note(conn.ends, Due::End(conn.id.index));
+            note(conn.idle_alarm, Due::Idle(conn.id.index));
             note(conn.closers.first().and_then(|closer| closer.deadline), Due::Close(conn.id.index));
         }
         for (name, lane) in self.lanes() {
@@ -148,15 +151,19 @@ impl Reference {
                 // It is not due any more, whatever the last attempt comes to.
                 if let Some((name, at)) = in_lane {
                     self.lane_mut(name).ops[at].deadline = None;
+                    if self.renew(op) {
+                        return;
+                    }
                     if at == 0 {
                         self.attempt_last(name, world);
                     }
                 }
                 let has_ended = in_lane.is_some() && self.find_in_lane(op).is_none();
-                if !has_ended {
+                if !has_ended && !self.renew(op) {
                     self.end_early(op, OpError::Deadline);
                 }
             }
+            Due::Idle(conn) => self.look_for_idle(conn, world),
             Due::Pause(lane) => {
                 self.step_aside(lane);
                 self.settle(lane.conn);
@@ -193,7 +200,7 @@ impl Reference {
 
     /// T2: what is next in a lane is tried once more before its deadline ends it, for nobody may have looked;
     /// even while the lane pauses, but not if it waits for a buffer or a place.
-    fn attempt_last(&mut self, name: LaneName, world: &mut impl SystemBelow) {
+    pub(super) fn attempt_last(&mut self, name: LaneName, world: &mut impl SystemBelow) {
         let waits = [LanePlace::Parked, LanePlace::Held, LanePlace::LeasesOut].contains(&self.place(name));
         if waits || !self.keeps(Rule::T2) {
             return;

@@ -56,7 +56,7 @@ fn a_cancel_that_does_not_find_what_is_queued() {
 #[test]
 fn a_deadline_for_what_has_ended() {
     let (story, recv) = cancelled();
-    canary("set-deadline-answer", story, |story| story.oracle.on_set_deadline(recv, None, true));
+    canary("set-deadline-answer", story, |story| story.oracle.on_set_deadline(recv, None, None, true));
 }
 
 #[test]

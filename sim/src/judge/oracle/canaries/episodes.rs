@@ -52,6 +52,7 @@ fn pretend(episode: &mut Episode, conn: ConnId, task: Task, bytes: &[u8]) {
         lease: None,
         lent: 0,
         deadline: None,
+        renewal: None,
         at: Instant::ZERO,
     };
     episode.oracle.on_submitted(submission, Ok(id));
@@ -74,6 +75,7 @@ fn receive(episode: &mut Episode, conn: ConnId, peer: PeerId) {
         lease: None,
         lent: 0,
         deadline: None,
+        renewal: None,
         at: Instant::ZERO,
     };
     episode.oracle.on_submitted(submission, Ok(id));
@@ -139,6 +141,7 @@ fn a_lane_that_is_never_served() {
         lease: None,
         lent: 0,
         deadline: None,
+        renewal: None,
         at: Instant::ZERO,
     };
     episode.oracle.on_submitted(post, Ok(id));
@@ -201,6 +204,7 @@ fn a_lane_whose_buffers_go_to_others() {
         lease: None,
         lent: 0,
         deadline: None,
+        renewal: None,
         at: Instant::ZERO,
     };
     episode.oracle.on_submitted(submission, Ok(id));
@@ -238,6 +242,7 @@ fn a_send_that_a_drop_would_cut_off_unseen() {
         lease: None,
         lent: 0,
         deadline: None,
+        renewal: None,
         at: Instant::ZERO,
     };
     episode.oracle.on_submitted(submission, Ok(id));

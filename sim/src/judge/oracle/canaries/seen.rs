@@ -18,6 +18,7 @@ fn waiting() -> (Episode, ConnId) {
         lease: None,
         lent: 0,
         deadline,
+        renewal: None,
         at: Instant::ZERO,
     };
     episode.oracle.on_submitted(submission, Ok(id));
