@@ -176,6 +176,11 @@ impl<C> ModelView<'_, C> {
                 format!("{renewal:?} of {id} is of no operation that is due")
             })?;
         }
+        let lies_apart = conn.extra().is_some_and(|extra| !extra.renewals.is_empty());
+        let seen_to = conn.lanes.iter().all(|lane| lane.has(Bits::APART) == lies_apart);
+        ensure(seen_to || conn.kind == Kind::Listener, "T1", "renewal-seen-to", || {
+            format!("{id} has deadlines that are put off: {lies_apart}, which its lanes do not know")
+        })?;
         let watched = conn.kind == Kind::Stream && conn.phase() == Phase::Open;
         let span = conn.idle_span().filter(|_| watched);
         let due = span.is_some_and(|span| self.now + span < Instant::MAX);

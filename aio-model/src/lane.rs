@@ -97,6 +97,9 @@ impl Bits {
     pub(crate) const BARRED: Bits = Bits(1 << 11);
     /// It is in the list of listeners that stand in the run queue.
     pub(crate) const LISTED: Bits = Bits(1 << 12);
+    /// The same bit, of a lane of a stream, which is in no such list: something about an operation of its
+    /// connection lies apart, and is to be seen to with each attempt.
+    pub(crate) const APART: Bits = Bits::LISTED;
     const WAIT: Bits = Bits(0b111 << Bits::WAIT_SHIFT);
     const WAIT_SHIFT: u32 = 13;
     const NONE: Bits = Bits(0);
@@ -120,6 +123,7 @@ impl Bits {
             | Bits::SHUTTING.0
             | Bits::OVER.0
             | Bits::BARRED.0
+            | Bits::APART.0
             | Bits::WAIT.0,
     );
     /// What keeps an event from just making the lane run.
@@ -547,7 +551,7 @@ impl core::fmt::Debug for Bits {
             "shut",
             "over",
             "barred",
-            "listed",
+            "listed or apart",
         ];
         let set = names.iter().enumerate().filter(|(bit, _)| self.0 & (1 << bit) != 0);
         f.debug_set().entries(set.map(|(_, name)| name)).entry(&(self.0 >> Bits::WAIT_SHIFT)).finish()

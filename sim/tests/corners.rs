@@ -153,7 +153,7 @@ fn limits_are_no_higher_than_indices_are_made_for() {
     let config = Config { limits, pools: Vec::new(), realm: 1, rearm: Rearm::OnArrival };
     let model: Model<u32> = Model::new(config, &nowhere());
     let Limits { connections_max, ops_max, .. } = *model.limits();
-    assert_eq!((connections_max.get(), ops_max.get()), (1 << 29, (1 << 30) - (1 << 16)));
+    assert_eq!((connections_max.get(), ops_max.get()), (1 << 28, (1 << 30) - (1 << 16)));
 }
 
 #[test]

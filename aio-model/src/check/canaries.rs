@@ -419,6 +419,14 @@ fn a_deadline_that_is_put_off_for_nobody() {
 }
 
 #[test]
+fn a_lane_that_sees_to_nothing_apart() {
+    let mut model = model();
+    let conn = model.open(Kind::Stream).unwrap();
+    submit(&mut model, conn, Recv::into(vec![0; 8]).progress(Duration::from_secs(1)));
+    canary("renewal-seen-to", model, |model| model.lanes.lane_mut(receive(conn)).clear(Bits::APART));
+}
+
+#[test]
 fn a_connection_that_is_never_found_to_be_idle() {
     let (model, conn) = receiving(1);
     canary("idle-timer", model, |model| {

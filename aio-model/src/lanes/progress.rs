@@ -6,7 +6,8 @@ use core::time::Duration;
 use super::Lanes;
 use crate::extra::Renewal;
 use crate::id::{ConnId, Serial};
-use crate::lane::LaneId;
+use crate::lane::{Bits, LaneId};
+use crate::system::Kind;
 use crate::time::Instant;
 use crate::timers::TimerId;
 
@@ -24,9 +25,14 @@ impl<C> Lanes<C> {
     /// Has the deadline of an operation be put off, for which [there is room](Lanes::has_room_to_renew), or
     /// not any more.
     pub(crate) fn set_renewal(&mut self, conn: u32, serial: Serial, span: Option<Duration>) {
-        let Some(extra) = self.conns[conn].extra_mut() else { return };
+        let state = &mut self.conns[conn];
+        let Some(extra) = state.extra_mut() else { return };
         extra.renewals.retain(|renewal| renewal.serial != serial);
         extra.renewals.extend(span.map(|span| Renewal { serial, span }));
+        let lies_apart = !extra.renewals.is_empty();
+        if state.kind == Kind::Stream {
+            state.lanes.iter_mut().for_each(|lane| lane.put(Bits::APART, lies_apart));
+        }
     }
 
     /// Until when the deadline of an operation is put off, if it is by progress.

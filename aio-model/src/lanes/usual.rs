@@ -89,9 +89,6 @@ impl<C> Front<'_, C> {
     pub(crate) fn receive_one(self, moved: Moved, rearm: Rearm, now: Instant) -> bool {
         self.conn.leases_out += 1;
         self.conn.last_progress = now;
-        if let Some(extra) = self.conn.extra_mut() {
-            extra.progress[Direction::Receive as usize] = now;
-        }
         let lane = self.conn.lane_mut(Direction::Receive);
         lane.on_transfer(moved, rearm);
         if !lane.is_ready() {

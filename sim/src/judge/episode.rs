@@ -355,6 +355,7 @@ impl Episode {
         self.note(|| "ends every sleep".to_owned());
         for turn in 0..TURNS_TO_SETTLE {
             self.take_all();
+            self.end_idle_times();
             if self.oracle.ops() == 0 || !self.goes_on() {
                 return;
             }

@@ -338,6 +338,17 @@ impl Episode {
         self.oracle.on_set_idle(conn, span, with, at, answer);
     }
 
+    /// Lets every connection be idle for as long as it likes: each idle time that is over is a turn.
+    pub(crate) fn end_idle_times(&mut self) {
+        let idle: Vec<ConnId> =
+            self.model.conns().filter(|(_, info)| info.idle.is_some()).map(|(conn, _)| conn).collect();
+        for conn in idle {
+            let at = self.model.now();
+            let answer = self.model.set_idle(conn, None, || at);
+            self.oracle.on_set_idle(conn, None, None, at, answer);
+        }
+    }
+
     /// Shuts down in the middle of everything, at once or with time to flush.
     pub(crate) fn shut_down_early(&mut self) {
         let now = self.net.now();

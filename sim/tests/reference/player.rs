@@ -178,17 +178,7 @@ impl Player {
                 self.see("set_pool", &found);
                 compare("set_pool", &found, &self.reference.set_pool(plain(conn), pool))
             }
-            Step::SetIdle { conn, with, ms } => {
-                let span = (*ms > 0).then(|| Duration::from_millis(*ms));
-                let (conn, with) = (self.conn(*conn), with.filter(|_| *ms > 0).map(|with| self.conn(with)));
-                let found = match (with, span) {
-                    (Some(with), Some(span)) => self.aio.set_idle_pair([conn, with], span),
-                    _ => self.aio.set_idle(conn, span),
-                };
-                self.see("set_idle", &found);
-                let expected = self.reference.set_idle(plain(conn), with.map(plain), span, self.world.clock);
-                compare("set_idle", &found, &expected)
-            }
+            Step::SetIdle { conn, with, ms } => self.set_idle(*conn, *with, *ms),
             Step::CloseIfOpen(conn) => {
                 let conn = self.conn(*conn);
                 let found = self.aio.close_if_open(conn);
@@ -213,6 +203,18 @@ impl Player {
                 Ok(())
             }
         }
+    }
+
+    fn set_idle(&mut self, conn: Pick, with: Option<Pick>, ms: u64) -> Verdict {
+        let span = (ms > 0).then(|| Duration::from_millis(ms));
+        let (conn, with) = (self.conn(conn), with.filter(|_| ms > 0).map(|with| self.conn(with)));
+        let found = match (with, span) {
+            (Some(with), Some(span)) => self.aio.set_idle_pair([conn, with], span),
+            _ => self.aio.set_idle(conn, span),
+        };
+        self.see("set_idle", &found);
+        let expected = self.reference.set_idle(plain(conn), with.map(plain), span, self.world.clock);
+        compare("set_idle", &found, &expected)
     }
 
     fn shut_down(&mut self, flush: Option<Duration>) {
@@ -313,6 +315,7 @@ impl Player {
 
     /// Everything that can be seen is the same.
     fn look(&mut self) -> Verdict {
+        self.aio.check().map_err(|broken| broken.to_string())?;
         let (found, expected) = (plain::conns(&self.aio), self.reference.conns());
         for (found, expected) in found.iter().zip(&expected) {
             compare("connection", found, expected)?;

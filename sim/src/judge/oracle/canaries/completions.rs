@@ -209,6 +209,13 @@ fn an_accepted_connection_that_overtakes_another() {
     canary("accept-order", story, |story| story.oracle.on_completion(&done));
 }
 
+#[test]
+fn an_idle_time_of_a_connection_that_is_gone() {
+    let mut story = Story::new();
+    let gone = story.stranger();
+    canary("set-idle-answer", story, |story| story.oracle.on_set_idle(gone, None, None, ms(0), Ok(())));
+}
+
 /// A receive that goes on, of one lease, which has brought so many bytes.
 fn receiving_many(count: usize) -> (Story, ConnId, u64) {
     let (mut story, conn) = Story::stream();
