@@ -98,7 +98,8 @@ impl<C> Model<C> {
     /// A last attempt that was interrupted has left its lane the buffer, which is of no use to it unless it is
     /// ready.
     pub(super) fn drop_unused_grant(&mut self, id: LaneId) {
-        let lane = self.lanes.lane(id);
+        // A connect that has failed has left nothing.
+        let Some(lane) = self.lanes.at(id.conn()).map(|conn| conn.lane(id.direction())) else { return };
         if lane.has(Bits::GRANTED)
             && !lane.has(Bits::QUEUED)
             && let Some(pool) = lane.next_kind().and_then(LaneOp::pool)
