@@ -51,7 +51,7 @@ pub use aio_model::{
     LaneInfo, LanePlace, Lease, LeaseHolders, Limit, Limits, Listen, ListenError, OpError, OpId, OpIdError,
     OpInfo, OpenError, Operation, Parts, PoolId, Post, Queued, Recv, RecvMany, Request, ResumeError, Send,
     SetIdleError, SetPoolError, Shutdown, Sleep, Spin, Stats, SubmitError, SubmitErrorKind, System,
-    SystemError, SystemErrorKind,
+    SystemError, SystemErrorKind, Wait,
 };
 pub use aio_sys::{Os, PrepareError, PrepareErrorKind, PreparedSocket, Socket};
 

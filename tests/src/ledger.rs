@@ -12,7 +12,7 @@ use aio::{
     SubmitErrorKind, System,
 };
 
-pub use entries::{Booked, EntryKind};
+pub use entries::{Booked, EntryKind, Readable, Writable};
 pub(crate) use entries::{Entries, Held, LedgerEntry};
 
 /// How long to wait for what should come at once: for ever, but a test that hangs must end.

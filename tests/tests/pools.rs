@@ -136,12 +136,7 @@ fn meet_fate_in_line(family: Family, fate: Fate, says: usize) {
     let mut ops = Vec::new();
     for nth in [1, 2] {
         let (ours, mut peer) = family.pair(nth as u64, 100).unwrap();
-        match (nth, says) {
-            // An end of stream is something to read, too.
-            (1, 0) => peer.fall_silent(),
-            (1, says) => peer.say(says),
-            _ => peer.say(LEASE),
-        }
+        peer.say(if nth == 1 { says } else { LEASE });
         peers.push(peer);
         let conn = ledger.adopt(ours);
         ops.push((conn, ledger.submit(conn, Recv::pooled(), nth)));
@@ -186,7 +181,7 @@ fn meet_fate_in_line(family: Family, fate: Fate, says: usize) {
     drop(lease);
     if at_once.is_none() {
         // Only TCP has resets, and one behind an end of stream comes too late to matter.
-        let reset = family.is_tcp() && fate == Fate::Reset && says > 0;
+        let reset = family.is_tcp() && fate == Fate::Reset;
         read_to_the_end(&mut ledger, fated, says, reset);
     }
     let done = ledger.completion();
@@ -211,7 +206,7 @@ fn read_to_the_end(ledger: &mut Ledger<usize>, conn: ConnId, says: usize, reset:
         done = ledger.completion();
         assert_eq!(done.context, 1);
     } else {
-        assert!(reset || says == 0, "no byte is lost but by a reset");
+        assert!(reset, "no byte is lost but by a reset");
     }
     match done.result {
         END => assert!(!reset),
@@ -223,16 +218,45 @@ fn read_to_the_end(ledger: &mut Ledger<usize>, conn: ConnId, says: usize, reset:
 #[test]
 fn whatever_ends_the_waiting_for_a_buffer_the_next_in_line_gets_it() {
     for (family, fate) in Family::ALL.into_iter().flat_map(|family| FATES.map(|fate| (family, fate))) {
-        for says in [0, 10, LEASE] {
+        for says in [10, LEASE] {
             meet_fate_in_line(family, fate, says);
         }
+    }
+}
+
+/// An end of stream is something to read, too; but what is no bytes needs no buffer.
+#[test]
+fn who_waits_for_a_buffer_and_only_finds_the_end_leaves_the_line() {
+    for family in Family::ALL {
+        let (mut ledger, _conns, mut peers, lease) = in_line(family, 1, LEASE);
+        for nth in [1, 2] {
+            let (ours, mut peer) = family.pair(nth as u64, 100).unwrap();
+            if nth == 1 {
+                peer.fall_silent()
+            } else {
+                peer.say(LEASE)
+            }
+            peers.push(peer);
+            let conn = ledger.adopt(ours);
+            ledger.submit(conn, Recv::pooled(), nth);
+            ledger.until("its place in line", |ledger| ledger.aio.stats().counters.parked == nth as u64);
+        }
+        let done = ledger.completion();
+        assert_eq!((done.context, done.result, done.bytes), (1, END, 0));
+        ledger.until_stuck();
+        assert!(ledger.is_settled() && ledger.aio.stats().leases == 1, "the other still waits");
+        drop(lease);
+        let done = ledger.completion();
+        assert_eq!((done.context, done.result, done.bytes), (2, BYTES, LEASE as u64));
+        drop(done);
+        ledger.finish();
     }
 }
 
 /// As README and `Proactor` have it: neither the peer's end nor its reset ends a receive that waits for a
 /// buffer, a deadline does, and sends are told of a reset meanwhile.
 #[test]
-fn b3_a_receive_that_waits_for_a_buffer_is_not_told_of_the_peers_end() {
+fn b3_a_receive_that_waits_for_a_buffer_is_not_told_of_an_end_behind_bytes() {
     let (mut ledger, conns, mut peers, lease) = in_line(Family::Tcp, 4, 5);
     peers[1].fall_silent();
     peers.remove(2).reset();

@@ -20,8 +20,10 @@ pub enum Call {
     RecvVectored,
     /// A receive of a connection that flushes or lingers.
     Discard,
-    /// Asking whether a receive or a send would not block.
-    Poll,
+    /// Asking whether a receive would not block.
+    PollReceive,
+    /// Asking whether a send would not block.
+    PollSend,
     /// Asking what a receive would find.
     Peek,
     /// A send.
@@ -48,13 +50,14 @@ pub enum Call {
 
 impl Call {
     /// Every kind, in the order of the tables.
-    pub const ALL: [Call; 17] = [
+    pub const ALL: [Call; 18] = [
         Call::Kind,
         Call::Adopt,
         Call::Recv,
         Call::RecvVectored,
         Call::Discard,
-        Call::Poll,
+        Call::PollReceive,
+        Call::PollSend,
         Call::Peek,
         Call::Send,
         Call::SendVectored,
@@ -216,9 +219,13 @@ faults! {
         Passes: INTR AGAIN NOBUFS NOMEM;
         Ends: CONNRESET TIMEDOUT HOSTUNREACH NOTCONN IO;
     }
-    Poll {
+    PollReceive {
         Passes: INTR AGAIN NOMEM;
-        Ends: BADF INVAL;
+        Ends: IO BADF;
+    }
+    PollSend {
+        Passes: INTR AGAIN NOMEM;
+        Ends: IO BADF;
     }
     Peek {
         Passes: INTR AGAIN NOBUFS NOMEM;

@@ -195,8 +195,8 @@ fn seen_at(stage: &Stage, mut injected: Injected) -> Injected {
 /// The lane that a failure is to end.
 fn lane_error(injected: &Injected) -> Option<LaneError> {
     let kind = match injected.planned.fault.call {
-        Call::Recv | Call::RecvVectored => EntryKind::Receive,
-        Call::Send | Call::SendVectored | Call::Shutdown => EntryKind::Send,
+        Call::Recv | Call::RecvVectored | Call::PollReceive | Call::Peek => EntryKind::Receive,
+        Call::Send | Call::SendVectored | Call::PollSend | Call::Shutdown => EntryKind::Send,
         Call::Accept => EntryKind::Accept,
         Call::Connect | Call::ConnectFinish | Call::ConnectRegister => EntryKind::Connect,
         _ => return None,

@@ -77,6 +77,7 @@ pub const SCENARIOS: &[FailureScenario] = &[
     },
     FailureScenario { name: "vectored", builder: pool, begin: sending::parts, suffering_max: 1 },
     FailureScenario { name: "pool-of-one", builder: pool_of_one, begin: serving::share, suffering_max: 1 },
+    FailureScenario { name: "waits", builder: pool, begin: serving::wait, suffering_max: 1 },
     FailureScenario { name: "deadlines", builder: pool, begin: early::deadlines, suffering_max: 1 },
     FailureScenario { name: "closes", builder: pool, begin: early::closes, suffering_max: 1 },
     FailureScenario { name: "cancels", builder: pool, begin: early::cancels, suffering_max: 1 },

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use aio::system::{Kind, Outcome, Readiness, Rearm, Syscall, System};
-use aio::{Address, ConnId, Instant, Listen, Os, Socket, SystemError};
+use aio::{Address, ConnId, Direction, Instant, Listen, Os, Socket, SystemError};
 
 use super::fault::{Call, CallFailure, CallFault, DROUGHT, Effect};
 
@@ -155,7 +155,8 @@ impl Failing {
             Syscall::Recv { .. } => Call::Recv,
             Syscall::RecvVectored { .. } => Call::RecvVectored,
             Syscall::Discard { .. } => Call::Discard,
-            Syscall::Poll { .. } => Call::Poll,
+            Syscall::Poll { direction: Direction::Receive, .. } => Call::PollReceive,
+            Syscall::Poll { direction: Direction::Send, .. } => Call::PollSend,
             Syscall::Peek { .. } => Call::Peek,
             Syscall::Send { .. } => Call::Send,
             Syscall::SendVectored { .. } => Call::SendVectored,
@@ -173,7 +174,7 @@ impl Failing {
         let outcome = fault.outcome();
         if outcome == Outcome::WouldBlock && self.treason != Some(Treason::NoEventAfterEagain) {
             let direction = match call {
-                Call::Send | Call::SendVectored => Readiness::WRITABLE,
+                Call::Send | Call::SendVectored | Call::PollSend => Readiness::WRITABLE,
                 _ => Readiness::READABLE,
             };
             self.owe(conn, direction);

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use aio::{
     Accept, AcceptMany, Buffer, Close, Completion, ConnId, Connect, Done, OpError, OpId, Operation, Post,
-    Recv, Send, Shutdown, Sleep,
+    Recv, Request, Send, Shutdown, Sleep, Wait,
 };
 
 /// What an operation is, as far as its completion tells.
@@ -28,6 +28,26 @@ impl EntryKind {
         [EntryKind::Receive, EntryKind::Send, EntryKind::Accept, EntryKind::Connect, EntryKind::Unqueued];
 }
 
+/// A wait for bytes.
+#[derive(Debug)]
+pub struct Readable;
+
+/// A wait for room.
+#[derive(Debug)]
+pub struct Writable;
+
+impl<C> Operation<C> for Readable {
+    fn into_request(self) -> Request<C> {
+        Wait::readable().into_request()
+    }
+}
+
+impl<C> Operation<C> for Writable {
+    fn into_request(self) -> Request<C> {
+        Wait::writable().into_request()
+    }
+}
+
 /// An operation whose kind is known.
 pub trait Booked<C>: Operation<C> {
     /// Its kind.
@@ -44,6 +64,8 @@ macro_rules! booked {
 
 booked! {
     Recv => Receive,
+    Readable => Receive,
+    Writable => Send,
     Send => Send,
     Shutdown => Send,
     Accept => Accept,
@@ -177,7 +199,8 @@ fn matches<C: PartialEq>(entry: &LedgerEntry<C>, done: &Completion<C>) -> Result
             ensure(end_of_stream == (done.bytes == 0), "end of stream and bytes do not agree")
         }
         (EntryKind::Send, Ok(Done::Sent)) => ensure(done.bytes > 0, "nothing was sent"),
-        (EntryKind::Send, Ok(Done::ShutDown) | Err(OpError::Tainted))
+        (EntryKind::Receive | EntryKind::Send, Ok(Done::Ready))
+        | (EntryKind::Send, Ok(Done::ShutDown) | Err(OpError::Tainted))
         | (EntryKind::Accept, _)
         | (EntryKind::Connect, Ok(Done::Connected))
         | (EntryKind::Unqueued, Ok(Done::Closed | Done::Elapsed | Done::Posted)) => {

@@ -1,15 +1,20 @@
 //! Programs that accept, and that receive into a pool's buffers.
 
-use aio::{Accept, Close, Completion, Done, Recv, Send};
+use std::collections::BTreeMap;
+
+use aio::{Accept, Buffer, Close, Completion, Done, Recv, Send};
 
 use super::{Program, Stage, has_bytes, is_end};
 use crate::failing::peer::PeerStep::{FallSilent, Hear, HearEnd, Say};
+use crate::ledger::{Readable, Writable};
 use crate::pair::Family;
 
 const ACCEPT: usize = 0;
 const READ: usize = 1;
 const WRITE: usize = 2;
 const CLOSE: usize = 3;
+const READABLE: usize = 4;
+const WRITABLE: usize = 5;
 
 struct Echo;
 
@@ -43,6 +48,46 @@ impl Program for Echo {
                 stage.submit(conn, Recv::pooled(), READ);
             }
             (_, _) => {
+                stage.ledger.aio.close(conn);
+            }
+        }
+    }
+}
+
+/// An echo server that waits before each receive, and before each send.
+struct Waiting {
+    received: BTreeMap<u32, Buffer>,
+}
+
+/// Three peers that say something twice and hear it.
+pub(super) fn wait(stage: &mut Stage) -> Box<dyn Program> {
+    let waiting = Box::new(Waiting { received: BTreeMap::new() });
+    let Some(listener) = stage.listen(Family::Tcp) else { return waiting };
+    stage.submit(listener, Accept::many(), ACCEPT);
+    for (seed, bytes) in (0..).zip([1, 1000, 5000]) {
+        let round = [Say(bytes), Hear(bytes)];
+        stage.call_in((seed, seed), &[round, round, [FallSilent, HearEnd]].concat());
+    }
+    waiting
+}
+
+impl Program for Waiting {
+    fn on(&mut self, stage: &mut Stage, done: Completion<usize>) {
+        let conn = done.conn;
+        match (done.context, done.result) {
+            (ACCEPT, Ok(Done::Accepted(conn))) => drop(stage.submit(conn, Readable, READABLE)),
+            (READABLE, Ok(Done::Ready)) => drop(stage.submit(conn, Recv::pooled(), READ)),
+            (READ, _) if has_bytes(&done) => {
+                self.received.insert(conn.index(), done.buffer);
+                stage.submit(conn, Writable, WRITABLE);
+            }
+            (WRITABLE, Ok(Done::Ready)) => {
+                let buffer = self.received.remove(&conn.index()).expect("it was received");
+                stage.submit(conn, Send::new(buffer), WRITE);
+            }
+            (WRITE, Ok(_)) => drop(stage.submit(conn, Readable, READABLE)),
+            (_, _) => {
+                self.received.remove(&conn.index());
                 stage.ledger.aio.close(conn);
             }
         }
