@@ -164,8 +164,8 @@ impl<C> ModelView<'_, C> {
         self.check_end_timer(id, conn)
     }
 
-    /// What is put off by progress is a queued operation with a deadline; and a connection that may be idle has
-    /// a timer for that, as long as it is open.
+    /// What is put off by progress is a queued operation with a deadline; and a connection that may be idle
+    /// has a timer for that, as long as it is open.
     fn check_progress(&self, id: ConnId, conn: &Conn<C>) -> Checked {
         let renewals = conn.extra().into_iter().flat_map(|extra| &extra.renewals);
         for renewal in renewals {

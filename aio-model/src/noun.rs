@@ -41,8 +41,8 @@ macro_rules! progress {
     ($type:ident) => {
         impl $type {
             /// Ends the operation with [`Deadline`](crate::OpError::Deadline) if no byte of its lane is moved
-            /// for that long, since its submission or later, after a last try. A peer that is slow but goes on
-            /// is not cut off, however long it takes; one that stops is. What is moved for the operations
+            /// for that long, since its submission or later, after a last try. A peer that is slow but goes
+            /// on is not cut off, however long it takes; one that stops is. What is moved for the operations
             /// before it in the lane counts, too. `Duration::MAX` never comes.
             pub fn progress(mut self, span: Duration) -> $type {
                 self.deadline = Some(Deadline::Progress(span));
@@ -215,11 +215,11 @@ impl<C> Operation<C> for Recv {
 /// together, such as a header and its body, belongs into one send, of [`Parts`](crate::Parts) if it lies in
 /// several buffers.
 ///
-/// Give it a deadline, or one of [progress](Send::progress). To a peer that does not read, one without waits for ever, and keeps its buffer. Leases
-/// may be sent as they are; but of a pool's buffers at most three quarters are in sends, and never all, so
-/// that peers which do not read keep none from others. While more are lent, what a lease holds is copied when
-/// it is submitted, and comes back as a vector. (A lease that was turned into `Bytes` is the program's own:
-/// it is neither counted nor copied.)
+/// Give it a deadline, or one of [progress](Send::progress). To a peer that does not read, one without waits
+/// for ever, and keeps its buffer. Leases may be sent as they are; but of a pool's buffers at most three
+/// quarters are in sends, and never all, so that peers which do not read keep none from others. While more
+/// are lent, what a lease holds is copied when it is submitted, and comes back as a vector. (A lease that was
+/// turned into `Bytes` is the program's own: it is neither counted nor copied.)
 #[derive(Debug)]
 #[must_use = "submit it"]
 pub struct Send {

@@ -544,7 +544,8 @@ impl<C, S: System> Proactor<C, S> {
     }
 
     /// [`set_idle`](Proactor::set_idle), of two connections between which the program forwards: bytes on
-    /// either count for both, so both are idle at once. When one of them is gone, the other goes on by itself.
+    /// either count for both, so both are idle at once. When one of them is gone, the other goes on by
+    /// itself.
     ///
     /// # Errors
     ///

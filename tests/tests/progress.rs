@@ -27,7 +27,8 @@ fn next(aio: &mut Aio) -> Completion<&'static str> {
     batch.remove(0)
 }
 
-/// A peer that takes a little again and again gets all of it, however long that takes; one that stops does not.
+/// A peer that takes a little again and again gets all of it, however long that takes; one that stops does
+/// not.
 #[test]
 fn a_slow_reader_that_goes_on_is_not_cut_off_and_one_that_stops_is() {
     for stops in [false, true] {
@@ -89,7 +90,8 @@ fn a_silent_connection_is_idle_and_one_that_talks_is_not() {
     assert!(aio.conn_info(talking).unwrap().last_progress > aio.conn_info(silent).unwrap().last_progress);
 }
 
-/// A proxy: whichever side is silent, bytes on the other keep both; and those that a listener accepts inherit.
+/// A proxy: whichever side is silent, bytes on the other keep both; and those that a listener accepts
+/// inherit.
 #[test]
 fn bytes_on_one_of_a_pair_keep_the_other() {
     let mut aio = Aio::new().unwrap();

@@ -1,5 +1,5 @@
-//! Waits for bytes or room, for code that reads and writes by itself; and what a receive that waits for a buffer
-//! is told of its peer's end.
+//! Waits for bytes or room, for code that reads and writes by itself; and what a receive that waits for a
+//! buffer is told of its peer's end.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -152,7 +152,7 @@ fn an_end_or_a_reset_ends_a_receive_that_waits_for_a_buffer() {
         match done.result {
             Ok(Done::Received { end_of_stream: true }) => assert!(!resets),
             Err(OpError::System(error)) => {
-                assert_eq!((resets, error.kind()), (true, SystemErrorKind::ConnectionReset))
+                assert_eq!((resets, error.kind()), (true, SystemErrorKind::ConnectionReset));
             }
             other => panic!("{other:?}"),
         }

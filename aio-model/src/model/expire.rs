@@ -95,8 +95,8 @@ impl<C> Model<C> {
         }
     }
 
-    /// A last attempt that was interrupted has left its lane the buffer, which is of no use to it unless it is
-    /// ready.
+    /// A last attempt that was interrupted has left its lane the buffer, which is of no use to it unless it
+    /// is ready.
     pub(super) fn drop_unused_grant(&mut self, id: LaneId) {
         // A connect that has failed has left nothing.
         let Some(lane) = self.lanes.at(id.conn()).map(|conn| conn.lane(id.direction())) else { return };
@@ -109,8 +109,8 @@ impl<C> Model<C> {
         }
     }
 
-    /// Arms the deadline of an operation anew, if its lane has made progress that puts it off. Returns whether
-    /// it did.
+    /// Arms the deadline of an operation anew, if its lane has made progress that puts it off. Returns
+    /// whether it did.
     fn put_off(&mut self, id: LaneId, serial: Serial) -> bool {
         let renewed = self.lanes.renewed(id, serial).filter(|at| at.tick_ceil() > self.now.tick_floor());
         if let (Some(at), Some(position)) = (renewed, self.lanes.find(id, serial)) {

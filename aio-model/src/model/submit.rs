@@ -394,8 +394,8 @@ impl<C> Model<C> {
     ///
     /// # Errors
     ///
-    /// When it has ended already, when it is a close, when the id is foreign, or when there is no memory to put
-    /// it off. Nothing happens then.
+    /// When it has ended already, when it is a close, when the id is foreign, or when there is no memory to
+    /// put it off. Nothing happens then.
     pub fn set_deadline(
         &mut self,
         op: OpId,

@@ -110,8 +110,8 @@ struct Conn {
     opened_at: Instant,
     /// When the last byte went through, or a connection was accepted.
     last_progress: Instant,
-    /// For how long no byte may go through, when that is looked at, whether the receives had a last attempt, and
-    /// whose bytes count, too.
+    /// For how long no byte may go through, when that is looked at, whether the receives had a last attempt,
+    /// and whose bytes count, too.
     idle: Option<Duration>,
     idle_alarm: Option<Alarm>,
     idle_looked: bool,
