@@ -232,9 +232,9 @@ fn who_waits_for_a_buffer_and_only_finds_the_end_leaves_the_line() {
         for nth in [1, 2] {
             let (ours, mut peer) = family.pair(nth as u64, 100).unwrap();
             if nth == 1 {
-                peer.fall_silent()
+                peer.fall_silent();
             } else {
-                peer.say(LEASE)
+                peer.say(LEASE);
             }
             peers.push(peer);
             let conn = ledger.adopt(ours);
