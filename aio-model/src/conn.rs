@@ -328,7 +328,7 @@ mod tests {
     use crate::slab::Slab;
 
     /// What most connections of a server take is a connection whose receive waits: with a timer, and the
-    /// descriptor's entry, less than 215 bytes.
+    /// descriptor's entry, less than 230 bytes.
     #[test]
     #[cfg(target_pointer_width = "64")]
     fn an_idle_connection_is_small() {

@@ -12,7 +12,7 @@ use aio_bench::compare::stats::number;
 use aio_bench::micro::null::Null;
 
 /// The most that an idle connection may take.
-const BYTES_MAX: f64 = 256.0;
+const BYTES_MAX: f64 = 272.0;
 
 const DEADLINE: Duration = Duration::from_secs(600);
 

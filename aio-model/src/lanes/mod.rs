@@ -52,6 +52,8 @@ pub(crate) struct Lanes<C> {
     tidied: u32,
     /// The first ticket that was given out in the round under way: it is not its turn in this one.
     round: u32,
+    /// The same, for what is usual; while a lane is hinted at, one that no ticket is before.
+    usual_round: u32,
     /// The lane that was served last in it.
     served: Option<QueueEntry>,
     /// The accept lanes in the run queue, and others that have left it.
@@ -100,6 +102,7 @@ impl<C> Lanes<C> {
             ticket: 0,
             tidied: 0,
             round: 0,
+            usual_round: 0,
             served: None,
             accepting: Vec::new(),
             held: WaitQueue::default(),
@@ -122,6 +125,7 @@ impl<C> Lanes<C> {
             self.tidy_queues();
             self.ticket = self.ticket.wrapping_add(uses);
             self.round = self.ticket;
+            self.set_usual_round();
         }
     }
 

@@ -171,7 +171,13 @@ impl<C> Lanes<C> {
     pub(crate) fn hint(&mut self, id: LaneId) {
         if self.is_hinted(id) && self.hinted.try_reserve(1).is_ok() {
             self.hinted.push_back(id);
+            self.set_usual_round();
         }
+    }
+
+    /// While a lane is to be asked for its end, nothing is usual: it comes first.
+    pub(super) fn set_usual_round(&mut self) {
+        self.usual_round = if self.hinted.is_empty() { self.round } else { self.tidied };
     }
 
     fn is_hinted(&self, id: LaneId) -> bool {
@@ -193,12 +199,13 @@ impl<C> Lanes<C> {
 
     /// The next lane that is to be asked whether it has come to its end.
     pub(crate) fn next_hinted(&mut self) -> Option<LaneId> {
-        while let Some(id) = self.hinted.pop_front() {
+        loop {
+            let id = self.hinted.pop_front()?;
+            self.set_usual_round();
             if self.is_hinted(id) {
                 return Some(id);
             }
         }
-        None
     }
 
     /// The operation at the head of a lane has as many leases out as it may: the lane steps aside until one
@@ -363,6 +370,7 @@ impl<C> Lanes<C> {
         if self.ticket.wrapping_sub(self.tidied) >= TICKETS_KEPT {
             self.tidy_queues();
         }
+        self.set_usual_round();
     }
 
     /// Removes the entries that do not count from all queues.

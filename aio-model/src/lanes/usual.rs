@@ -15,11 +15,8 @@ impl<C> Lanes<C> {
     /// The lane whose turn it is, if nothing about it is out of the ordinary.
     #[inline(always)]
     pub(crate) fn front(&mut self) -> Option<Front<'_, C>> {
-        if self.has_hinted() {
-            return None;
-        }
         let entry = self.run.front()?;
-        let round = self.round;
+        let round = self.usual_round;
         match self.conns.at_mut(entry.lane.conn()) {
             Some((key, conn)) if conn.lane(entry.lane.direction()).is_usual_at(entry.ticket, round) => {
                 Some(Front { entry, id: ConnId::new(key, self.realm), conn, run: &mut self.run })
