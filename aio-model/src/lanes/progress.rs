@@ -76,7 +76,6 @@ impl<C> Lanes<C> {
         if let Some(extra) = self.conns[conn].extra_mut() {
             extra.idle_with = with;
         }
-        self.tidy(conn);
     }
 
     /// Sets the timer of when a connection may be found to be idle.

@@ -46,9 +46,10 @@ impl<C> Model<C> {
         if span.is_some() && !self.deadlines.has_room() {
             return Err(SetIdleError::Memory);
         }
-        self.unpair(index);
+        let former = self.unpair(index);
         let now = clock().max(self.now);
         self.apply_idle(index, span, None, now);
+        self.tidy_former([former]);
         Ok(())
     }
 
@@ -78,10 +79,11 @@ impl<C> Model<C> {
             return Err(SetIdleError::Memory);
         }
         let now = clock().max(self.now);
+        let former = [self.unpair(first), self.unpair(second)];
         for (conn, with) in [(first, conns[1]), (second, conns[0])] {
-            self.unpair(conn);
             self.apply_idle(conn, Some(span), Some(with), now);
         }
+        self.tidy_former(former);
         Ok(())
     }
 
@@ -90,16 +92,25 @@ impl<C> Model<C> {
         if self.lanes.conn(index).phase() == Phase::Open { Ok(index) } else { Err(SetIdleError::Closing) }
     }
 
-    /// The connection whose bytes counted for this one, too, goes on by itself.
-    fn unpair(&mut self, conn: u32) {
+    /// The connection whose bytes counted for this one, too, goes on by itself. Returns it, if there was one:
+    /// what it keeps the pair in may be of use no more.
+    fn unpair(&mut self, conn: u32) -> Option<u32> {
         let id = self.lanes.id(conn);
         let with = self.lanes.conn(conn).extra().and_then(|extra| extra.idle_with);
         let mutual = |with: &ConnId| {
             let other = self.lanes.get(*with).and_then(|other| other.extra());
             other.is_some_and(|other| other.idle_with == Some(id))
         };
-        if let Some(with) = with.filter(mutual) {
-            self.lanes.set_idle_with(with.index(), None);
+        let former = with.filter(mutual).map(ConnId::index);
+        if let Some(former) = former {
+            self.lanes.set_idle_with(former, None);
+        }
+        former
+    }
+
+    fn tidy_former<const N: usize>(&mut self, former: [Option<u32>; N]) {
+        for conn in former.into_iter().flatten() {
+            self.lanes.tidy(conn);
         }
     }
 
@@ -127,9 +138,10 @@ impl<C> Model<C> {
 
     /// A connection is being closed: it is idle no more.
     pub(super) fn end_idle(&mut self, conn: u32) {
-        self.unpair(conn);
+        let former = self.unpair(conn);
         let timer = self.lanes.set_idle(conn, None, None);
         self.deadlines.cancel(timer);
+        self.tidy_former([former]);
     }
 
     /// Whether a connection is idle, by what is known of it.

@@ -155,6 +155,28 @@ fn t1_bytes_on_either_of_a_pair_count_for_both() {
 }
 
 #[test]
+fn t1_a_pair_that_is_paired_again_keeps_both() {
+    for again in [[0, 1], [1, 0]] {
+        let mut bench = Bench::new();
+        let [near, far] = [(); 2].map(|()| bench.stream());
+        let now = bench.now;
+        bench.model.set_idle_pair([near, far], MS, || now).unwrap();
+        bench.model.set_idle_pair(again.map(|at| [near, far][at]), 10 * MS, || now).unwrap();
+        for [silent, busy] in [[near, far], [far, near]] {
+            bench.submit(busy, Send::new(vec![0; 1]), "send");
+            bench.submit(silent, Recv::pooled(), "silent");
+            bench.round(8 * MS, &[Transferred(1)]);
+            assert_eq!(bench.ended(), [ended("send", 1, "Sent")]);
+            // The bytes on the one still count for the other.
+            bench.round(9 * MS, &[]);
+            assert_eq!(bench.ended(), [], "{again:?}");
+            bench.round(MS, &[WouldBlock]);
+            assert_eq!(bench.ended(), [ended("silent", 0, "Idle")], "{again:?}");
+        }
+    }
+}
+
+#[test]
 fn t1_those_that_a_listener_accepts_inherit_its_idle_time_and_a_close_has_its_own() {
     let mut bench = Bench::new();
     let listener = bench.listener();
