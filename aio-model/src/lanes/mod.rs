@@ -52,7 +52,7 @@ pub(crate) struct Lanes<C> {
     tidied: u32,
     /// The first ticket that was given out in the round under way: it is not its turn in this one.
     round: u32,
-    /// The same, for what is usual; while a lane is hinted at, one that no ticket is before.
+    /// The same, for what is usual; while a lane is to be asked for its end, one that no ticket is before.
     usual_round: u32,
     /// The lane that was served last in it.
     served: Option<QueueEntry>,
@@ -70,9 +70,9 @@ pub(crate) struct Lanes<C> {
     /// The lanes that wait for one of the leases that their head has out.
     leases_awaited: u32,
     spares: Spares<C>,
-    /// The lanes that wait for a buffer, and of whose end an event has hinted since they were last asked; and
-    /// others, which do so no more.
-    hinted: VecDeque<LaneId>,
+    /// The lanes that wait for a buffer, and of whose end an event has hinted since they were last asked,
+    /// with the ticket that was next then; and others, which do so no more.
+    hinted: VecDeque<QueueEntry>,
 }
 
 fn runs<C>(lane: &Lane<C>) -> bool {
@@ -121,7 +121,7 @@ impl<C> Lanes<C> {
         self.conns.age(uses);
         // No lane has a ticket while that many are given out.
         let parked: u32 = self.parked.iter().map(WaitQueue::len).sum();
-        if self.run.len() + self.held.len() + parked == 0 {
+        if self.run.len() + self.held.len() + parked == 0 && self.hinted.is_empty() {
             self.tidy_queues();
             self.ticket = self.ticket.wrapping_add(uses);
             self.round = self.ticket;
@@ -302,11 +302,11 @@ impl<C> Lanes<C> {
         if receive {
             self.reschedule(LaneId::receive(conn), deadlines);
         }
-        if readiness.hints_end() {
-            self.hint(LaneId::receive(conn));
-        }
         if send {
             self.reschedule(LaneId::send(conn), deadlines);
+        }
+        if readiness.hints_end() {
+            self.hint(LaneId::receive(conn));
         }
         true
     }

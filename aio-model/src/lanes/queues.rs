@@ -170,12 +170,12 @@ impl<C> Lanes<C> {
     /// not told before it has one.
     pub(crate) fn hint(&mut self, id: LaneId) {
         if self.is_hinted(id) && self.hinted.try_reserve(1).is_ok() {
-            self.hinted.push_back(id);
+            self.hinted.push_back(QueueEntry { lane: id, ticket: self.ticket });
             self.set_usual_round();
         }
     }
 
-    /// While a lane is to be asked for its end, nothing is usual: it comes first.
+    /// While a lane is to be asked for its end, nothing is usual: its turn may come first.
     pub(super) fn set_usual_round(&mut self) {
         self.usual_round = if self.hinted.is_empty() { self.round } else { self.tidied };
     }
@@ -194,18 +194,24 @@ impl<C> Lanes<C> {
 
     /// The lanes that may have to be asked whether they have come to their end.
     pub(crate) fn hinted(&self) -> impl Iterator<Item = LaneId> {
-        self.hinted.iter().copied().filter(|id| self.is_hinted(*id))
+        self.hinted.iter().map(|entry| entry.lane).filter(|id| self.is_hinted(*id))
     }
 
-    /// The next lane that is to be asked whether it has come to its end.
+    /// The next lane that is to be asked whether it has come to its end, if that is so and it came before the
+    /// lane whose turn it is: neither those that are asked nor those that run keep the others waiting (K6).
     pub(crate) fn next_hinted(&mut self) -> Option<LaneId> {
-        loop {
-            let id = self.hinted.pop_front()?;
+        while let Some(&QueueEntry { lane: id, ticket }) = self.hinted.front() {
+            let counts = self.is_hinted(id);
+            if counts && self.up().is_some_and(|up| is_before(up.ticket, ticket)) {
+                return None;
+            }
+            self.hinted.pop_front();
             self.set_usual_round();
-            if self.is_hinted(id) {
+            if counts {
                 return Some(id);
             }
         }
+        None
     }
 
     /// The operation at the head of a lane has as many leases out as it may: the lane steps aside until one

@@ -1,11 +1,12 @@
 //! Waits for bytes or for room, which move nothing; and what a receive that waits for a buffer is told.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::bench::{Asked, Bench, ended, limits};
 use aio_model::Outcome::{Done, Exhausted, Failed, Interrupted, Transferred, WouldBlock};
 use aio_model::{
-    Buffer, ConnId, Direction, LanePlace, Outcome, Readiness, Recv, Send, Shutdown, SubmitErrorKind,
+    Buffer, ConnId, Direction, LanePlace, Limits, Outcome, Readiness, Recv, Send, Shutdown, SubmitErrorKind,
     SystemError, SystemErrorKind, Wait,
 };
 
@@ -171,6 +172,21 @@ fn b3_behind_bytes_the_end_waits_for_a_buffer_and_the_lane_keeps_its_place() {
     bench.fetch();
     assert_eq!(bench.round(NO_TIME, &[Transferred(3), Transferred(0)])[0], Asked::Recv(conn, 8));
     assert_eq!(bench.completions()[0].context, "parked");
+}
+
+#[test]
+fn k6_a_peek_and_the_lanes_that_run_go_on_in_the_order_in_which_they_came() {
+    let mut bench = Bench::with(Limits { turn_attempts_max: NonZeroU32::MIN, ..limits() }, 1);
+    let (conn, buffer) = parked(&mut bench, false);
+    bench.submit(conn, Send::new(vec![0; 8]), "send");
+    // The hint came before the send; tried again, the peek comes behind it.
+    let asked = [Asked::Peek(conn), Asked::Send(conn, 8), Asked::Peek(conn), Asked::Send(conn, 6)];
+    for (asked, outcome) in asked.into_iter().zip([Interrupted, Transferred(2), Interrupted, Transferred(6)])
+    {
+        assert_eq!(bench.round(NO_TIME, &[outcome]), [asked]);
+    }
+    assert_eq!(bench.ended(), [ended("send", 8, "Sent")]);
+    drop(buffer);
 }
 
 #[test]

@@ -62,6 +62,9 @@ pub struct Reference {
     pools: BTreeMap<PoolId, Pool>,
     /// The lanes that have something to attempt.
     line: VecDeque<LaneName>,
+    /// Which number those in line had when they last came to stand at its end, and the next number.
+    numbers: BTreeMap<LaneName, u64>,
+    next_number: u64,
     /// Those of them that are yet to be served in this turn.
     up: Vec<LaneName>,
     /// The bytes that went through in the lane which is being served.
@@ -82,7 +85,7 @@ pub struct Reference {
     /// The lanes that wait for one of the leases which their receive has out.
     all_out: Vec<LaneName>,
     /// Lanes that came to wait for a buffer behind a hint at their end, or that such a hint was given.
-    hinted: VecDeque<LaneName>,
+    hinted: VecDeque<(LaneName, u64)>,
     /// The next lease that is dropped is to wake the loop.
     awaits_lease: bool,
     /// How often it was woken.
@@ -167,7 +170,7 @@ enum Fin {
 }
 
 /// A connection's place, and a direction of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct LaneName {
     conn: u32,
     direction: Direction,
@@ -226,6 +229,8 @@ impl Reference {
             credits: 0,
             accepted: 0,
             line: VecDeque::new(),
+            numbers: BTreeMap::new(),
+            next_number: 0,
             up: vec![],
             moved: 0,
             held: VecDeque::new(),
@@ -336,7 +341,10 @@ impl Reference {
                 self.step_aside(lane);
                 self.held.push_back(lane);
             }
-            (LanePlace::Idle, true) => self.line.push_back(lane),
+            (LanePlace::Idle, true) => {
+                self.line.push_back(lane);
+                self.number(lane);
+            }
             (_, false) => self.step_aside(lane),
             (_, true) => {}
         }

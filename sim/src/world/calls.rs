@@ -215,12 +215,20 @@ impl World {
             Direction::Receive => condition.receives(),
             Direction::Send => condition.sends(),
         };
-        if ready {
+        let over = condition.shut || condition.error;
+        let pressed =
+            direction == Direction::Send && ready && !over && self.dice.strikes(Fault::SendWouldBlock);
+        if ready && !pressed {
             return Outcome::Done;
         }
-        if direction == Direction::Send {
+        let sent = self.link_mut(end).sent_by_mut(end.side);
+        if pressed {
+            // What a send may still find room for is too little for a poll.
+            sent.send_pressed(&[], 0);
+            self.flow_within(end, timing::HOLD_MAX);
+        } else if direction == Direction::Send {
             // It asks for an event, as a send would.
-            self.link_mut(end).sent_by_mut(end.side).starve();
+            sent.starve();
         }
         self.refuse(socket, direction, NotMoved::WouldBlock)
     }

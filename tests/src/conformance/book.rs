@@ -1,6 +1,6 @@
 //! The book: how far each connection is, so that a step is only taken when it makes sense.
 
-use aio_model::Outcome;
+use aio_model::{Direction, Outcome};
 
 use crate::conformance::history::{Deed, Name, Number, PeerSaw, Seen};
 use crate::conformance::script::Step;
@@ -64,6 +64,8 @@ impl Book {
             | Step::Discard { at }
             | Step::Send { at, .. }
             | Step::Fill { at, .. }
+            | Step::Poll { at, .. }
+            | Step::Peek { at }
             | Step::Shutdown { at }
             | Step::Close { at }
             | Step::Abort { at } => self.ours(*at, step)?,
@@ -94,6 +96,9 @@ impl Book {
             Step::Discard { .. } => Deed::Discard(conn),
             Step::Send { pieces, .. } => (!shut).then(|| Deed::Send(conn, pieces.clone()))?,
             Step::Fill { piece, .. } => (!shut).then(|| Deed::Send(conn, vec![*piece]))?,
+            Step::Poll { direction: Direction::Send, .. } if shut => None?,
+            Step::Poll { direction, .. } => Deed::Poll(conn, *direction),
+            Step::Peek { .. } => Deed::Peek(conn),
             Step::Shutdown { .. } => (!shut).then_some(Deed::Shutdown(conn))?,
             Step::Abort { .. } => Deed::Abort(conn),
             _ => Deed::Close(conn),

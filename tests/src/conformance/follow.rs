@@ -162,7 +162,11 @@ impl<'a> Follower<'a> {
     fn perform(&mut self, deed: &Deed, seen: &Seen) -> Followed {
         self.steer(&[], &[]);
         if let (
-            Deed::Recv(conn, _) | Deed::Discard(conn) | Deed::Send(conn, _) | Deed::Shutdown(conn),
+            Deed::Recv(conn, _)
+            | Deed::Discard(conn)
+            | Deed::Peek(conn)
+            | Deed::Send(conn, _)
+            | Deed::Shutdown(conn),
             Seen::Outcome(Outcome::Failed(_)),
         )
         | (Deed::AskError(conn), Seen::Error(Some(_))) = (deed, seen)
@@ -177,6 +181,8 @@ impl<'a> Follower<'a> {
             (Deed::Recv(conn, pieces), &Seen::Outcome(outcome)) => self.recv(*conn, pieces, outcome),
             (&Deed::Discard(conn), &Seen::Outcome(outcome)) => self.discard(conn, outcome),
             (Deed::Send(conn, pieces), &Seen::Outcome(outcome)) => self.send(*conn, pieces, outcome),
+            (&Deed::Poll(conn, direction), &Seen::Outcome(outcome)) => self.poll(conn, direction, outcome),
+            (&Deed::Peek(conn), &Seen::Outcome(outcome)) => self.peek(conn, outcome),
             (&Deed::Shutdown(conn), &Seen::Outcome(outcome)) => self.shutdown(conn, outcome),
             (&Deed::Close(conn), &Seen::Outcome(outcome)) => self.close(conn, false, outcome),
             (&Deed::Abort(conn), &Seen::Outcome(outcome)) => self.close(conn, true, outcome),

@@ -57,6 +57,10 @@ pub enum Deed {
     Discard(Number),
     /// A send from buffers of these sizes.
     Send(Number, Vec<usize>),
+    /// The kernel is asked whether an attempt would block.
+    Poll(Number, Direction),
+    /// A byte is received, and left where it is.
+    Peek(Number),
     /// The end is sent.
     Shutdown(Number),
     /// A close.
@@ -101,6 +105,9 @@ impl Deed {
             Deed::Discard(_) => "discard",
             Deed::Send(_, pieces) if pieces.len() > 1 => "send, vectored",
             Deed::Send(..) => "send",
+            Deed::Poll(_, Direction::Receive) => "poll, to receive",
+            Deed::Poll(_, Direction::Send) => "poll, to send",
+            Deed::Peek(_) => "peek",
             Deed::Shutdown(_) => "shutdown",
             Deed::Close(_) => "close",
             Deed::Abort(_) => "close, with a reset",

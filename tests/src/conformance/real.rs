@@ -135,6 +135,8 @@ impl Player<'_> {
             Deed::Recv(conn, ref pieces) => Seen::Outcome(self.recv(conn, pieces)),
             Deed::Discard(conn) => Seen::Outcome(self.discard(conn)),
             Deed::Send(conn, ref pieces) => Seen::Outcome(self.send(conn, pieces)),
+            Deed::Poll(conn, direction) => Seen::Outcome(self.poll(conn, direction)),
+            Deed::Peek(conn) => Seen::Outcome(self.peek(conn)),
             Deed::Shutdown(conn) => {
                 let conn = self.id(conn);
                 Seen::Outcome(self.caller.system.perform(Syscall::ShutdownWrite { conn }))
@@ -308,6 +310,18 @@ impl Player<'_> {
         let outcome = self.caller.system.perform(Syscall::Discard { conn: self.id(conn) });
         self.conns[conn].received += count(outcome) as u64;
         // Nobody says how much that could have been, so no count of bytes is short.
+        self.note_outcome(conn, Direction::Receive, 0, outcome);
+        outcome
+    }
+
+    fn poll(&mut self, conn: Number, direction: Direction) -> Outcome {
+        let outcome = self.caller.system.perform(Syscall::Poll { conn: self.id(conn), direction });
+        self.note_outcome(conn, direction, 0, outcome);
+        outcome
+    }
+
+    fn peek(&mut self, conn: Number) -> Outcome {
+        let outcome = self.caller.system.perform(Syscall::Peek { conn: self.id(conn) });
         self.note_outcome(conn, Direction::Receive, 0, outcome);
         outcome
     }

@@ -1,5 +1,6 @@
 //! Scripts: what both ends of a few connections do, in order, drawn from a seed.
 
+use aio_model::Direction;
 use sim::{Choice, Odds};
 
 use crate::pair::Family;
@@ -57,6 +58,18 @@ pub enum Step {
         at: usize,
         /// The size of the buffer.
         piece: usize,
+    },
+    /// The kernel is asked whether a receive or a send would block.
+    Poll {
+        /// Which connection.
+        at: usize,
+        /// Which of the two.
+        direction: Direction,
+    },
+    /// A byte is received, and left where it is.
+    Peek {
+        /// Which connection.
+        at: usize,
     },
     /// The end is sent.
     Shutdown {
@@ -207,6 +220,8 @@ fn told_once(choice: &mut Choice, at: usize) -> Vec<Step> {
         Step::Recv { at, pieces: vec![64] },
         Step::AskError { at },
         Step::Discard { at },
+        Step::Peek { at },
+        Step::Poll { at, direction: Direction::Receive },
         Step::Wait,
     ];
     let mut steps = vec![choice.pick(&breaks).clone()];
@@ -217,7 +232,7 @@ fn told_once(choice: &mut Choice, at: usize) -> Vec<Step> {
 }
 
 /// How often each step is taken, in the order of [`draw`].
-const WEIGHTS: [u32; 22] = [2, 2, 1, 3, 1, 3, 1, 12, 3, 1, 8, 2, 2, 1, 12, 1, 6, 2, 3, 2, 2, 16];
+const WEIGHTS: [u32; 24] = [2, 2, 1, 3, 1, 3, 1, 12, 3, 1, 8, 2, 2, 1, 12, 1, 6, 2, 3, 2, 2, 6, 3, 16];
 
 fn draw(choice: &mut Choice, weights: &[u32], narrow: bool) -> Step {
     let kind = choice.weighted(weights);
@@ -247,6 +262,8 @@ fn draw(choice: &mut Choice, weights: &[u32], narrow: bool) -> Step {
         18 => Step::PeerShutdown { at },
         19 => Step::PeerClose { at },
         20 => Step::PeerReset { at },
+        21 => Step::Poll { at, direction: *choice.pick(&[Direction::Receive, Direction::Send]) },
+        22 => Step::Peek { at },
         _ => Step::Wait,
     }
 }

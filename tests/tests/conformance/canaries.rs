@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aio_model::{Outcome, Readiness, SystemErrorKind};
+use aio_model::{Direction, Outcome, Readiness, SystemErrorKind};
 use tests::conformance::real::play_with;
 use tests::conformance::{Deed, Hosts, Name, PeerSaw, Seen, Step, campaign, follow};
 use tests::pair::Family;
@@ -70,6 +70,37 @@ fn canaries_of_answers() {
     let again = [Step::Adopt, Step::Shutdown { at: 0 }];
     let fails = Outcome::Failed(aio_model::SystemError::new(SystemErrorKind::NotConnected, 107));
     canary("a shutdown that fails", &again, answer(|outcome| outcome == Outcome::Done, fails));
+}
+
+#[test]
+fn canaries_of_polls_and_peeks() {
+    let poll = |direction| Step::Poll { at: 0, direction };
+    let peek = Step::Peek { at: 0 };
+    let (done, blocked) = (Outcome::Done, Outcome::WouldBlock);
+    let nothing = [Step::Adopt, poll(Direction::Receive), Step::Wait];
+    canary(
+        "a poll that finds what nobody sent",
+        &nothing,
+        answer(|outcome| outcome == Outcome::WouldBlock, done),
+    );
+    let unread = [Step::Adopt, write(3), Step::Wait, poll(Direction::Receive), recv(8)];
+    canary("a poll that misses bytes", &unread, answer(|outcome| outcome == Outcome::Done, blocked));
+    let room = [Step::Adopt, Step::Wait, poll(Direction::Send), Step::Wait];
+    canary(
+        "a poll that finds no room, and is never told",
+        &room,
+        answer(|outcome| outcome == Outcome::Done, blocked),
+    );
+    let none = [Step::Adopt, peek.clone(), Step::Wait];
+    canary(
+        "a byte from nowhere, left there",
+        &none,
+        answer(|outcome| outcome == Outcome::WouldBlock, Outcome::Transferred(1)),
+    );
+    let end = [Step::Adopt, Step::PeerShutdown { at: 0 }, Step::Wait, peek];
+    let is_end = |outcome| outcome == Outcome::Transferred(0);
+    canary("a peek that takes the end for a byte", &end, answer(is_end, Outcome::Transferred(1)));
+    canary("a peek that misses the end", &end, answer(is_end, blocked));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Scenes: what the model relies on, on real sockets.
 
-use aio_model::{Outcome, Readiness, SystemErrorKind};
+use aio_model::{Direction, Outcome, Readiness, SystemErrorKind};
 use tests::conformance::{Name, Step};
 use tests::pair::Family;
 
@@ -22,6 +22,45 @@ fn new_data_behind_unread_data_is_a_new_event() {
         let history = scene(family, false, &[Step::Adopt, write(3), Step::Wait, write(3), Step::Wait]);
         let again = told(&history, 1, FIRST).intersects(Readiness::READABLE);
         assert_eq!(again, arrivals_are_told(), "{family:?}\n{history}");
+    }
+}
+
+#[test]
+fn polls_and_peeks_say_what_there_is_and_take_nothing() {
+    let (poll, peek) = (Step::Poll { at: 0, direction: Direction::Receive }, Step::Peek { at: 0 });
+    for family in Family::ALL {
+        let steps = [
+            [Step::Adopt, Step::Wait, poll.clone(), peek.clone()],
+            [write(3), Step::Wait, poll.clone(), peek.clone()],
+            [poll.clone(), peek.clone(), recv(3), poll.clone()],
+            [peek.clone(), write(1), Step::Wait, recv(8)],
+            [Step::PeerShutdown { at: 0 }, Step::Wait, poll.clone(), peek.clone()],
+        ];
+        let history = scene(family, false, &steps.concat());
+        let (done, blocked) = (Outcome::Done, Outcome::WouldBlock);
+        assert_eq!(answers(&history, "poll, to receive"), [blocked, done, done, blocked, done], "{family:?}");
+        let [none, one, end] = [blocked, Outcome::Transferred(1), Outcome::Transferred(0)];
+        assert_eq!(answers(&history, "peek"), [none, one, one, none, end], "{family:?}");
+        // Whatever the engine: where nothing is found, the next event is asked for.
+        for nth in [1, 2] {
+            assert!(told(&history, nth, FIRST).intersects(Readiness::READABLE), "{family:?}\n{history}");
+        }
+    }
+}
+
+#[test]
+fn a_poll_that_finds_no_room_is_told_when_there_is() {
+    let poll = Step::Poll { at: 0, direction: Direction::Send };
+    for family in Family::ALL {
+        // The sends end when one of them is short, which asks for nothing: the poll is the first that does.
+        let fill = Step::Fill { at: 0, piece: 1 << 15 };
+        let steps = [Step::Adopt, Step::Wait, poll.clone(), fill, poll.clone(), Step::PeerDrain { at: 0 }];
+        let history = scene(family, true, &[&steps[..], &[Step::Wait, poll.clone()]].concat());
+        let [Outcome::Done, Outcome::WouldBlock, Outcome::Done] = answers(&history, "poll, to send")[..]
+        else {
+            panic!("{family:?}\n{history}")
+        };
+        assert!(told(&history, 1, FIRST).intersects(Readiness::WRITABLE), "{family:?}\n{history}");
     }
 }
 

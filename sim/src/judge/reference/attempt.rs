@@ -107,8 +107,14 @@ impl Reference {
     /// buffer.
     pub(super) fn hint(&mut self, name: LaneName) {
         if self.is_hinted(name) {
-            self.hinted.push_back(name);
+            self.hinted.push_back((name, self.next_number));
         }
+    }
+
+    /// A lane has come to stand at the end of the line.
+    pub(super) fn number(&mut self, name: LaneName) {
+        self.numbers.insert(name, self.next_number);
+        self.next_number += 1;
     }
 
     fn is_hinted(&self, name: LaneName) -> bool {
@@ -117,10 +123,17 @@ impl Reference {
         waits && self.lane(name).end_hinted
     }
 
-    /// The next lane that is to be asked whether it has come to its end.
+    /// The next lane that is to be asked whether it has come to its end, unless the one whose turn it is came
+    /// to stand in line before (K6).
     pub(super) fn next_hinted(&mut self) -> Option<LaneName> {
-        while let Some(name) = self.hinted.pop_front() {
-            if self.is_hinted(name) {
+        while let Some(&(name, number)) = self.hinted.front() {
+            let counts = self.is_hinted(name);
+            let up = self.line.front().filter(|lane| self.up.contains(lane));
+            if counts && up.is_some_and(|up| self.numbers[up] < number) {
+                return None;
+            }
+            self.hinted.pop_front();
+            if counts {
                 return Some(name);
             }
         }

@@ -150,6 +150,7 @@ impl Reference {
                 served = None;
             } else if left == 0 || calls == share || self.moved >= bytes {
                 self.line.rotate_left(1);
+                self.number(lane);
                 self.up.retain(|other| *other != lane);
             }
         }

@@ -56,10 +56,13 @@ impl Follower<'_> {
     /// If there is no room for what is sent from this end, makes room, by letting through as little as can
     /// be.
     pub(super) fn make_room(&self, conn: Number) {
-        let room = self.conns[conn].id.and_then(|id| self.net.condition(id)).is_some_and(|now| now.room);
-        if !room {
+        if !self.has_room(conn) {
             self.deliver(conn, 1);
         }
+    }
+
+    pub(super) fn has_room(&self, conn: Number) -> bool {
+        self.conns[conn].id.and_then(|id| self.net.condition(id)).is_some_and(|now| now.room)
     }
 
     /// Lets so many of the bytes that are on their way from this end through; with the last of them goes the
@@ -162,6 +165,7 @@ impl Follower<'_> {
             let space = match deed {
                 Deed::Recv(of, pieces) if *of == conn => pieces.iter().sum(),
                 Deed::Discard(of) if *of == conn => DISCARD_BYTES,
+                Deed::Peek(of) | Deed::Poll(of, Direction::Receive) if *of == conn && !finds(seen) => 1,
                 _ => continue,
             };
             match *seen {
@@ -201,6 +205,7 @@ impl Follower<'_> {
             let (of, space) = match deed {
                 Deed::Recv(of, pieces) => (*of, pieces.iter().sum()),
                 Deed::Discard(of) => (*of, DISCARD_BYTES),
+                Deed::Peek(of) | Deed::Poll(of, Direction::Receive) if !finds(seen) => (*of, 1),
                 Deed::Send(of, _) | Deed::Shutdown(of) => (*of, 0),
                 _ => continue,
             };
@@ -228,4 +233,9 @@ impl Follower<'_> {
         }
         fate
     }
+}
+
+/// Whether a call that takes nothing has found that there is something.
+fn finds(seen: &Seen) -> bool {
+    matches!(seen, Seen::Outcome(Outcome::Done | Outcome::Transferred(1..)))
 }

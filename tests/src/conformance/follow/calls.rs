@@ -1,6 +1,6 @@
 //! The calls of the system under test, each steered to the answer that the kernel gave.
 
-use aio_model::{Address, Outcome, Syscall, System, SystemErrorKind};
+use aio_model::{Address, Direction, Outcome, Syscall, System, SystemErrorKind};
 use sim::Fault;
 
 use crate::conformance::history::{Deed, Number};
@@ -93,17 +93,62 @@ impl Follower<'_> {
         same(seen, self.caller.system.perform(Syscall::Discard { conn: id }))
     }
 
-    pub(super) fn send(&mut self, conn: Number, pieces: &[usize], seen: Outcome) -> Followed {
+    pub(super) fn poll(&mut self, conn: Number, direction: Direction, seen: Outcome) -> Followed {
+        match (seen, direction) {
+            (Outcome::Done, Direction::Receive) => self.find_something(conn),
+            (Outcome::Done, Direction::Send) => {
+                // It sends nothing itself, but what there is room for now may be on its way.
+                if !self.has_room(conn) {
+                    self.before_send(conn);
+                }
+                self.find_room(conn);
+            }
+            (Outcome::WouldBlock, Direction::Send) => self.steer(&[Fault::SendWouldBlock], &[]),
+            (Outcome::Interrupted, _) => self.steer(&[Fault::Interrupted], &[]),
+            _ => {}
+        }
         let id = self.id(conn);
-        let bytes_max: usize = pieces.iter().sum();
+        same(seen, self.caller.system.perform(Syscall::Poll { conn: id, direction }))
+    }
+
+    pub(super) fn peek(&mut self, conn: Number, seen: Outcome) -> Followed {
+        self.before_receive(conn, 1, seen);
+        let id = self.id(conn);
+        same(seen, self.caller.system.perform(Syscall::Peek { conn: id }))
+    }
+
+    /// A receive would not block: lets arrive as little as can be of what it would find.
+    fn find_something(&self, conn: Number) {
+        let finds = || self.net.condition(self.id(conn)).is_some_and(|now| now.receives());
+        if !finds() && (self.arrived_max(conn) > 0 || self.conns[conn].ended) {
+            self.arrive(conn, 1);
+        }
+        if !finds() {
+            self.arrive_before_reset(conn);
+            self.relieve(conn);
+        }
+    }
+
+    /// What this end sends may make a peer that has closed reset the connection.
+    fn before_send(&self, conn: Number) {
         if self.net.peer_state(self.peer(conn)).closed {
             self.arrive_before_reset(conn);
         }
+    }
+
+    /// If the kernel has room, the pressure is off. That may be too little room for an event.
+    fn find_room(&mut self, conn: Number) {
+        self.make_room(conn);
+        self.simulate_wait(Some(conn));
+    }
+
+    pub(super) fn send(&mut self, conn: Number, pieces: &[usize], seen: Outcome) -> Followed {
+        let id = self.id(conn);
+        let bytes_max: usize = pieces.iter().sum();
+        self.before_send(conn);
         match seen {
             Outcome::Transferred(count) => {
-                // If the kernel has room, the pressure is off. That may be too little room for an event.
-                self.make_room(conn);
-                self.simulate_wait(Some(conn));
+                self.find_room(conn);
                 if self.history.lags {
                     self.steer(&[Fault::Latency], &[]);
                 }
