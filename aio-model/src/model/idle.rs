@@ -46,10 +46,9 @@ impl<C> Model<C> {
         if span.is_some() && !self.deadlines.has_room() {
             return Err(SetIdleError::Memory);
         }
-        let former = self.unpair(index);
+        self.unpair(index);
         let now = clock().max(self.now);
         self.apply_idle(index, span, None, now);
-        self.tidy_former([former]);
         Ok(())
     }
 
@@ -79,11 +78,12 @@ impl<C> Model<C> {
             return Err(SetIdleError::Memory);
         }
         let now = clock().max(self.now);
-        let former = [self.unpair(first), self.unpair(second)];
+        // What the former pairs were kept in may be of use for this one: it is tidied when that is there.
+        let former = [self.leave_pair(first), self.leave_pair(second)];
         for (conn, with) in [(first, conns[1]), (second, conns[0])] {
             self.apply_idle(conn, Some(span), Some(with), now);
         }
-        self.tidy_former(former);
+        former.into_iter().flatten().for_each(|conn| self.lanes.tidy(conn));
         Ok(())
     }
 
@@ -92,9 +92,15 @@ impl<C> Model<C> {
         if self.lanes.conn(index).phase() == Phase::Open { Ok(index) } else { Err(SetIdleError::Closing) }
     }
 
-    /// The connection whose bytes counted for this one, too, goes on by itself. Returns it, if there was one:
-    /// what it keeps the pair in may be of use no more.
-    fn unpair(&mut self, conn: u32) -> Option<u32> {
+    /// The connection whose bytes counted for this one, too, goes on by itself.
+    fn unpair(&mut self, conn: u32) {
+        if let Some(former) = self.leave_pair(conn) {
+            self.lanes.tidy(former);
+        }
+    }
+
+    /// [`unpair`](Model::unpair), but the other one, which is returned, is not tidied.
+    fn leave_pair(&mut self, conn: u32) -> Option<u32> {
         let id = self.lanes.id(conn);
         let with = self.lanes.conn(conn).extra().and_then(|extra| extra.idle_with);
         let mutual = |with: &ConnId| {
@@ -106,12 +112,6 @@ impl<C> Model<C> {
             self.lanes.set_idle_with(former, None);
         }
         former
-    }
-
-    fn tidy_former<const N: usize>(&mut self, former: [Option<u32>; N]) {
-        for conn in former.into_iter().flatten() {
-            self.lanes.tidy(conn);
-        }
     }
 
     fn apply_idle(&mut self, conn: u32, span: Option<Duration>, with: Option<ConnId>, now: Instant) {
@@ -138,10 +138,9 @@ impl<C> Model<C> {
 
     /// A connection is being closed: it is idle no more.
     pub(super) fn end_idle(&mut self, conn: u32) {
-        let former = self.unpair(conn);
+        self.unpair(conn);
         let timer = self.lanes.set_idle(conn, None, None);
         self.deadlines.cancel(timer);
-        self.tidy_former([former]);
     }
 
     /// Whether a connection is idle, by what is known of it.

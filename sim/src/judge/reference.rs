@@ -84,7 +84,8 @@ pub struct Reference {
     homeward: Vec<LentBy>,
     /// The lanes that wait for one of the leases which their receive has out.
     all_out: Vec<LaneName>,
-    /// Lanes that came to wait for a buffer behind a hint at their end, or that such a hint was given.
+    /// Lanes that came to wait for a buffer behind a hint at their end, or that such a hint was given; each
+    /// with the number that was next then.
     hinted: VecDeque<(LaneName, u64)>,
     /// The next lease that is dropped is to wake the loop.
     awaits_lease: bool,
@@ -341,13 +342,17 @@ impl Reference {
                 self.step_aside(lane);
                 self.held.push_back(lane);
             }
-            (LanePlace::Idle, true) => {
-                self.line.push_back(lane);
-                self.number(lane);
-            }
+            (LanePlace::Idle, true) => self.stand_last(lane),
             (_, false) => self.step_aside(lane),
             (_, true) => {}
         }
+    }
+
+    /// A lane comes to stand at the end of the line.
+    fn stand_last(&mut self, lane: LaneName) {
+        self.line.push_back(lane);
+        self.numbers.insert(lane, self.next_number);
+        self.next_number += 1;
     }
 
     /// Takes a lane out of wherever it stands.

@@ -52,7 +52,7 @@ fn polls_and_peeks_say_what_there_is_and_take_nothing() {
 fn a_poll_that_finds_no_room_is_told_when_there_is() {
     let poll = Step::Poll { at: 0, direction: Direction::Send };
     for family in Family::ALL {
-        // The sends end when one of them is short, which asks for nothing: the poll is the first that does.
+        // The send that would have blocked asks for the event first; the poll leaves it asked for.
         let fill = Step::Fill { at: 0, piece: 1 << 15 };
         let steps = [Step::Adopt, Step::Wait, poll.clone(), fill, poll.clone(), Step::PeerDrain { at: 0 }];
         let history = scene(family, true, &[&steps[..], &[Step::Wait, poll.clone()]].concat());

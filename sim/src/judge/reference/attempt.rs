@@ -111,12 +111,6 @@ impl Reference {
         }
     }
 
-    /// A lane has come to stand at the end of the line.
-    pub(super) fn number(&mut self, name: LaneName) {
-        self.numbers.insert(name, self.next_number);
-        self.next_number += 1;
-    }
-
     fn is_hinted(&self, name: LaneName) -> bool {
         let known = self.conns.contains_key(&name.conn);
         let waits = known && [LanePlace::Parked, LanePlace::LeasesOut].contains(&self.place(name));

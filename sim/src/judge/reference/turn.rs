@@ -149,8 +149,8 @@ impl Reference {
             if !stays {
                 served = None;
             } else if left == 0 || calls == share || self.moved >= bytes {
-                self.line.rotate_left(1);
-                self.number(lane);
+                self.line.pop_front();
+                self.stand_last(lane);
                 self.up.retain(|other| *other != lane);
             }
         }
